@@ -1,0 +1,167 @@
+"""``aimatrix deploy`` and ``aimatrix deployments``: list, get, delete."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aimatrix.cli import options
+from aimatrix.cli.exits import ExitCode
+from aimatrix.cli.models import Reference as ModelReference
+from aimatrix.cli.output import Output, bold, dim, facts, status, table
+from aimatrix.cli.tools import Target, tools
+
+if TYPE_CHECKING:
+    from aimatrix.client import Client, Deployment
+
+app = typer.Typer(help="List deployments, look at one, take one down.")
+
+Reference = Annotated[
+    str, typer.Argument(help="Id of the deployment, or MODEL-NAME@ENVIRONMENT.", metavar="DEPLOYMENT")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it has settled.")]
+
+
+def deploy(
+    ctx: typer.Context,
+    model: ModelReference,
+    environment: Annotated[
+        options.Environment, typer.Option("--environment", "-e", help="Where it is to serve.")
+    ] = options.Environment.DEVELOPMENT,
+    replicas: Annotated[int, typer.Option(min=1, max=100, help="Instances behind the endpoint.")] = 1,
+    wait: Wait = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 1800,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Serve a model. Another version of it in the same environment is replaced in place.
+
+    Examples:
+
+      aimatrix deploy wine --environment development
+
+      aimatrix deploy wine:3 --environment production --replicas 4
+    """
+    from aimatrix.cli.models import resolve as resolve_model
+    from aimatrix.client import DeploymentConfig
+
+    output = Output(as_json)
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        chosen = resolve_model(client, model)
+        deployment = client.models.deploy(chosen.id, DeploymentConfig(environment, replicas))
+        output.note(f"{dim('deploying')}  {bold(chosen.reference)} to {environment}")
+        if wait:
+            deployment = client.deployments.wait(deployment.id, timeout)
+    output.finish(deployment.document, *describe(deployment))
+    if wait and not deployment.is_active():
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List deployments, look at one, take one down. Without a command: list them."""
+    if ctx.invoked_subcommand is None:
+        _list(ctx, Target(api, profile, state), Output(as_json), 20)
+
+
+@app.command("list")
+def list_deployments(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List deployments.
+
+    Example:
+
+      aimatrix deployments list --json
+    """
+    _list(ctx, Target(api, profile, state), Output(as_json), limit)
+
+
+def _list(ctx: typer.Context, target: Target, output: Output, limit: int) -> None:
+    with tools(ctx).connect(target) as client:
+        found = list(islice(client.deployments.list(page_size=min(limit, 100)), limit))
+    rows = [(each.id, each.name, each.environment, each.status, str(each.revision), each.created_at) for each in found]
+    headers = ("DEPLOYMENT", "MODEL", "ENVIRONMENT", "STATUS", "REVISION", "CREATED")
+    lines = table(headers, rows) if rows else [dim("no deployments")]
+    output.finish({"deployments": [each.document for each in found]}, *lines)
+
+
+@app.command()
+def get(
+    ctx: typer.Context,
+    reference: Reference,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show a deployment.
+
+    Example:
+
+      aimatrix deployments get wine@staging
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+    Output(as_json).finish(deployment.document, *describe(deployment))
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    reference: Reference,
+    wait: Wait = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 600,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Take a deployment's endpoint down.
+
+    Example:
+
+      aimatrix deployments delete wine@development
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+        client.deployments.delete(deployment.id)
+        calls = client.deployments
+        deployment = calls.wait_down(deployment.id, timeout) if wait else calls.get(deployment.id)
+    Output(as_json).finish(deployment.document, f"{bold(deployment.reference)} is {status(deployment.status)}")
+    if wait and not deployment.is_down():
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def resolve(client: Client, reference: str) -> Deployment:
+    """The deployment that an id or ``MODEL-NAME@ENVIRONMENT`` means."""
+    return client.deployments.find(reference) if "@" in reference else client.deployments.get(reference)
+
+
+def describe(deployment: Deployment) -> list[str]:
+    return facts(
+        {
+            "deployment": f"{bold(deployment.reference)} revision {deployment.revision}",
+            "id": deployment.id,
+            "status": status(deployment.status),
+            "reason": deployment.failure_reason,
+            "model": deployment.model_id,
+            "endpoint": deployment.endpoint,
+            "ask it": f"aimatrix predict {deployment.reference} '[[...]]'" if deployment.is_active() else None,
+        }
+    )

@@ -1,0 +1,168 @@
+"""``aimatrix jobs``: list, get, metrics, cancel."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from aimatrix.cli import options
+from aimatrix.cli.output import Output, bold, dim, facts, number, size, status, table
+from aimatrix.cli.tools import Target, tools
+
+app = typer.Typer(help="List jobs, look at one, read its metrics, cancel it.")
+
+JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB")]
+
+
+class JobStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+Status = Annotated[JobStatus | None, typer.Option("--status", help="Only jobs of this status.")]
+User = Annotated[str | None, typer.Option("--user", help="Only this user's jobs (needs a role that sees them).")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, latest first.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List jobs, look at one, read its metrics, cancel it. Without a command: list the latest."""
+    if ctx.invoked_subcommand is None:
+        _list(ctx, Target(api, profile, state), Output(as_json), None, None, 20)
+
+
+@app.command("list")
+def list_jobs(
+    ctx: typer.Context,
+    only: Status = None,
+    user: User = None,
+    limit: Limit = 20,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List jobs, latest first.
+
+    Example:
+
+      aimatrix jobs list --status running --json
+    """
+    _list(ctx, Target(api, profile, state), Output(as_json), only, user, limit)
+
+
+def _list(
+    ctx: typer.Context, target: Target, output: Output, only: JobStatus | None, user: str | None, limit: int
+) -> None:
+    with tools(ctx).connect(target) as client:
+        found = list(islice(client.jobs.list(status=only, user_id=user, page_size=min(limit, 100)), limit))
+    rows = [(job.job_id, job.name, job.framework, job.status, job.created_at, str(job.progress)) for job in found]
+    lines = table(("JOB", "NAME", "FRAMEWORK", "STATUS", "CREATED", "PROGRESS"), rows) if rows else [dim("no jobs")]
+    output.finish({"jobs": [job.document for job in found]}, *lines)
+
+
+@app.command()
+def get(
+    ctx: typer.Context,
+    job_id: JobId,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show a job: status, progress, where it runs, metrics, artifacts.
+
+    Example:
+
+      aimatrix jobs get 7d1c6f0e-5a0b-4d3e-9f3e-2b8f5a1f9c11
+    """
+    from aimatrix.cli.views import allocation
+
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        job = client.jobs.get(job_id)
+    latest = {metric.name: metric.value for metric in job.metrics}
+    lines = facts(
+        {
+            "job": f"{bold(job.name)} {job.job_id}",
+            "status": f"{status(job.status)} {dim(job.secondary_status or '')}".rstrip(),
+            "reason": job.failure_reason,
+            "progress": str(job.progress),
+            "framework": job.framework,
+            "runs on": allocation(job),
+            "attempts": str(job.attempts) if job.attempts > 1 else None,
+            "created": job.created_at,
+            "started": job.started_at,
+            "ended": job.completed_at,
+            "metrics": " · ".join(f"{name} {number(value)}" for name, value in latest.items()),
+            "model": job.model_id,
+        }
+    )
+    lines += [
+        f"{dim('artifact')}  {artifact.path}  {size(artifact.size_bytes)}  sha256:{artifact.checksum}"
+        for artifact in job.artifacts
+    ]
+    Output(as_json).finish(job.document, *lines)
+
+
+@app.command()
+def metrics(
+    ctx: typer.Context,
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show every point of a job's metrics.
+
+    Example:
+
+      aimatrix jobs metrics JOB --name loss
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        points = list(client.jobs.metrics(job_id, name))
+    rows = [
+        (each.timestamp, each.name, _optional(each.step), _optional(each.epoch), number(each.value)) for each in points
+    ]
+    lines = table(("TIME", "METRIC", "STEP", "EPOCH", "VALUE"), rows) if rows else [dim("no metrics")]
+    Output(as_json).finish({"job_id": job_id, "metrics": [each.to_document() for each in points]}, *lines)
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context,
+    job_id: JobId,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it has stopped.")] = False,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Stop a job. Exit code 5 when it has finished already.
+
+    Example:
+
+      aimatrix jobs cancel JOB --wait
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        client.jobs.cancel(job_id)
+        job = client.jobs.wait(job_id) if wait else client.jobs.get(job_id)
+    said = "cancelled" if job.is_finished() else "is being stopped"
+    Output(as_json).finish(job.document, f"{bold(job.name)} {job.job_id} {said}")
+
+
+def _optional(value: int | None) -> str:
+    return "" if value is None else str(value)

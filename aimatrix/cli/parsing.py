@@ -1,0 +1,51 @@
+"""From the words of the command line to values. Each function names the option in what it raises."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
+
+
+def pairs(words: Iterable[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` words as a mapping; the value may hold ``=``."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint=option)
+        if name in found:
+            raise typer.BadParameter(f"{name} is given twice", param_hint=option)
+        found[name] = value
+    return found
+
+
+def parameters(words: Iterable[str]) -> dict[str, Any]:
+    """``--param`` words: each value as JSON where it is JSON, else as the string it is."""
+    return {name: json_or_text(value) for name, value in pairs(words, "--param").items()}
+
+
+def json_or_text(value: str) -> Any:
+    """``6`` is a number, ``true`` a boolean, ``[64, 32]`` a list; ``adam`` is text, and so is ``NaN``: JSON has none."""
+
+    def refuse(constant: str) -> float:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(value, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return value
+
+
+def seconds(text: str, option: str) -> int:
+    """A duration: ``90``, ``90s``, ``30m``, ``2h``, ``1h30m``."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m or 1h30m", param_hint=option)
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest

@@ -1,0 +1,268 @@
+"""``aimatrix submit``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aimatrix.cli import options, parsing
+from aimatrix.cli.exits import ExitCode
+from aimatrix.cli.options import RESOURCES
+from aimatrix.cli.output import Output, bold, dim, facts, number, size
+from aimatrix.cli.tools import Target, tools
+
+if TYPE_CHECKING:
+    from aimatrix.cli.files import Sources
+    from aimatrix.cli.tools import Tools
+    from aimatrix.client import Client, Job, JobRequest, Model, Upload
+
+EXTRA = "How it runs"
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Backend(StrEnum):
+    SAGEMAKER = "sagemaker"
+    BATCH = "batch"
+
+
+class Arguments(StrEnum):
+    AUTO = "auto"
+    DOCUMENT = "document"
+    SCRIPT_MODE = "script_mode"
+
+
+def submit(
+    ctx: typer.Context,
+    script: Annotated[str, typer.Argument(help="The training script: a local file, or s3://...", metavar="SCRIPT")],
+    framework: Annotated[options.Framework, typer.Option(help="What the script trains with.")],
+    data: Annotated[
+        str | None, typer.Option(help="The data set: a local file or folder, which is uploaded.", metavar="PATH")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set, where it lies in the artifact store already.", metavar="s3://...")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the job and of its model (default: from the script's path).")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="A parameter; the value is read as JSON, else as text. Repeatable.", metavar="NAME=VALUE"),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Stay until the job has finished; show its lines and metrics.")
+    ] = False,
+    description: Annotated[str | None, typer.Option(help="A sentence about the job.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag. Repeatable.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Who goes first when there is a queue.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, max=8, help="GPUs.", rich_help_panel=RESOURCES)] = 0,
+    gpu_type: Annotated[options.GpuType | None, typer.Option(help="GPU model.", rich_help_panel=RESOURCES)] = None,
+    cpus: Annotated[int, typer.Option(min=2, max=64, help="CPU cores.", rich_help_panel=RESOURCES)] = 2,
+    memory: Annotated[int, typer.Option(min=4, max=512, help="Memory in GB.", rich_help_panel=RESOURCES)] = 8,
+    disk: Annotated[int, typer.Option(min=20, max=2000, help="Disk in GB.", rich_help_panel=RESOURCES)] = 30,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="An environment variable of the script. Repeatable.", metavar="K=V", rich_help_panel=EXTRA),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Container image (default: AWS's own for the framework).", rich_help_panel=EXTRA)
+    ] = None,
+    backend: Annotated[Backend | None, typer.Option(help="What runs it.", rich_help_panel=EXTRA)] = None,
+    arguments: Annotated[
+        Arguments | None, typer.Option(help="How the script is called.", rich_help_panel=EXTRA)
+    ] = None,
+    max_runtime: Annotated[
+        str | None, typer.Option(help="Stop it after this time: 90s, 30m, 2h.", metavar="TIME", rich_help_panel=EXTRA)
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A metric to read from printed lines: a regular expression with one group. Repeatable.",
+            metavar="NAME=REGEX",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Makes this submission safe to repeat: the same key never makes a second job."),
+    ] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a script on a data set.
+
+    A requirements.txt and an inference.py beside the script go along with it.
+
+    Examples:
+
+      aimatrix submit train.py --data data.csv --framework sklearn --param max_depth=6 --follow
+
+      aimatrix submit train.py --data images/ --framework pytorch --gpus 1 --gpu-type t4 --max-runtime 2h
+
+      aimatrix submit s3://bucket/train.py --dataset s3://bucket/data/ --framework xgboost --backend batch --json
+    """
+    from aimatrix.cli.files import gather, is_uri
+    from aimatrix.client import JobRequest, ResourceRequirements
+
+    if (data is None) == (dataset is None):
+        raise typer.BadParameter("give one of the two", param_hint="--data / --dataset")
+    if dataset is not None and not is_uri(dataset):
+        raise typer.BadParameter(f"{dataset!r} is not an s3:// URI; local files go with --data", param_hint="--dataset")
+    sources = gather(script, data or dataset or "")
+    request = JobRequest(
+        name=name or default_name(script),
+        framework=framework,
+        script_path=sources.script,
+        dataset_path=sources.dataset,
+        parameters=parsing.parameters(param or ()),
+        description=description,
+        priority=priority,
+        tags=tag or (),
+        resource_requirements=ResourceRequirements(gpus, gpu_type, memory, cpus, disk),
+        docker_image=image,
+        environment_variables=parsing.pairs(env or (), "--env"),
+        backend=backend,
+        arguments=arguments,
+        max_runtime_seconds=parsing.seconds(max_runtime, "--max-runtime") if max_runtime else None,
+        metric_definitions=parsing.pairs(metric or (), "--metric"),
+    )
+    used, output = tools(ctx), Output(as_json)
+    with used.connect(Target(api, profile, state)) as client:
+        request = send(client, output, sources, request)
+        job = client.jobs.submit(request, idempotency_key)
+        announce(output, job)
+        if not follow:
+            hint = dim(f"follow it:  aimatrix logs {job.job_id} --follow")
+            output.finish(job.document, job.job_id if not output.is_lively() else bold(job.job_id), hint)
+            return
+        conclude(client, output, follow_job(client, used, output, job))
+
+
+def default_name(script: str) -> str:
+    """The script's own name, or its folder's where scripts are called ``train.py`` in every folder."""
+    path = PurePosixPath(script) if script.startswith("s3://") else Path(script).resolve()
+    return path.parent.name if path.stem in ("train", "main", "run") and path.parent.name else path.stem
+
+
+def send(client: Client, output: Output, sources: Sources, request: JobRequest) -> JobRequest:
+    """Uploads what is local, and puts the URIs into the request."""
+    if not sources.files:
+        return request
+    upload = _upload(client, output, sources)
+    if sources.companions:
+        output.note(f"{dim('with it')}   {', '.join(sources.companions)}")
+    return replace(
+        request,
+        script_path=_uri(upload, sources.script),
+        dataset_path=_uri(upload, sources.dataset),
+    )
+
+
+def _uri(upload: Upload, source: str) -> str:
+    if source.startswith("s3://"):
+        return source
+    return upload.prefix(source) if source.endswith("/") else upload[source]
+
+
+def _upload(client: Client, output: Output, sources: Sources) -> Upload:
+    total = sum(file.path.stat().st_size for file in sources.files)
+    count = len(sources.files)
+    said = f"{dim('uploading')}  {count} file{'s' if count != 1 else ''}, {size(total)}"
+    if not output.is_lively():
+        output.note(said)
+        return client.upload(sources.files)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    sent: dict[str, int] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("uploading", total=total)
+
+        def advance(file: str, done: int, _size: int) -> None:
+            sent[file] = done
+            progress.update(task, completed=sum(sent.values()))
+
+        upload = client.upload(sources.files, advance)
+    output.note(said)
+    return upload
+
+
+def announce(output: Output, job: Job) -> None:
+    output.note(f"{dim('submitted')}  {bold(job.name)} {job.job_id}{allocated(job)}")
+
+
+def allocated(job: Job) -> str:
+    from aimatrix.cli.views import allocation
+
+    where = allocation(job)
+    return f" on {where}" if where else ""
+
+
+def follow_job(client: Client, used: Tools, output: Output, job: Job, cursor: str | None = None) -> Job:
+    """Shows a job until it has finished.
+
+    Raises:
+        typer.Exit: interrupted; the job goes on, and the way back to it was said.
+    """
+    from aimatrix.cli.views import job_view
+    from aimatrix.cli.watching import Watch
+
+    watch = Watch(client, job, cursor, used.monotonic, used.sleep)
+    try:
+        with job_view(output, used.now) as view:
+            for event in watch:
+                view.show(event)
+    except KeyboardInterrupt:
+        resume = f"aimatrix logs {job.job_id} --follow" + (f" --cursor {watch.cursor}" if watch.cursor else "")
+        output.note(f"\nThe job goes on without you. To come back:  {resume}")
+        output.note(f"To stop it:  aimatrix jobs cancel {job.job_id}")
+        if output.as_json:
+            output.finish({"job_id": job.job_id, "status": watch.job.status, "detached": True, "cursor": watch.cursor})
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return watch.job
+
+
+def conclude(client: Client, output: Output, job: Job) -> None:
+    """The last word about a followed job: its model, or why there is none.
+
+    Raises:
+        typer.Exit: with 1, when it didn't succeed.
+    """
+    model = client.models.get(job.model_id) if job.model_id else None
+    document = {**job.document, "model": None if model is None else model.document}
+    output.finish(document, *outcome(job, model))
+    if not job.succeeded():
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def outcome(job: Job, model: Model | None) -> list[str]:
+    if not job.succeeded():
+        reason = (job.failure_reason or "").strip()
+        return ["", typer.style(f"{job.name} {job.status}", fg="red", bold=True), *(["", reason] if reason else [])]
+    lines = ["", typer.style(f"{job.name} completed", fg="green", bold=True)]
+    if model is None:
+        return lines
+    metrics = " · ".join(f"{name} {number(value)}" for name, value in model.metrics.items())
+    lines += facts(
+        {
+            "model": f"{bold(model.name)} version {bold(model.version)}",
+            "id": model.id,
+            "metrics": metrics,
+            "serve it": f"aimatrix deploy {model.id} --environment development"
+            if model.servable
+            else f"not as it is: {model.servable_reason}",
+        }
+    )
+    return lines

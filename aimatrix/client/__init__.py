@@ -1,0 +1,80 @@
+"""A typed client of the training service.
+
+>>> from aimatrix.client import Client, DeploymentConfig, JobRequest
+>>> with Client.connect() as client:                                        # doctest: +SKIP
+...     upload = client.upload([Path("train.py"), Path("data.csv")])
+...     job = client.jobs.submit(JobRequest("wine", "sklearn", upload["train.py"], upload["data.csv"]))
+...     for entry in client.jobs.follow_logs(job.job_id):
+...         print(entry.message)
+...     job = client.jobs.wait(job.job_id)
+...     deployment = client.models.deploy(job.model_id, DeploymentConfig("development"))
+...     client.deployments.predict(deployment.id, {"inputs": [[...]]})
+
+The modules, from the bottom up::
+
+    errors ── the tree of what can go wrong, made from problem+json
+    retry ── which failures are worth another attempt, and when
+    transport ─ one HTTP exchange: token, request id, retries, problem → error
+    paging ── cursors into iterators
+    values: jobs, models, deployments, uploads ─ frozen values read from the service's documents
+    resources: job_calls, model_calls, deployment_calls, upload_calls ─ one class a noun, one method a call
+    profiles ─ where the address and the token come from
+    client ── puts them together
+"""
+
+from aimatrix.client.client import Client
+from aimatrix.client.deployments import Deployment, DeploymentConfig
+from aimatrix.client.errors import (
+    AimatrixError,
+    ApiError,
+    ConfigurationError,
+    ConflictError,
+    FieldError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotAuthenticatedError,
+    NotFoundError,
+    QuotaExceededError,
+    ServiceError,
+    UnreachableError,
+    UploadError,
+    WaitTimeoutError,
+)
+from aimatrix.client.jobs import Artifact, Job, JobRequest, LogEntry, LogPage, Metric, Progress, ResourceRequirements
+from aimatrix.client.models import Model
+from aimatrix.client.profiles import Connection
+from aimatrix.client.retry import RetryPolicy
+from aimatrix.client.uploads import Upload, UploadFile
+
+__all__ = [
+    "AimatrixError",
+    "ApiError",
+    "Artifact",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "Connection",
+    "Deployment",
+    "DeploymentConfig",
+    "FieldError",
+    "ForbiddenError",
+    "InvalidRequestError",
+    "Job",
+    "JobRequest",
+    "LogEntry",
+    "LogPage",
+    "Metric",
+    "Model",
+    "NotAuthenticatedError",
+    "NotFoundError",
+    "Progress",
+    "QuotaExceededError",
+    "ResourceRequirements",
+    "RetryPolicy",
+    "ServiceError",
+    "UnreachableError",
+    "Upload",
+    "UploadError",
+    "UploadFile",
+    "WaitTimeoutError",
+]

@@ -1,0 +1,99 @@
+"""The client: one connection, and a noun's calls under each attribute."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from aimatrix.client.deployment_calls import DeploymentCalls
+from aimatrix.client.job_calls import JobCalls
+from aimatrix.client.model_calls import ModelCalls
+from aimatrix.client.profiles import Connection, resolve
+from aimatrix.client.retry import RetryPolicy
+from aimatrix.client.transport import Transport
+from aimatrix.client.upload_calls import UploadCalls, UploadProgress
+from aimatrix.client.uploads import Upload, UploadFile
+
+
+class Client:
+    """A service, ready to be talked to. Threads may share one.
+
+    Attributes:
+        jobs: submit, get, list, cancel, logs, metrics, wait.
+        models: list, get, register, deprecate, deploy.
+        deployments: list, get, delete, wait, predict.
+        uploads: files into the artifact store.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        http: httpx.Client | None = None,
+        policy: RetryPolicy | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.connection = connection
+        self._http = http or httpx.Client(headers={"User-Agent": "aimatrix-client"})
+        self._transport = Transport(
+            self._http,
+            connection.api,
+            connection.token,
+            policy=policy or RetryPolicy(),
+            sleep=sleep,
+            rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        self.jobs = JobCalls(self._transport, monotonic=monotonic)
+        self.models = ModelCalls(self._transport)
+        self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
+        self.uploads = UploadCalls(self._transport)
+
+    @classmethod
+    def connect(
+        cls,
+        *,
+        api: str | None = None,
+        token: str | None = None,
+        profile: str | None = None,
+        state: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """A client of the service that arguments, environment, profiles and this machine point at, in this order.
+
+        See ``aimatrix.client.profiles`` for the rule.
+
+        Raises:
+            ConfigurationError: nothing points anywhere, or it can't be used.
+        """
+        found = resolve(os.environ if environ is None else environ, api=api, token=token, profile=profile, state=state)
+        return cls(found)
+
+    def upload(self, files: Iterable[Path | UploadFile], progress: UploadProgress | None = None) -> Upload:
+        """Sends files into one new prefix of the caller's own: ``client.uploads.upload``."""
+        return self.uploads.upload(files) if progress is None else self.uploads.upload(files, progress)
+
+    def health(self) -> dict[str, Any]:
+        return self._transport.document("GET", "/health")
+
+    def info(self) -> dict[str, Any]:
+        return self._transport.document("GET", "/info")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

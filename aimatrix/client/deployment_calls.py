@@ -1,0 +1,115 @@
+"""The calls about deployments, prediction among them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from aimatrix.client.deployments import Deployment
+from aimatrix.client.errors import NotFoundError
+from aimatrix.client.paging import each_document
+from aimatrix.client.transport import Transport
+from aimatrix.client.waiting import wait_until
+
+DEPLOYMENTS = "/deployments"
+
+
+@dataclass(frozen=True)
+class DeploymentCalls:
+    """``client.deployments``."""
+
+    transport: Transport
+    monotonic: Callable[[], float] = time.monotonic
+
+    def list(self, *, page_size: int = 50) -> Iterator[Deployment]:
+        """The deployments the caller may see."""
+
+        def fetch(cursor: str | None) -> dict[str, Any]:
+            return self.transport.document("GET", DEPLOYMENTS, params={"limit": page_size, "cursor": cursor})
+
+        return (Deployment.from_document(each) for each in each_document(fetch, "deployments"))
+
+    def get(self, deployment_id: str) -> Deployment:
+        return Deployment.from_document(self.transport.document("GET", _path(deployment_id)))
+
+    def find(self, reference: str) -> Deployment:
+        """The deployment that ``name@environment`` means.
+
+        Raises:
+            NotFoundError: that model isn't deployed there (any more).
+        """
+        for deployment in self.list():
+            if deployment.reference == reference and not deployment.is_down():
+                return deployment
+        raise NotFoundError(404, "deployment_not_found", f"nothing is deployed as {reference}")
+
+    def delete(self, deployment_id: str) -> None:
+        """Takes the endpoint down; the record stays, as ``terminated``."""
+        self.transport.call("DELETE", _path(deployment_id))
+
+    def wait(
+        self,
+        deployment_id: str,
+        timeout: float | None = None,
+        observe: Callable[[Deployment], None] | None = None,
+    ) -> Deployment:
+        """The deployment, once it is active or has failed (ask ``is_active()``).
+
+        Args:
+            observe: told each state as it is fetched.
+
+        Raises:
+            WaitTimeoutError: neither after ``timeout`` seconds; it goes on.
+        """
+        return self._wait(deployment_id, Deployment.is_settled, timeout, observe)
+
+    def wait_down(self, deployment_id: str, timeout: float | None = None) -> Deployment:
+        """The deployment, once its endpoint is gone.
+
+        Raises:
+            WaitTimeoutError: it wasn't after ``timeout`` seconds.
+        """
+        return self._wait(deployment_id, Deployment.is_down, timeout)
+
+    def predict(self, deployment_id: str, inputs: object) -> Any:
+        """The endpoint's answer to a JSON body of MLflow's scoring protocol.
+
+        Args:
+            inputs: ``{"inputs": ...}``, ``{"dataframe_split": ...}``, ``{"dataframe_records": ...}`` or
+                ``{"instances": ...}``.
+        """
+        return self.predict_raw(deployment_id, json.dumps(inputs).encode(), "application/json")
+
+    def predict_raw(self, deployment_id: str, body: bytes, content_type: str) -> Any:
+        """The endpoint's answer to a body as it is (``application/json`` or ``text/csv``).
+
+        Sent again after a passing failure only when nothing of it was taken: a prediction has no side effect of ours,
+        but a custom handler may have one of its own.
+        """
+        headers = {"Content-Type": content_type}
+        return self.transport.call("POST", f"{_path(deployment_id)}/invocations", content=body, headers=headers).json()
+
+    def _wait(
+        self,
+        deployment_id: str,
+        settled: Callable[[Deployment], bool],
+        timeout: float | None,
+        observe: Callable[[Deployment], None] | None = None,
+    ) -> Deployment:
+        return wait_until(
+            lambda: self.get(deployment_id),
+            settled,
+            describe=f"deployment {deployment_id}",
+            timeout=timeout,
+            sleep=self.transport.sleep,
+            monotonic=self.monotonic,
+            observe=observe,
+        )
+
+
+def _path(deployment_id: str) -> str:
+    return f"{DEPLOYMENTS}/{quote(deployment_id, safe='')}"

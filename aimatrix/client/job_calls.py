@@ -1,0 +1,179 @@
+"""The calls about training jobs."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from aimatrix.client.errors import ServiceError, UnreachableError
+from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric
+from aimatrix.client.paging import each_document
+from aimatrix.client.retry import RetryPolicy
+from aimatrix.client.transport import Transport
+from aimatrix.client.waiting import wait_until
+
+JOBS = "/training/jobs"
+
+# How stubbornly a follower reconnects: about two minutes without any answer. Each success starts the count anew.
+RECONNECT = RetryPolicy(attempts=14, base=0.5, cap=20.0)
+
+# An empty answer that came at once wasn't a long poll; ask again at this pace rather than in a tight loop.
+EMPTY_ANSWER_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class JobCalls:
+    """``client.jobs``."""
+
+    transport: Transport
+    monotonic: Callable[[], float] = time.monotonic
+    new_key: Callable[[], str] = lambda: str(uuid.uuid4())
+    reconnect: RetryPolicy = RECONNECT
+
+    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
+        """Submits a job, with an idempotency key: when the answer is lost, asking again makes no second job.
+
+        Args:
+            idempotency_key: give one to make the submission repeatable across processes too; made up by default.
+
+        Raises:
+            InvalidRequestError: ``errors`` names each field and its cure.
+            QuotaExceededError: over the user's quota.
+            ConflictError: the key was used with another request.
+        """
+        headers = {"Idempotency-Key": idempotency_key or self.new_key()}
+        document = self.transport.document("POST", JOBS, body=request.to_document(), headers=headers)
+        return Job.from_document({"framework": request.framework, **document})
+
+    def get(self, job_id: str) -> Job:
+        return Job.from_document(self.transport.document("GET", _path(job_id)))
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        user_id: str | None = None,
+        page_size: int = 50,
+    ) -> Iterator[Job]:
+        """The jobs the caller may see, latest first, fetched page by page while they are read."""
+
+        def fetch(cursor: str | None) -> dict[str, Any]:
+            params = {"status": status, "user_id": user_id, "limit": page_size, "cursor": cursor}
+            return self.transport.document("GET", JOBS, params=params)
+
+        return (Job.from_document(each) for each in each_document(fetch, "jobs"))
+
+    def cancel(self, job_id: str) -> None:
+        """Asks for the job to be stopped.
+
+        Raises:
+            NotFoundError: no such job of the caller's.
+            ConflictError: it has finished already.
+        """
+        self.transport.call("DELETE", _path(job_id))
+
+    def metrics(self, job_id: str, name: str | None = None) -> Iterator[Metric]:
+        """Every point logged so far, by name and step."""
+
+        def fetch(cursor: str | None) -> dict[str, Any]:
+            params = {"name": name, "cursor": cursor}
+            return self.transport.document("GET", f"{_path(job_id)}/metrics", params=params)
+
+        return (Metric.from_document(each) for each in each_document(fetch, "metrics"))
+
+    def log_page(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> LogPage:
+        """Some lines from a cursor on (from the first line without one).
+
+        Args:
+            follow: let the service wait for new lines (up to 20 s) rather than answer with none.
+        """
+        response = self.transport.call(
+            "GET",
+            f"{_path(job_id)}/logs",
+            params={"follow": follow or None, "cursor": cursor},
+            headers={"Accept": "application/x-ndjson"},
+        )
+        return LogPage(
+            entries=tuple(_entries(response)),
+            next_cursor=response.headers.get("x-next-cursor") or cursor,
+            ended=response.headers.get("x-stream-end", "").lower() == "true",
+        )
+
+    def log_pages(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> Iterator[LogPage]:
+        """Pages of lines until there is no more: with ``follow``, until the job's last line.
+
+        A page is given out only when it has arrived whole, and the next is asked for from its cursor: what a dropped
+        connection cut off is fetched again, what was given out is not.
+
+        Raises:
+            UnreachableError: the service stayed away for longer than ``reconnect`` allows.
+        """
+        failures = 0
+        while True:
+            asked = self.monotonic()
+            try:
+                page = self.log_page(job_id, cursor, follow=follow)
+            except (UnreachableError, ServiceError):
+                failures += 1
+                delay = self.reconnect.delay(failures, None, self.transport.rng)
+                if delay is None:
+                    raise
+                self.transport.sleep(delay)
+                continue
+            failures = 0
+            yield page
+            if page.ended or not (follow or page.entries):
+                return
+            cursor = page.next_cursor
+            if not page.entries and self.monotonic() - asked < EMPTY_ANSWER_PAUSE:
+                self.transport.sleep(EMPTY_ANSWER_PAUSE)
+
+    def logs(self, job_id: str) -> Iterator[LogEntry]:
+        """The lines that are there now."""
+        return (entry for page in self.log_pages(job_id) for entry in page.entries)
+
+    def follow_logs(self, job_id: str, cursor: str | None = None) -> Iterator[LogEntry]:
+        """Each line once, in order, as it is printed, until the job's last; dropped connections don't show."""
+        return (entry for page in self.log_pages(job_id, cursor, follow=True) for entry in page.entries)
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job, once it has finished (in whatever way: ask ``succeeded()``).
+
+        Raises:
+            WaitTimeoutError: it hadn't after ``timeout`` seconds; it goes on.
+        """
+        return wait_until(
+            lambda: self.get(job_id),
+            Job.is_finished,
+            describe=f"job {job_id}",
+            timeout=timeout,
+            sleep=self.transport.sleep,
+            monotonic=self.monotonic,
+        )
+
+
+def _path(job_id: str) -> str:
+    return f"{JOBS}/{quote(job_id, safe='')}"
+
+
+def _entries(response: httpx.Response) -> Iterator[LogEntry]:
+    """The lines of an NDJSON body.
+
+    Raises:
+        ServiceError: a line isn't whole, as when a proxy ends a body early without saying so.
+    """
+    for line in response.content.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            raise ServiceError(response.status_code, "truncated_log", "a log answer was cut short") from error
+        yield LogEntry.from_document(document)

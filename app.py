@@ -1,0 +1,88 @@
+"""The application: which routes exist, and which functions the machines and events call. What they do is in the rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice import AuthResponse
+from chalice.app import AuthRequest
+
+from chalicelib.api import public
+from chalicelib.api.rest import Application
+from chalicelib.bootstrap import Platform
+from chalicelib.deployments import routes as deployment_routes
+from chalicelib.deployments import tasks as deployment_tasks
+from chalicelib.identity import authorizer
+from chalicelib.jobs import routes as job_routes
+from chalicelib.jobs import tasks as job_tasks
+from chalicelib.models import routes as model_routes
+from chalicelib.models import tasks as model_tasks
+from chalicelib.uploads import routes as upload_routes
+
+app = Application(app_name="aimatrix")
+platform = Platform()
+
+
+@app.authorizer(ttl_seconds=authorizer.CACHE_SECONDS)
+def authorize(request: AuthRequest) -> AuthResponse:
+    return authorizer.answer(request, authorizer.verifier_of_process(platform.settings))
+
+
+app.register_blueprint(public.rooms())
+for routes in (upload_routes, job_routes, model_routes, deployment_routes):
+    app.register_blueprint(routes.rooms(platform, authorize))
+
+
+@app.lambda_function(name="plan_job")
+def plan_job(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.plan_job(platform, event)
+
+
+@app.lambda_function(name="assess_attempt")
+def assess_attempt(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.assess_attempt(platform, event)
+
+
+@app.lambda_function(name="register_model")
+def register_model(event: dict[str, Any], _context: object) -> Any:
+    return model_tasks.register_model(platform, event)
+
+
+@app.lambda_function(name="finish_job")
+def finish_job(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.finish_job(platform, event)
+
+
+@app.lambda_function(name="on_training_event")
+def on_training_event(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.on_training_event(platform, event)
+
+
+@app.lambda_function(name="ingest_logs")
+def ingest_logs(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.ingest_logs(platform, event)
+
+
+@app.lambda_function(name="plan_deployment")
+def plan_deployment(event: dict[str, Any], _context: object) -> Any:
+    return deployment_tasks.plan_deployment(platform, event)
+
+
+@app.lambda_function(name="await_endpoint")
+def await_endpoint(event: dict[str, Any], _context: object) -> Any:
+    return deployment_tasks.await_endpoint(platform, event)
+
+
+@app.lambda_function(name="on_endpoint_event")
+def on_endpoint_event(event: dict[str, Any], _context: object) -> Any:
+    return deployment_tasks.on_endpoint_event(platform, event)
+
+
+@app.lambda_function(name="smoke_test")
+def smoke_test(event: dict[str, Any], _context: object) -> Any:
+    return deployment_tasks.smoke_test(platform, event)
+
+
+@app.lambda_function(name="finish_deployment")
+def finish_deployment(event: dict[str, Any], _context: object) -> Any:
+    return deployment_tasks.finish_deployment(platform, event)

@@ -1,0 +1,1 @@
+"""Measures what the documentation claims: `make bench`, or `python -m benchmarks NAME ...`."""

@@ -1,0 +1,82 @@
+"""An embedded cloud for a measurement: started, used from outside, ended."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aimatrix.client import Client, JobRequest
+from aimatrix.client.uploads import UploadFile
+
+DATA = "a,b\n1,2\n3,4\n"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    state: Path
+    api: str
+    seconds_to_start: float
+
+    def client(self) -> Client:
+        return Client.connect(api=self.api, token=self.token())
+
+    def token(self) -> str:
+        done = _aimatrix("token", "--state", str(self.state), "--user", "bench", "--role", "USER", "--json")
+        token: str = done["token"]
+        return token
+
+
+def _aimatrix(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "aimatrix.cli", *arguments], capture_output=True, text=True, check=True
+    )
+    document: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return document
+
+
+def up(state: Path) -> Cloud:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    began = time.monotonic()
+    addresses = _aimatrix("up", "--state", str(state), "--port", str(port), "--detach", "--json")
+    return Cloud(state, addresses["api"], time.monotonic() - began)
+
+
+def down(state: Path) -> None:
+    _aimatrix("down", "--state", str(state), "--json")
+
+
+@contextmanager
+def cloud() -> Iterator[Cloud]:
+    with tempfile.TemporaryDirectory(prefix="aimatrix-bench-") as folder:
+        state = Path(folder)
+        try:
+            yield up(state)
+        finally:
+            down(state)
+
+
+def trivial_request(client: Client, script: str = "import time\nprint(repr(time.time()), flush=True)\n") -> JobRequest:
+    """A job that does next to nothing, its files uploaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"train.py": script, "data.csv": DATA}
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        upload = client.upload([UploadFile(Path(folder) / name, name) for name in files])
+    return JobRequest(
+        name="bench",
+        framework="custom",
+        script_path=upload["train.py"],
+        dataset_path=upload["data.csv"],
+        max_runtime_seconds=600,
+    )

@@ -1,0 +1,28 @@
+"""The control plane: all that goes into the Lambda zip.
+
+A tour. Each folder is a room and answers one question whole.
+
+    identity/     who is calling, and what that allows
+    uploads/      how files come in
+    jobs/         how a training job is checked, planned, followed and ended
+    models/       how a trained model becomes a registered version
+    tracking/     how we speak to MLflow
+    deployments/  how a model version becomes an endpoint
+    api/          how REST says all this
+
+Inside a room the arrows go one way:
+
+    routes | tasks  →  service, lifecycle  →  store, gateways  →  the noun
+
+`routes.py` holds what API Gateway calls, `tasks.py` what state machines, events and subscriptions call; both are thin.
+The noun (`job.py`, `model.py`) is frozen and does no I/O. `store.py` is the only place with DynamoDB expressions. Rooms
+meet through another room's service, wired in `bootstrap.py`.
+
+Beside the rooms stand the few things that all of them use: `settings.py` what the template says, `errors.py` what can go
+wrong, `aws.py` the clients, `table.py` DynamoDB, `objects.py` S3, `shape.py` request bodies, `cursor.py` positions,
+`clock.py` time and ids, `log.py` the logger.
+
+The life of one job: `POST /training/jobs` → `jobs/service.py` checks, records, starts the state machine `train_job` →
+`jobs/lifecycle.py` plans an attempt → SageMaker or Batch runs it → the agent's log lines come back through
+`jobs/reports.py` → `models/` registers what was trained → `jobs/lifecycle.py` finishes the job.
+"""

@@ -1,0 +1,220 @@
+"""REST: routes of a room, the request as a value, and errors as RFC 9457 problem documents.
+
+A domain exception raised in a Chalice view would become a 500 before any middleware sees it, so errors are mapped here,
+around every view. What Chalice itself refuses (unknown path, method, media type) is put into the same form.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from chalice import Blueprint, Chalice, Response
+from chalice.app import CustomAuthorizer
+
+from chalicelib.aws import AwsError, is_busy
+from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unavailable
+from chalicelib.identity.caller import Caller
+from chalicelib.log import logger
+from chalicelib.shape import Shape, read
+
+S = TypeVar("S", bound=Shape)
+Handler = Callable[..., "Reply"]
+
+PROBLEM = "application/problem+json"
+MEDIA_TYPES = ["application/json", "text/csv", "text/plain", "application/jsonlines", "application/octet-stream"]
+
+STATUS: Mapping[ErrorCode, int] = {
+    ErrorCode.INVALID_REQUEST: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.REFUSED_VALUE: 422,
+    ErrorCode.QUOTA_EXCEEDED: 429,
+    ErrorCode.INTERNAL: 500,
+    ErrorCode.MODEL_FAILED: 502,
+    ErrorCode.UNAVAILABLE: 503,
+}
+_CODES = {status: code for code, status in STATUS.items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a view gets: the caller and the request, without the framework."""
+
+    body: bytes = field(repr=False)
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    request_id: str
+    context: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def caller(self) -> Caller:
+        return Caller.from_context(self.context)
+
+    def shape(self, shape: type[S]) -> S:
+        return read(shape, self.body)
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.query.get(name)
+        if text is None:
+            return default
+        # Not int() alone: it takes spaces, underscores and the digits of all scripts.
+        value = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else least - 1
+        if not least <= value <= most:
+            raise InvalidRequest.about(
+                FieldProblem(name, f"is {text[:40]!r}", f"Use a whole number from {least} to {most}.")
+            )
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        text = self.query.get(name)
+        if text is not None and text not in allowed:
+            raise InvalidRequest.about(FieldProblem(name, f"is {text[:40]!r}", f"Use one of {', '.join(allowed)}."))
+        return text
+
+    def flag(self, name: str) -> bool:
+        return self.choice(name, ("true", "false")) == "true"
+
+    def only(self, *names: str) -> None:
+        """Refuse query parameters that this route does not know."""
+        unknown = sorted(set(self.query) - set(names))
+        if unknown:
+            known = ", ".join(names) or "none"
+            cure = f"Remove it or correct its name; known here: {known}."
+            raise InvalidRequest.about(
+                *(FieldProblem(name[:80], "is not a parameter of this request", cure) for name in unknown)
+            )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a view gives back. A body that is not text or bytes is sent as JSON."""
+
+    body: Any = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+class Room(Blueprint):  # type: ignore[misc]  # Chalice is untyped
+    """The routes of one room; every view is `(request, **path) -> Reply`."""
+
+    def view(
+        self, method: str, path: str, *, authorizer: CustomAuthorizer | None, media_types: list[str] | None = None
+    ) -> Callable[[Handler], Handler]:
+        def register(handler: Handler) -> Handler:
+            def chalice_view(**path_values: str) -> Response:
+                return _answer(handler, self.current_request, path_values)
+
+            chalice_view.__name__ = handler.__name__
+            self.route(path, methods=[method], authorizer=authorizer, content_types=media_types or MEDIA_TYPES)(
+                chalice_view
+            )
+            return handler
+
+        return register
+
+
+class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
+    """A Chalice application whose own refusals are problem documents too."""
+
+    def __call__(self, event: Any, context: Any) -> Any:
+        response = super().__call__(event, context)
+        status = int(response["statusCode"])
+        if status >= 400 and response.get("headers", {}).get("Content-Type") != PROBLEM:
+            code = _CODES.get(status, ErrorCode.INTERNAL if status >= 500 else ErrorCode.INVALID_REQUEST)
+            detail = {404: "There is no such path.", 405: "This path does not know this method."}.get(
+                status, "The request was refused."
+            )
+            request_id = _request_id(event)
+            response["body"] = json.dumps(problem_document(status, code, detail, request_id, ()))
+            response["headers"] = {"Content-Type": PROBLEM, "X-Request-Id": request_id}
+            response["multiValueHeaders"] = {}
+        return response
+
+
+def problem_document(
+    status: int, code: ErrorCode, detail: str, request_id: str, problems: tuple[FieldProblem, ...]
+) -> dict[str, Any]:
+    """An RFC 9457 problem: https://www.rfc-editor.org/rfc/rfc9457."""
+    return {
+        "type": f"urn:aimatrix:error:{code.value}",
+        "title": code.value.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code.value,
+        "request_id": request_id,
+        "errors": [{"field": each.field, "message": each.message, "cure": each.cure} for each in problems],
+    }
+
+
+def _answer(handler: Handler, chalice_request: Any, path_values: Mapping[str, str]) -> Response:
+    event = chalice_request.to_original_event()
+    request_id = _request_id(event)
+    fields: dict[str, Any] = {"view": handler.__name__, "request_id": request_id}
+    try:
+        reply = _rendered(handler(_request(event, request_id), **path_values))
+    except ServiceError as error:
+        reply = _problem(error, request_id)
+        fields |= {"code": error.code.value, "detail": error.detail[:500]}
+    except AwsError as error:
+        if is_busy(error):
+            logger.warning("AWS is busy", extra=fields | {"detail": str(error)[:500]})
+            reply = _problem(Unavailable("Something behind the service is busy. Try again."), request_id)
+        else:
+            logger.exception("an AWS call failed", extra=fields)
+            reply = _problem(ServiceError("Something failed here, not in your request."), request_id)
+    except Exception:  # noqa: BLE001
+        # The last line: whatever it was, the caller gets a problem document with the id that finds this log entry.
+        logger.exception("a view failed", extra=fields)
+        reply = _problem(ServiceError("Something failed here, not in your request."), request_id)
+    # One line per invocation, also for the sake of speed: the embedded cloud waits for a silent function's first line.
+    logger.info("answered", extra=fields | {"status": reply.status})
+    headers = {"Content-Type": reply.media_type, "X-Request-Id": request_id, **reply.headers}
+    return Response(body=reply.body, status_code=reply.status, headers=headers)
+
+
+def _rendered(reply: Reply) -> Reply:
+    """With a body that can be sent: text or bytes. NaN is not JSON, so it fails here and not at the reader's."""
+    if isinstance(reply.body, str | bytes):
+        return reply
+    return replace(reply, body=json.dumps(reply.body, separators=(",", ":"), allow_nan=False))
+
+
+def _problem(error: ServiceError, request_id: str) -> Reply:
+    status = STATUS[error.code]
+    headers = {"Retry-After": "1"} if error.code is ErrorCode.UNAVAILABLE else {}
+    document = problem_document(status, error.code, error.detail, request_id, error.problems)
+    return _rendered(Reply(document, status, headers, PROBLEM))
+
+
+def _request(event: Mapping[str, Any], request_id: str) -> Request:
+    body = event.get("body") or ""
+    many = event.get("multiValueQueryStringParameters") or {}
+    repeated = sorted(name for name, values in many.items() if len(values) > 1)
+    if repeated:
+        raise InvalidRequest.about(
+            *(FieldProblem(name, "is given more than once", "Give it once.") for name in repeated)
+        )
+    return Request(
+        # Half a character is not UTF-8: it is passed on, so that whoever reads the body says that it is malformed.
+        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass"),
+        query=event.get("queryStringParameters") or {name: values[0] for name, values in many.items()},
+        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        request_id=request_id,
+        context=event.get("requestContext", {}).get("authorizer") or {},
+    )
+
+
+def _request_id(event: Any) -> str:
+    context = event.get("requestContext", {}) if isinstance(event, Mapping) else {}
+    return str(context.get("requestId", ""))

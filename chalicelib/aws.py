@@ -1,0 +1,145 @@
+"""The only module of the control plane that imports boto3.
+
+Clients are made on first use, one per service and process: making one costs tens of milliseconds, and a function pays
+only for those it uses. Everything else gets its client as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+__all__ = ["AwsError", "Clients", "error_code", "is_busy", "signed_headers"]
+
+AwsError = (ClientError, BotoCoreError)
+
+# A function has at most 29 s (API Gateway's limit), so a call that hangs must give up long before.
+_CONFIG = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
+# An endpoint may take its time over a prediction: SageMaker allows 60 s, API Gateway 29 s.
+# No retry: a prediction is not ours to repeat.
+_RUNTIME_CONFIG = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+
+
+# AWS's words for "later": https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+_BUSY = frozenset(
+    {
+        "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "ServiceUnavailable",
+        "InternalServerError",
+        "TransactionInProgressException",
+        "TransactionConflictException",
+    }
+)
+# The same, for one item of a cancelled transaction:
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_BUSY_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+def error_code(error: BaseException) -> str:
+    """AWS's own code of a failed call, such as `ConditionalCheckFailedException`; empty for anything else."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether a failed call may well succeed a moment later: throttling, a conflict of two writers, a lost connection."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
+        return status >= 500 or error_code(error) in _BUSY or bool(reasons & _BUSY_REASONS)
+    return isinstance(error, HTTPClientError | NoConnection)
+
+
+class Clients:
+    """One client per service, each made when it is first asked for."""
+
+    @cached_property
+    def _session(self) -> Session:
+        from boto3.session import Session
+
+        return Session()
+
+    def _make(self, service: str, config: Config = _CONFIG) -> Any:
+        session: Any = self._session
+        return session.client(service, config=config)
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        client: DynamoDBClient = self._make("dynamodb")
+        return client
+
+    @cached_property
+    def s3(self) -> S3Client:
+        # Regional, SigV4 addresses: presigned URLs of the global endpoint redirect in newer regions.
+        client: S3Client = self._make("s3", _CONFIG.merge(Config(signature_version="s3v4")))
+        return client
+
+    @cached_property
+    def stepfunctions(self) -> SFNClient:
+        client: SFNClient = self._make("stepfunctions")
+        return client
+
+    @cached_property
+    def sagemaker(self) -> SageMakerClient:
+        client: SageMakerClient = self._make("sagemaker")
+        return client
+
+    @cached_property
+    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
+        client: SageMakerRuntimeClient = self._make("sagemaker-runtime", _RUNTIME_CONFIG)
+        return client
+
+    @cached_property
+    def batch(self) -> BatchClient:
+        client: BatchClient = self._make("batch")
+        return client
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        client: CloudWatchLogsClient = self._make("logs")
+        return client
+
+    @cached_property
+    def sign(self) -> Callable[..., Mapping[str, str]]:
+        """Signs a plain HTTP request with this function's own role: see `signed_headers`."""
+        credentials = self._session.get_credentials()
+
+        def sign(
+            method: str, url: str, body: bytes, headers: Mapping[str, str], service: str, region: str
+        ) -> Mapping[str, str]:
+            return signed_headers(credentials, method, url, body, headers, service, region)
+
+        return sign
+
+
+def signed_headers(
+    credentials: Any, method: str, url: str, body: bytes, headers: Mapping[str, str], service: str, region: str
+) -> Mapping[str, str]:
+    """The headers of a request with AWS Signature Version 4 added."""
+    from botocore.auth import SigV4Auth
+
+    request = AWSRequest(method=method, url=url, data=body, headers=dict(headers))
+    SigV4Auth(credentials.get_frozen_credentials(), service, region).add_auth(request)
+    return dict(request.headers.items())

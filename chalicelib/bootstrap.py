@@ -1,0 +1,252 @@
+"""Wires everything once: clients into stores, stores into services. Nothing is made before it is asked for."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.aws import Clients
+from chalicelib.clock import Clock, IdMaker, new_id, utc_now
+from chalicelib.settings import Settings
+from chalicelib.table import Table
+
+if TYPE_CHECKING:
+    from chalicelib.deployments.finishing import Finishing
+    from chalicelib.deployments.gateways import Endpoints
+    from chalicelib.deployments.invocations import Invocations, ModelEndpoint
+    from chalicelib.deployments.planning import Planning
+    from chalicelib.deployments.service import DeploymentService
+    from chalicelib.deployments.smoke import SmokeTest
+    from chalicelib.deployments.store import DeploymentStore
+    from chalicelib.deployments.waiting import Waiting
+    from chalicelib.jobs.gateways import Backends
+    from chalicelib.jobs.lifecycle import Lifecycle
+    from chalicelib.jobs.logs import LogReader
+    from chalicelib.jobs.metrics import MetricStore
+    from chalicelib.jobs.plan import Surroundings
+    from chalicelib.jobs.reports import Reports
+    from chalicelib.jobs.service import JobService
+    from chalicelib.jobs.store import JobStore
+    from chalicelib.models.registration import Registration
+    from chalicelib.models.service import ModelService
+    from chalicelib.models.store import ModelStore
+    from chalicelib.objects import Objects
+    from chalicelib.tracking.registry import TrackingRegistry
+    from chalicelib.uploads.service import UploadService
+
+
+class Platform:
+    """All services of one process.
+
+    Args:
+        clients: AWS.
+        settings: what the template says.
+        now, new_id: time and identity.
+
+    A room's modules are imported when its service is first used: a function that plans jobs never loads deployments.
+    """
+
+    def __init__(
+        self,
+        clients: Clients | None = None,
+        settings: Settings | None = None,
+        now: Clock = utc_now,
+        new_id: IdMaker = new_id,
+    ) -> None:
+        self.clients = clients or Clients()
+        self.settings = settings or Settings(os.environ)
+        self.now = now
+        self.new_id = new_id
+
+    @cached_property
+    def objects(self) -> Objects:
+        from chalicelib.objects import Objects
+
+        return Objects(self.clients.s3, self.settings.artifacts_bucket)
+
+    @cached_property
+    def uploads(self) -> UploadService:
+        from chalicelib.uploads.service import UploadService
+
+        return UploadService(self.objects, self.now, self.new_id)
+
+    @cached_property
+    def job_store(self) -> JobStore:
+        from chalicelib.jobs.store import JobStore
+
+        return JobStore(Table(self.clients.dynamodb, self.settings.jobs_table))
+
+    @cached_property
+    def metrics(self) -> MetricStore:
+        from chalicelib.jobs.metrics import MetricStore
+
+        return MetricStore(Table(self.clients.dynamodb, self.settings.metrics_table))
+
+    @cached_property
+    def backends(self) -> Backends:
+        from chalicelib.jobs.gateways import Backends
+
+        return Backends(self.clients, self.settings)
+
+    @cached_property
+    def jobs(self) -> JobService:
+        from chalicelib.jobs.gateways import Machine
+        from chalicelib.jobs.service import JobService
+
+        return JobService(
+            store=self.job_store,
+            objects=self.objects,
+            machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            backends=self.backends,
+            has_batch=lambda: self.settings.batch_job_queue is not None,
+            now=self.now,
+            new_id=self.new_id,
+        )
+
+    @cached_property
+    def logs(self) -> LogReader:
+        from chalicelib.jobs.job import Backend
+        from chalicelib.jobs.logs import LogReader
+
+        def group_of(backend: Backend) -> str:
+            return self.settings.training_log_group if backend is Backend.SAGEMAKER else self.settings.batch_log_group
+
+        return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        from chalicelib.jobs.definitions import JobDefinitions
+        from chalicelib.jobs.lifecycle import Lifecycle
+
+        return Lifecycle(
+            store=self.job_store,
+            objects=self.objects,
+            backends=self.backends,
+            definitions=JobDefinitions(lambda: self.clients.batch, self.settings),
+            around=self._surroundings,
+            region=self.settings.region,
+            now=self.now,
+            new_token=lambda: secrets.token_urlsafe(24),
+        )
+
+    @cached_property
+    def reports(self) -> Reports:
+        from chalicelib.jobs.reports import Reports
+
+        return Reports(self.job_store, self.metrics, self.lifecycle)
+
+    @cached_property
+    def model_store(self) -> ModelStore:
+        from chalicelib.models.store import ModelStore
+
+        return ModelStore(Table(self.clients.dynamodb, self.settings.models_table))
+
+    @cached_property
+    def models(self) -> ModelService:
+        from chalicelib.models.external import ExternalArtifacts
+        from chalicelib.models.service import ModelService
+
+        artifacts = ExternalArtifacts(self.clients.s3, self.settings.artifacts_bucket)
+        return ModelService(self.model_store, artifacts, self.now, self.new_id)
+
+    @cached_property
+    def registration(self) -> Registration:
+        from chalicelib.models.registration import Registration
+
+        return Registration(self.model_store, self.tracking_registry, self.settings.artifacts_bucket, self.now)
+
+    @cached_property
+    def tracking_registry(self) -> TrackingRegistry:
+        from chalicelib.tracking.address import TrackingAddress
+        from chalicelib.tracking.client import TrackingClient, http_send
+        from chalicelib.tracking.registry import TrackingRegistry
+
+        def sign(*arguments: Any) -> Mapping[str, str]:
+            return self.clients.sign(*arguments)
+
+        address = TrackingAddress.parse(self.settings.mlflow_tracking_uri)
+        return TrackingRegistry(TrackingClient(address, http_send(), sign, time.sleep, random.uniform))
+
+    @cached_property
+    def deployment_store(self) -> DeploymentStore:
+        from chalicelib.deployments.store import DeploymentStore
+
+        return DeploymentStore(Table(self.clients.dynamodb, self.settings.deployments_table))
+
+    @cached_property
+    def deployments(self) -> DeploymentService:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.deployments.service import DeploymentService
+
+        return DeploymentService(
+            store=self.deployment_store,
+            models=self.model_store,
+            deploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn),
+            undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
+            now=self.now,
+            new_id=self.new_id,
+        )
+
+    @cached_property
+    def invocations(self) -> Invocations:
+        from chalicelib.deployments.invocations import Invocations
+
+        return Invocations(self.deployment_store, self._model_endpoint())
+
+    @cached_property
+    def deployment_planning(self) -> Planning:
+        from chalicelib.deployments.plan import Surroundings
+        from chalicelib.deployments.planning import Planning
+        from chalicelib.jobs.images import inference_image
+
+        return Planning(
+            store=self.deployment_store,
+            models=self.model_store,
+            endpoints=self._endpoints(),
+            image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
+            around=lambda: Surroundings(self.settings.serving_role_arn, self.settings.region),
+        )
+
+    @cached_property
+    def deployment_waiting(self) -> Waiting:
+        from chalicelib.deployments.gateways import Waiters
+        from chalicelib.deployments.waiting import Waiting
+
+        return Waiting(self.deployment_store, self._endpoints(), Waiters(self.clients.stepfunctions))
+
+    @cached_property
+    def smoke_test(self) -> SmokeTest:
+        from chalicelib.deployments.smoke import SmokeTest
+
+        return SmokeTest(self.deployment_store, self.model_store, self._model_endpoint(), time.sleep, self.now)
+
+    @cached_property
+    def deployment_finishing(self) -> Finishing:
+        from chalicelib.deployments.finishing import Finishing
+
+        return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+
+    def _endpoints(self) -> Endpoints:
+        from chalicelib.deployments.gateways import Endpoints
+
+        return Endpoints(self.clients.sagemaker)
+
+    def _model_endpoint(self) -> ModelEndpoint:
+        from chalicelib.deployments.invocations import ModelEndpoint
+
+        return ModelEndpoint(self.clients.sagemaker_runtime)
+
+    def _surroundings(self) -> Surroundings:
+        from chalicelib.jobs.plan import Surroundings
+
+        return Surroundings(
+            bucket=self.settings.artifacts_bucket,
+            agent_uri=self.settings.agent_uri,
+            training_role_arn=self.settings.training_role_arn,
+            mlflow_tracking_uri=self.settings.mlflow_tracking_uri,
+        )

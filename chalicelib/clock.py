@@ -1,0 +1,44 @@
+"""Time and identity, injected everywhere so that tests decide both."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+IdMaker = Callable[[], str]
+
+# Names derived from another id live in a space of their own, so that they can't meet random ones.
+_DERIVED = uuid.UUID("5f0c8f4e-7a0b-4f57-9d3e-2f6f6c1d9a11")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A random UUID, for records that a caller creates."""
+    return str(uuid.uuid4())
+
+
+def derived_id(*parts: str) -> str:
+    """The same UUID for the same parts: for records that a repeated task must not create twice."""
+    return str(uuid.uuid5(_DERIVED, "\x1f".join(parts)))
+
+
+def to_text(moment: datetime) -> str:
+    """RFC 3339 with milliseconds, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_text(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def duration(seconds: float) -> str:
+    """ISO 8601 duration, for example PT2H30M; whole seconds."""
+    hours, rest = divmod(max(0, round(seconds)), 3600)
+    minutes, seconds = divmod(rest, 60)
+    text = "".join(f"{value}{unit}" for value, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if value)
+    return f"PT{text or '0S'}"

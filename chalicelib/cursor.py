@@ -1,0 +1,61 @@
+"""The one kind of cursor: opaque to a client, the same for lists, logs and metrics.
+
+A cursor says where a reader stopped. It carries nothing secret and grants nothing: whoever presents it is checked like
+anybody else, and what it points at is looked up inside the caller's own partition.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.errors import FieldProblem, InvalidRequest
+
+_MAX_TEXT = 4096
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A position, as a flat map of names to text or numbers."""
+
+    key: dict[str, Any]
+
+    def encode(self) -> str:
+        text = json.dumps(self.key, separators=(",", ":"), sort_keys=True)
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str | None, *, names: frozenset[str] | Mapping[str, type] | None = None) -> Cursor | None:
+        """Read a cursor that a client sent back.
+
+        Args:
+            names: what the cursor must consist of, all of it text unless types are given; anything else is refused.
+
+        Raises:
+            InvalidRequest: it is not one of ours.
+        """
+        if not text:
+            return None
+        if len(text) > _MAX_TEXT:
+            raise not_ours()
+        try:
+            padded = text + "=" * (-len(text) % 4)
+            key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        except (ValueError, RecursionError):
+            raise not_ours() from None
+        types = dict.fromkeys(names, str) if isinstance(names, frozenset) else names
+        if not isinstance(key, dict) or not all(type(value) in {str, int} for value in key.values()):
+            raise not_ours()
+        if types is not None and {name: type(value) for name, value in key.items()} != types:
+            raise not_ours()
+        return cls(key)
+
+
+def not_ours() -> InvalidRequest:
+    """The error for a cursor that this list did not give out."""
+    return InvalidRequest.about(
+        FieldProblem("cursor", "is not a cursor of this list", "Use next_cursor from an answer, unchanged.")
+    )

@@ -1,0 +1,175 @@
+"""A deployment and its revisions: frozen values, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+
+class DeploymentStatus(Enum):
+    DEPLOYING = "deploying"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    TERMINATED = "terminated"
+
+    def may_become(self, following: DeploymentStatus) -> bool:
+        return following in TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {
+    DeploymentStatus.DEPLOYING: frozenset({DeploymentStatus.ACTIVE, DeploymentStatus.FAILED}),
+    DeploymentStatus.ACTIVE: frozenset({DeploymentStatus.DEPLOYING, DeploymentStatus.INACTIVE}),
+    DeploymentStatus.FAILED: frozenset({DeploymentStatus.DEPLOYING, DeploymentStatus.INACTIVE}),
+    # Being taken down: it answers no more, and its endpoint is not gone yet.
+    DeploymentStatus.INACTIVE: frozenset({DeploymentStatus.TERMINATED}),
+    DeploymentStatus.TERMINATED: frozenset(),
+}
+
+ENVIRONMENTS = ("development", "staging", "production")
+
+
+class IllegalTransition(Exception):
+    """A status was asked for that does not follow the present one."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One version of a model with one configuration.
+
+    Attributes:
+        config: the request's configuration, complete with defaults.
+        instance_type: what each replica runs on.
+        gpu_count: of each replica.
+        volume_gb: its disk; None where the instance type brings its own, or nobody asked.
+    """
+
+    number: int
+    model_id: str
+    model_version: str
+    config: Mapping[str, Any]
+    instance_type: str
+    gpu_count: int = 0
+    volume_gb: int | None = None
+
+    def is_same_intent(self, other: Revision) -> bool:
+        return replace(self, number=other.number) == other
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An update or an undeployment that did not succeed, while the deployment went on."""
+
+    at: datetime
+    reason: str
+    revision: int | None = None
+    model_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model name in an environment. `record_version` grows by one with every change of the record.
+
+    Attributes:
+        endpoint: the name of the SageMaker endpoint, the same for all revisions.
+        target: the revision that was asked for last.
+        active: the revision that answers predictions.
+        revisions: how many there have been; the number of the last one.
+        first_revision: a place that was given up and taken again counts on, so that no name comes twice.
+        undeployments: how often taking it down was begun.
+        evidence: how it is known that the active revision works.
+    """
+
+    tenant: str
+    deployment_id: str
+    user: str
+    name: str
+    environment: str
+    endpoint: str
+    target: Revision
+    created_at: datetime
+    updated_at: datetime
+    status: DeploymentStatus = DeploymentStatus.DEPLOYING
+    record_version: int = 1
+    revisions: int = 1
+    first_revision: int = 1
+    active: Revision | None = None
+    deployed_at: datetime | None = None
+    failure_reason: str | None = None
+    last_failure: Failure | None = None
+    evidence: str | None = None
+    undeployments: int = 0
+
+    @property
+    def current(self) -> Revision:
+        """The revision that the status is about."""
+        return self.active if self.active and self.status is not DeploymentStatus.DEPLOYING else self.target
+
+    def answers(self) -> bool:
+        """Whether predictions can be asked for; while another revision is on its way the active one goes on."""
+        return self.active is not None and self.status in {DeploymentStatus.ACTIVE, DeploymentStatus.DEPLOYING}
+
+    def deploying(self, target: Revision, user: str) -> Deployment:
+        """Another revision is wanted."""
+        begun = replace(self, target=target, user=user, revisions=target.number, failure_reason=None)
+        return begun._become(DeploymentStatus.DEPLOYING)
+
+    def activated(self, now: datetime) -> Deployment:
+        """The target answers."""
+        done = replace(self, active=self.target, deployed_at=now, failure_reason=None, last_failure=None)
+        return done._become(DeploymentStatus.ACTIVE)
+
+    def kept(self, reason: str, now: datetime) -> Deployment:
+        """The target failed, and the revision before it goes on."""
+        if self.active is None:
+            raise IllegalTransition("there is no revision to go on with")
+        failure = Failure(now, reason, self.target.number, self.target.model_id)
+        return replace(self, target=self.active, last_failure=failure)._become(DeploymentStatus.ACTIVE)
+
+    def failed(self, reason: str) -> Deployment:
+        """Nothing answers."""
+        return replace(self, active=None, failure_reason=reason)._become(DeploymentStatus.FAILED)
+
+    def undeploying(self) -> Deployment:
+        """It is to be taken down: it answers no more."""
+        begun = replace(self, undeployments=self.undeployments + 1, last_failure=None)
+        return begun if self.status is DeploymentStatus.INACTIVE else begun._become(DeploymentStatus.INACTIVE)
+
+    def terminated(self) -> Deployment:
+        return replace(self, active=None, last_failure=None)._become(DeploymentStatus.TERMINATED)
+
+    def _become(self, status: DeploymentStatus) -> Deployment:
+        if not self.status.may_become(status):
+            raise IllegalTransition(f"a deployment that is {self.status.value} can't become {status.value}")
+        return replace(self, status=status)
+
+
+@dataclass(frozen=True)
+class DeploymentFilter:
+    """Which deployments a list shows."""
+
+    environment: str | None = None
+    status: DeploymentStatus | None = None
+    model_id: str | None = None
+
+
+def endpoint_name(tenant: str, name: str, environment: str) -> str:
+    """The endpoint of a model name in an environment: readable, unique, at most 56 of SageMaker's 63 characters."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24].strip("-") or "model"
+    digest = hashlib.sha256("\x1f".join((tenant, name, environment)).encode()).hexdigest()[:10]
+    return f"aimatrix-{slug}-{environment}-{digest}"
+
+
+def resource_name(endpoint: str, revision: int) -> str:
+    """What a revision's SageMaker model and endpoint configuration are called."""
+    return f"{endpoint}-{revision}"
+
+
+def variant_name(model_version: str) -> str:
+    """What SageMaker calls the variant that serves a version: its letters and digits, others as dashes."""
+    return "v" + re.sub(r"[^A-Za-z0-9]+", "-", model_version).strip("-")[:60].strip("-")

@@ -1,0 +1,128 @@
+"""The one way into a settled status, whatever happened. What SageMaker says of the endpoint decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from chalicelib.clock import Clock
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure, resource_name
+from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
+from chalicelib.deployments.planning import EndpointBusy
+from chalicelib.deployments.store import DeploymentStore, StaleDeployment
+from chalicelib.deployments.waiting import why_not
+from chalicelib.models.model import Model
+from chalicelib.models.store import ModelStore
+from chalicelib.table import Write
+
+MAX_REASON = 1024
+
+
+@dataclass(frozen=True)
+class Finishing:
+    store: DeploymentStore
+    models: ModelStore
+    endpoints: Endpoints
+    now: Clock
+
+    def finish(self, tenant: str, deployment_id: str, revision: int, error: str | None) -> Deployment:
+        """Settle a revision: active and its model deployed, or failed; in one transaction. A settled one stays as it is.
+
+        A revision that fails after the endpoint took it (its smoke test failed) is taken back: the endpoint goes back to
+        the revision before, or is deleted when there is none.
+
+        Raises:
+            EndpointBusy: the endpoint is still changing, so there is nothing to decide by yet.
+        """
+        while True:
+            deployment = self._deployment(tenant, deployment_id)
+            endpoint = self.endpoints.describe(deployment.endpoint)
+            if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
+                self._tidy(deployment, endpoint)
+                return deployment
+            if endpoint.state is EndpointState.CHANGING:
+                raise EndpointBusy(f"{deployment.endpoint} is still changing")
+            after, writes = self._settled(deployment, endpoint, error)
+            try:
+                settled = self.store.update(deployment, after, self.now(), *writes)
+            except StaleDeployment:
+                continue
+            self._tidy(settled, endpoint)
+            return settled
+
+    def finish_undeploy(self, tenant: str, deployment_id: str, error: str | None) -> Deployment:
+        """Settle a deployment that was to be taken down: terminated once its endpoint is gone, and its model released.
+
+        An endpoint that could not be deleted leaves the deployment inactive, with the failure; deleting it again
+        tries again.
+
+        Raises:
+            EndpointBusy: the endpoint is still going.
+        """
+        while True:
+            deployment = self._deployment(tenant, deployment_id)
+            if deployment.status is not DeploymentStatus.INACTIVE:
+                return deployment
+            endpoint = self.endpoints.describe(deployment.endpoint)
+            if endpoint.state is EndpointState.DELETING:
+                raise EndpointBusy(f"{deployment.endpoint} is still being deleted")
+            if endpoint.state is EndpointState.ABSENT:
+                after, writes = deployment.terminated(), self._released(deployment, self._models_of(deployment))
+            else:
+                reason = error or f"The endpoint is still {endpoint.state.value}."
+                after, writes = replace(deployment, last_failure=Failure(self.now(), reason[:MAX_REASON])), ()
+            try:
+                return self.store.update(deployment, after, self.now(), *writes)
+            except StaleDeployment:
+                continue
+
+    def _settled(
+        self, deployment: Deployment, endpoint: Endpoint, error: str | None
+    ) -> tuple[Deployment, tuple[Write, ...]]:
+        target, active, me = deployment.target, deployment.active, deployment.deployment_id
+        is_up = endpoint.state is EndpointState.IN_SERVICE
+        models = self._models_of(deployment)
+        if error is None and is_up and endpoint.config == resource_name(deployment.endpoint, target.number):
+            wanted = models[target.model_id]
+            replaced = {key: model for key, model in models.items() if key != target.model_id}
+            served = self.models.change(wanted, wanted.served_by(me, target.config), self.now())
+            return deployment.activated(self.now()), (served, *self._released(deployment, replaced))
+        reason = (error or why_not(endpoint))[:MAX_REASON]
+        if active is None or not is_up:
+            return deployment.failed(reason), self._released(deployment, models)
+        given_up = models[target.model_id]
+        unclaimed = given_up.unclaimed_by(me)
+        writes = () if unclaimed == given_up else (self.models.change(given_up, unclaimed, self.now()),)
+        return deployment.kept(reason, self.now()), writes
+
+    def _tidy(self, deployment: Deployment, endpoint: Endpoint) -> None:
+        """Make the endpoint agree with a settled record. It comes after the record: what is lost here is done again."""
+        if deployment.status is DeploymentStatus.FAILED and endpoint.state in {
+            EndpointState.IN_SERVICE,
+            EndpointState.FAILED,
+        }:
+            self.endpoints.delete(deployment.endpoint)
+        if (
+            deployment.status is DeploymentStatus.ACTIVE
+            and deployment.active
+            and endpoint.state is EndpointState.IN_SERVICE
+        ):
+            right = resource_name(deployment.endpoint, deployment.active.number)
+            if endpoint.config != right:
+                self.endpoints.go_back(deployment.endpoint, right)
+
+    def _models_of(self, deployment: Deployment) -> dict[str, Model]:
+        """The models that the deployment's revisions are of, by id."""
+        revisions = (deployment.target, deployment.active)
+        found = (self.models.get(deployment.tenant, revision.model_id) for revision in revisions if revision)
+        return {model.model_id: model for model in found if model}
+
+    def _released(self, deployment: Deployment, models: dict[str, Model]) -> tuple[Write, ...]:
+        me = deployment.deployment_id
+        used = (model for model in models.values() if me in model.uses)
+        return tuple(self.models.change(model, model.released_by(me), self.now()) for model in used)
+
+    def _deployment(self, tenant: str, deployment_id: str) -> Deployment:
+        deployment = self.store.get(tenant, deployment_id)
+        if deployment is None:
+            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
+        return deployment

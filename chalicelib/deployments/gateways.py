@@ -1,0 +1,153 @@
+"""What deployments ask of Step Functions and SageMaker, behind small interfaces. Every call may be repeated.
+
+`describe` is the truth about an endpoint; events are hints.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws import error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+# SageMaker has one code for all that it refuses, and tells a missing thing only by its message.
+_REFUSED = frozenset({"ValidationException", "ResourceNotFound", "ResourceNotFoundException"})
+_NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken"})
+
+
+@dataclass(frozen=True)
+class DeploymentMachine:
+    """A state machine that drives deployments."""
+
+    client: SFNClient
+    arn: str
+
+    def start(self, name: str, document: dict[str, Any]) -> None:
+        """Start an execution; one of this name that runs or ran already is left alone."""
+        text = json.dumps(document, separators=(",", ":"))
+        try:
+            self.client.start_execution(stateMachineArn=self.arn, name=name, input=text)
+        except self.client.exceptions.ExecutionAlreadyExists:
+            return
+
+
+@dataclass(frozen=True)
+class Waiters:
+    """Step Functions tasks that wait with a token."""
+
+    client: SFNClient
+
+    def succeed(self, token: str, result: dict[str, Any]) -> None:
+        try:
+            self.client.send_task_success(taskToken=token, output=json.dumps(result))
+        except self.client.exceptions.ClientError as error:
+            _raise_unless_nobody_waits(error)
+
+    def fail(self, token: str, error_name: str, cause: str) -> None:
+        try:
+            self.client.send_task_failure(taskToken=token, error=error_name, cause=cause)
+        except self.client.exceptions.ClientError as error:
+            _raise_unless_nobody_waits(error)
+
+
+def _raise_unless_nobody_waits(error: ClientError) -> None:
+    # Answered before, or the wait is over: an answer is given once and then comes to nothing.
+    if error_code(error) not in _NOBODY_WAITS:
+        raise error
+
+
+class EndpointState(Enum):
+    ABSENT = "absent"
+    CHANGING = "changing"
+    IN_SERVICE = "in-service"
+    FAILED = "failed"
+    DELETING = "deleting"
+
+
+_STATES = {
+    "Creating": EndpointState.CHANGING,
+    "Updating": EndpointState.CHANGING,
+    "SystemUpdating": EndpointState.CHANGING,
+    "RollingBack": EndpointState.CHANGING,
+    "InService": EndpointState.IN_SERVICE,
+    "OutOfService": EndpointState.FAILED,
+    "Failed": EndpointState.FAILED,
+    "UpdateRollbackFailed": EndpointState.FAILED,
+    "Deleting": EndpointState.DELETING,
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """SageMaker's own view of an endpoint.
+
+    Attributes:
+        config: the endpoint configuration that it has.
+        coming: the one that it is changing to, where SageMaker tells.
+    """
+
+    state: EndpointState
+    config: str | None = None
+    coming: str | None = None
+    reason: str | None = None
+
+
+ABSENT = Endpoint(EndpointState.ABSENT)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    client: SageMakerClient
+
+    def describe(self, name: str) -> Endpoint:
+        try:
+            found = self.client.describe_endpoint(EndpointName=name)
+        except self.client.exceptions.ClientError as error:
+            if _is_missing(error):
+                return ABSENT
+            raise
+        return Endpoint(
+            state=_STATES[found["EndpointStatus"]],
+            config=found.get("EndpointConfigName"),
+            coming=found.get("PendingDeploymentSummary", {}).get("EndpointConfigName"),
+            reason=found.get("FailureReason"),
+        )
+
+    def go_back(self, name: str, config: str) -> None:
+        """Let an endpoint that is in service change to a configuration that it had before."""
+        self.client.update_endpoint(EndpointName=name, EndpointConfigName=config)
+
+    def delete(self, name: str) -> None:
+        """Ask for an endpoint's end; nothing happens when there is none, or it is ending already."""
+        try:
+            self.client.delete_endpoint(EndpointName=name)
+        except self.client.exceptions.ClientError as error:
+            if not _is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
+                raise
+
+    def delete_revision(self, resource: str) -> None:
+        """Delete the endpoint configuration and the model of a revision that no endpoint uses, if they are there."""
+        try:
+            self.client.delete_endpoint_config(EndpointConfigName=resource)
+        except self.client.exceptions.ClientError as error:
+            if not _is_missing(error):
+                raise
+        try:
+            self.client.delete_model(ModelName=resource)
+        except self.client.exceptions.ClientError as error:
+            if not _is_missing(error):
+                raise
+
+
+def _is_missing(error: ClientError) -> bool:
+    return error_code(error) in _REFUSED and (
+        "could not find" in str(error).lower() or "not found" in str(error).lower()
+    )

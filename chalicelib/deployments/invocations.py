@@ -1,0 +1,110 @@
+"""Predictions: a request passes to the endpoint as it is, and the container's answer comes back as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chalicelib.aws import error_code
+from chalicelib.deployments.store import DeploymentStore
+from chalicelib.errors import Conflict, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+MAX_REQUEST_BYTES = 5 * 1024 * 1024
+MAX_ANSWER_BYTES = 5 * 1024 * 1024
+"""Lambda passes 6 MB, and the event around a body needs room too."""
+
+MEDIA_TYPES = ("application/json", "text/csv")
+_MAX_MESSAGE = 2000
+_LATER = frozenset(
+    {
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "ModelNotReadyException",
+        "InternalFailure",
+        "InternalDependencyException",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    body: bytes = field(repr=False)
+    media_type: str
+    accept: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    Attributes:
+        variant: which of the endpoint's variants answered.
+    """
+
+    body: bytes = field(repr=False)
+    media_type: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class ModelEndpoint:
+    """The SageMaker runtime."""
+
+    client: SageMakerRuntimeClient
+
+    def invoke(self, endpoint: str, invocation: Invocation) -> Answer:
+        """
+        Raises:
+            InvalidRequest: the model refused the request; with its own words.
+            ModelFailed: the model could not answer; with its own words.
+            Unavailable: the endpoint is not there, or not ready.
+        """
+        try:
+            answer = self.client.invoke_endpoint(
+                EndpointName=endpoint, Body=invocation.body, ContentType=invocation.media_type, Accept=invocation.accept
+            )
+        except self.client.exceptions.ModelError as error:
+            status = int(error.response.get("OriginalStatusCode", 500))  # type: ignore[call-overload]  # not in the stubs
+            message = str(error.response.get("OriginalMessage") or error)[:_MAX_MESSAGE]
+            if 400 <= status < 500:
+                raise InvalidRequest(f"The model refused the request: {message}") from None
+            raise ModelFailed(f"The model failed: {message}") from None
+        except self.client.exceptions.ClientError as error:
+            missing = (
+                error_code(error) in {"ValidationError", "ValidationException"} and "not found" in str(error).lower()
+            )
+            if missing or error_code(error) in _LATER:
+                raise Unavailable("The endpoint does not answer now. Try again.") from None
+            raise
+        body = answer["Body"].read(MAX_ANSWER_BYTES + 1)
+        if len(body) > MAX_ANSWER_BYTES:
+            raise TooLarge(f"The answer has more than {MAX_ANSWER_BYTES:,} bytes. Send fewer rows at a time.")
+        return Answer(body, answer.get("ContentType") or invocation.accept, answer.get("InvokedProductionVariant", ""))
+
+
+@dataclass(frozen=True)
+class Invocations:
+    store: DeploymentStore
+    endpoint: ModelEndpoint
+
+    def invoke(self, caller: Caller, deployment_id: str, invocation: Invocation) -> Answer:
+        """
+        Raises:
+            NotFound: not there, or another tenant's.
+            Conflict: it does not serve.
+            TooLarge: the request, or the answer.
+            InvalidRequest, ModelFailed, Unavailable: as `ModelEndpoint.invoke`.
+        """
+        caller.require(Permission.DEPLOYMENTS_INVOKE)
+        if len(invocation.body) > MAX_REQUEST_BYTES:
+            raise TooLarge(f"The request has {len(invocation.body):,} bytes; at most {MAX_REQUEST_BYTES:,} are taken.")
+        deployment = self.store.get(caller.tenant, deployment_id)
+        if deployment is None:
+            raise NotFound("deployment")
+        if not deployment.answers():
+            raise Conflict(f"The deployment is {deployment.status.value} and answers no predictions.")
+        return self.endpoint.invoke(deployment.endpoint, invocation)

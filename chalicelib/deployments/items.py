@@ -1,0 +1,102 @@
+"""A deployment as an item, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.clock import from_text, to_text
+from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Failure, Revision
+from chalicelib.table import Item, as_json
+
+
+def partition(tenant: str, wanted: DeploymentFilter) -> str:
+    """The value of the index key that a list reads."""
+    if wanted.model_id is not None:
+        return f"{tenant}#{wanted.model_id}"
+    parts = [tenant, wanted.environment, wanted.status.value if wanted.status else None]
+    return "#".join(part for part in parts if part is not None)
+
+
+def item_of(deployment: Deployment) -> Item:
+    tenant, status, environment = deployment.tenant, deployment.status, deployment.environment
+    return {
+        "pk": f"{tenant}#{deployment.deployment_id}",
+        "sk": "deployment",
+        "tenant": tenant,
+        "deployment_id": deployment.deployment_id,
+        "user": deployment.user,
+        "name": deployment.name,
+        "environment": environment,
+        "endpoint": deployment.endpoint,
+        "target": _revision_item(deployment.target),
+        "active": _revision_item(deployment.active) if deployment.active else None,
+        "created_at": to_text(deployment.created_at),
+        "updated_at": to_text(deployment.updated_at),
+        "deployed_at": to_text(deployment.deployed_at) if deployment.deployed_at else None,
+        "status": status.value,
+        "record_version": deployment.record_version,
+        "revisions": deployment.revisions,
+        "first_revision": deployment.first_revision,
+        "failure_reason": deployment.failure_reason,
+        "last_failure": _failure_item(deployment.last_failure) if deployment.last_failure else None,
+        "evidence": deployment.evidence,
+        "undeployments": deployment.undeployments,
+        # What the indexes are keyed by.
+        "tenant_key": tenant,
+        "tenant_status_key": partition(tenant, DeploymentFilter(status=status)),
+        "tenant_environment_key": partition(tenant, DeploymentFilter(environment=environment)),
+        "tenant_environment_status_key": partition(tenant, DeploymentFilter(environment, status)),
+        "model_key": partition(tenant, DeploymentFilter(model_id=deployment.current.model_id)),
+        "listed_at": f"{to_text(deployment.created_at)}#{deployment.deployment_id}",
+    }
+
+
+def deployment_of(item: Mapping[str, Any]) -> Deployment:
+    active, failure, deployed_at = item.get("active"), item.get("last_failure"), item.get("deployed_at")
+    return Deployment(
+        tenant=item["tenant"],
+        deployment_id=item["deployment_id"],
+        user=item["user"],
+        name=item["name"],
+        environment=item["environment"],
+        endpoint=item["endpoint"],
+        target=_revision(item["target"]),
+        active=_revision(active) if active else None,
+        created_at=from_text(item["created_at"]),
+        updated_at=from_text(item["updated_at"]),
+        deployed_at=from_text(deployed_at) if deployed_at else None,
+        status=DeploymentStatus(item["status"]),
+        record_version=item["record_version"],
+        revisions=item["revisions"],
+        first_revision=item["first_revision"],
+        failure_reason=item.get("failure_reason"),
+        last_failure=_failure(failure) if failure else None,
+        evidence=item.get("evidence"),
+        undeployments=item["undeployments"],
+    )
+
+
+def _revision_item(revision: Revision) -> Item:
+    return {**vars(revision), "config": as_json(revision.config)}
+
+
+def _revision(item: Mapping[str, Any]) -> Revision:
+    return Revision(
+        number=item["number"],
+        model_id=item["model_id"],
+        model_version=item["model_version"],
+        config=json.loads(item["config"]),
+        instance_type=item["instance_type"],
+        gpu_count=item["gpu_count"],
+        volume_gb=item.get("volume_gb"),
+    )
+
+
+def _failure_item(failure: Failure) -> Item:
+    return {**vars(failure), "at": to_text(failure.at)}
+
+
+def _failure(item: Mapping[str, Any]) -> Failure:
+    return Failure(from_text(item["at"]), item["reason"], item.get("revision"), item.get("model_id"))

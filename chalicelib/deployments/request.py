@@ -1,0 +1,37 @@
+"""The shape of a deployment's configuration. Meaning and bounds are checked in `rules.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from chalicelib.jobs.request import ResourceRequirements
+from chalicelib.shape import Shape
+
+Environment = Literal["development", "staging", "production"]
+Duration = Annotated[str, StringConstraints(max_length=40, pattern=r"^PT(\d+H(\d+M)?(\d+S)?|\d+M(\d+S)?|\d+S)$")]
+Percentage = Annotated[int, Field(ge=1, le=100)]
+ModelId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class AutoScalingPolicy(Shape):
+    min_replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=100)] = 10
+    target_cpu_utilization: Percentage = 70
+    target_memory_utilization: Percentage = 80
+    scale_up_cooldown: Duration = "PT5M"
+    scale_down_cooldown: Duration = "PT5M"
+
+
+class TrafficSplit(Shape):
+    percentage: Annotated[int, Field(ge=0, le=100)] = 100
+    target_models: list[ModelId] = Field(default_factory=list, max_length=10)
+
+
+class DeploymentConfig(Shape):
+    environment: Environment
+    replicas: Annotated[int, Field(ge=1, le=100)] = 2
+    resource_limits: ResourceRequirements | None = None
+    scaling_policy: AutoScalingPolicy | None = None
+    traffic_split: TrafficSplit | None = None

@@ -1,0 +1,82 @@
+"""`/models/{model_id}/deploy` and `/deployments`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.deployments import views
+from chalicelib.deployments.deployment import ENVIRONMENTS, DeploymentFilter, DeploymentStatus
+from chalicelib.deployments.invocations import MEDIA_TYPES, Invocation
+from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.errors import FieldProblem, InvalidRequest
+
+if TYPE_CHECKING:
+    from chalice.app import CustomAuthorizer
+
+    from chalicelib.bootstrap import Platform
+
+MAX_PAGE = 200
+MAX_OFFSET = 10_000
+
+STATUSES = tuple(status.value for status in DeploymentStatus)
+
+
+def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
+    room = Room(__name__)
+
+    @room.view("POST", "/v1/models/{model_id}/deploy", authorizer=authorizer)
+    def deploy_model(request: Request, model_id: str) -> Reply:
+        request.only()
+        deployment = platform.deployments.deploy(request.caller, model_id, request.shape(DeploymentConfig))
+        location = f"/api/v1/deployments/{deployment.deployment_id}"
+        return Reply(views.document(deployment), status=202, headers={"Location": location})
+
+    @room.view("GET", "/v1/deployments", authorizer=authorizer)
+    def list_deployments(request: Request) -> Reply:
+        request.only("environment", "status", "model_id", "limit", "offset", "cursor")
+        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
+        if offset and "cursor" in request.query:
+            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        status = request.choice("status", STATUSES)
+        wanted = DeploymentFilter(
+            environment=request.choice("environment", ENVIRONMENTS),
+            status=DeploymentStatus(status) if status else None,
+            model_id=request.query.get("model_id"),
+        )
+        page = platform.deployments.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
+        cursor = page.cursor.encode() if page.cursor else None
+        deployments = [views.document(deployment) for deployment in page.deployments]
+        return Reply({"deployments": deployments, "limit": limit, "offset": offset, "next_cursor": cursor})
+
+    @room.view("GET", "/v1/deployments/{deployment_id}", authorizer=authorizer)
+    def get_deployment(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        return Reply(views.document(platform.deployments.get(request.caller, deployment_id)))
+
+    @room.view("DELETE", "/v1/deployments/{deployment_id}", authorizer=authorizer)
+    def delete_deployment(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        return Reply(views.document(platform.deployments.undeploy(request.caller, deployment_id)), status=202)
+
+    @room.view(
+        "POST", "/v1/deployments/{deployment_id}/invocations", authorizer=authorizer, media_types=list(MEDIA_TYPES)
+    )
+    def invoke_deployment(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        answer = platform.invocations.invoke(request.caller, deployment_id, _invocation(request))
+        headers = {"X-Variant": answer.variant}
+        return Reply(answer.body.decode("utf-8", "replace"), headers=headers, media_type=answer.media_type)
+
+    return room
+
+
+def _invocation(request: Request) -> Invocation:
+    media_type = _plain(request.headers.get("content-type", MEDIA_TYPES[0]))
+    wanted = [_plain(part) for part in request.headers.get("accept", "").split(",")]
+    accept = next((part for part in wanted if part in MEDIA_TYPES), MEDIA_TYPES[0])
+    return Invocation(request.body, media_type, accept)
+
+
+def _plain(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()

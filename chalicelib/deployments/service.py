@@ -1,0 +1,147 @@
+"""Deploy, list, get and take down. What happens to a deployment after that is the state machines' part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from chalicelib.clock import Clock, IdMaker
+from chalicelib.deployments import rules
+from chalicelib.deployments.deployment import (
+    Deployment,
+    DeploymentFilter,
+    DeploymentStatus,
+    Revision,
+    endpoint_name,
+)
+from chalicelib.deployments.gateways import DeploymentMachine
+from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+from chalicelib.models.model import Model
+from chalicelib.models.store import ModelStore
+
+
+@dataclass(frozen=True)
+class DeploymentService:
+    store: DeploymentStore
+    models: ModelStore
+    deploy_machine: DeploymentMachine
+    undeploy_machine: DeploymentMachine
+    now: Clock
+    new_id: IdMaker
+
+    def deploy(self, caller: Caller, model_id: str, config: DeploymentConfig) -> Deployment:
+        """Let the endpoint of the model's name in an environment serve this version.
+
+        The intent is recorded before anything is started. Asking for the very revision that is on its way changes
+        nothing and makes sure that its state machine runs.
+
+        Raises:
+            NotFound: no such model, or another tenant's.
+            Conflict: the model can't be deployed, or the endpoint is busy with another revision.
+            RefusedValue, InvalidRequest: what is wrong with the configuration, by field.
+        """
+        caller.require(Permission.MODELS_DEPLOY)
+        while True:
+            model = self.models.get(caller.tenant, model_id)
+            if model is None:
+                raise NotFound("model")
+            rules.check_model(model)
+            rules.check_config(config, model)
+            revision = _revision(model, config)
+            existing = self.store.at(caller.tenant, model.name, config.environment)
+            if existing and existing.status is DeploymentStatus.DEPLOYING:
+                if existing.target.is_same_intent(revision):
+                    return self._start(existing)
+                raise Conflict(
+                    f"The deployment {existing.deployment_id} is busy with revision {existing.target.number} "
+                    f"(version {existing.target.model_version}). Wait until it has settled."
+                )
+            if existing and existing.status is DeploymentStatus.INACTIVE:
+                raise Conflict(f"The deployment {existing.deployment_id} is being taken down. Wait until it has ended.")
+            try:
+                return self._start(self._record(caller, model, revision, existing))
+            except StaleDeployment:
+                continue
+
+    def search(
+        self, caller: Caller, wanted: DeploymentFilter, limit: int, offset: int, cursor: str | None
+    ) -> DeploymentPage:
+        """The tenant's deployments, newest first."""
+        caller.require(Permission.DEPLOYMENTS_READ)
+        after = DeploymentStore.cursor(cursor, caller.tenant, wanted)
+        return self.store.search(caller.tenant, wanted, limit, offset, after)
+
+    def get(self, caller: Caller, deployment_id: str) -> Deployment:
+        """
+        Raises:
+            NotFound: not there, or another tenant's.
+        """
+        caller.require(Permission.DEPLOYMENTS_READ)
+        deployment = self.store.get(caller.tenant, deployment_id)
+        if deployment is None:
+            raise NotFound("deployment")
+        return deployment
+
+    def undeploy(self, caller: Caller, deployment_id: str) -> Deployment:
+        """Take a deployment down. Predictions are refused from now on; doing it again changes nothing.
+
+        Raises:
+            NotFound: not there, or another tenant's.
+            Conflict: a revision is on its way.
+        """
+        caller.require(Permission.MODELS_DEPLOY)
+        while True:
+            deployment = self.get(caller, deployment_id)
+            if deployment.status is DeploymentStatus.TERMINATED:
+                return deployment
+            if deployment.status is DeploymentStatus.DEPLOYING:
+                raise Conflict(f"Revision {deployment.target.number} is being deployed. Wait until it has settled.")
+            if deployment.status is DeploymentStatus.INACTIVE and deployment.last_failure is None:
+                break
+            try:
+                deployment = self.store.update(deployment, deployment.undeploying(), self.now())
+                break
+            except StaleDeployment:
+                continue
+        document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
+        self.undeploy_machine.start(f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document)
+        return deployment
+
+    def _record(self, caller: Caller, model: Model, revision: Revision, existing: Deployment | None) -> Deployment:
+        now = self.now()
+        number = existing.revisions + 1 if existing else 1
+        revision = replace(revision, number=number)
+        if existing is None or existing.status is DeploymentStatus.TERMINATED:
+            deployment = Deployment(
+                tenant=caller.tenant,
+                deployment_id=self.new_id(),
+                user=caller.user,
+                name=model.name,
+                environment=str(revision.config["environment"]),
+                endpoint=endpoint_name(caller.tenant, model.name, str(revision.config["environment"])),
+                target=revision,
+                created_at=now,
+                updated_at=now,
+                revisions=number,
+                first_revision=number,
+            )
+            claim = self.models.change(model, model.claimed_by(deployment.deployment_id), now)
+            return self.store.create(deployment, existing, claim)
+        claim = self.models.change(model, model.claimed_by(existing.deployment_id), now)
+        return self.store.update(existing, existing.deploying(revision, caller.user), now, claim)
+
+    def _start(self, deployment: Deployment) -> Deployment:
+        number = deployment.target.number
+        document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id, "revision": number}
+        self.deploy_machine.start(f"{deployment.deployment_id}-{number}", document)
+        return deployment
+
+
+def _revision(model: Model, config: DeploymentConfig) -> Revision:
+    """What is asked for, without its number."""
+    host = rules.host(config)
+    document = config.model_dump(mode="json", exclude_none=True)
+    return Revision(0, model.model_id, model.version, document, host.instance_type, host.gpu_count, host.volume_gb)

@@ -1,0 +1,119 @@
+"""One prediction shows that a new endpoint works: InService only means that the container answers a ping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.clock import Clock
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus
+from chalicelib.deployments.invocations import Answer, Invocation, ModelEndpoint
+from chalicelib.deployments.store import DeploymentStore, StaleDeployment
+from chalicelib.errors import ServiceError
+from chalicelib.models.store import ModelStore
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 2.0
+
+NO_EXAMPLE = "The endpoint is in service. The model has no input example, so no prediction was tried."
+
+
+class SmokeTestFailed(Exception):
+    """The endpoint is in service and does not predict."""
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    store: DeploymentStore
+    models: ModelStore
+    endpoint: ModelEndpoint
+    sleep: Callable[[float], None]
+    now: Clock
+
+    def run(self, tenant: str, deployment_id: str, revision: int) -> str:
+        """Ask for the predictions of the model's own input example, and note on the record what that showed.
+
+        Returns:
+            The evidence.
+
+        Raises:
+            SmokeTestFailed: no answer, or one that is none.
+        """
+        deployment = self._deployment(tenant, deployment_id)
+        if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
+            return "This revision is not being deployed any more."
+        model = self.models.get(tenant, deployment.target.model_id)
+        if model is None:
+            raise LookupError(f"there is no model {deployment.target.model_id} of tenant {tenant}")
+        evidence = NO_EXAMPLE
+        if model.input_example is not None:
+            answer = self._predict(deployment.endpoint, model.input_example)
+            evidence = judge(model.input_example, answer, strict=model.kind != "custom")
+        self._note(deployment, revision, evidence)
+        return evidence
+
+    def _predict(self, endpoint: str, example: Any) -> Answer:
+        invocation = Invocation(json.dumps(example).encode(), "application/json", "application/json")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.endpoint.invoke(endpoint, invocation)
+            except ServiceError as error:
+                # The workers of a container may still be loading the model after its first ping.
+                if attempt == ATTEMPTS:
+                    raise SmokeTestFailed(f"The model's input example was refused: {error.detail}") from error
+                self.sleep(PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _note(self, deployment: Deployment, revision: int, evidence: str) -> None:
+        while deployment.status is DeploymentStatus.DEPLOYING and deployment.target.number == revision:
+            try:
+                self.store.update(deployment, replace(deployment, evidence=evidence), self.now())
+            except StaleDeployment:
+                deployment = self._deployment(deployment.tenant, deployment.deployment_id)
+            else:
+                return
+
+    def _deployment(self, tenant: str, deployment_id: str) -> Deployment:
+        deployment = self.store.get(tenant, deployment_id)
+        if deployment is None:
+            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
+        return deployment
+
+
+def judge(example: Any, answer: Answer, *, strict: bool) -> str:
+    """Whether an answer has a prediction for each row of the request.
+
+    Args:
+        strict: False for a model whose user wrote its own input and output functions: its answers have any form.
+
+    Raises:
+        SmokeTestFailed: it has not.
+    """
+    if not strict:
+        return "The endpoint answered the model's input example."
+    try:
+        predictions = json.loads(answer.body)["predictions"]
+    except (ValueError, KeyError, TypeError):
+        raise SmokeTestFailed("The answer to the model's input example has no predictions.") from None
+    rows, found = rows_of(example), rows_of({"inputs": predictions})
+    if rows is not None and rows != found:
+        raise SmokeTestFailed(f"The model's input example has {rows} row(s), and the answer {found} prediction(s).")
+    return f"The endpoint answered the model's input example with {found} prediction(s)."
+
+
+def rows_of(body: Any) -> int | None:
+    """How many instances a request of the MLflow scoring protocol holds; None when that can't be told."""
+    if isinstance(body, list):
+        return len(body)
+    if not isinstance(body, dict):
+        return None
+    for name in ("inputs", "instances", "dataframe_records"):
+        value = body.get(name)
+        if isinstance(value, list):
+            return len(value)
+        if isinstance(value, dict) and value and isinstance(first := next(iter(value.values())), list):
+            return len(first)
+    split = body.get("dataframe_split")
+    return len(split["data"]) if isinstance(split, dict) and isinstance(split.get("data"), list) else None

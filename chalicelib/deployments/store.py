@@ -1,0 +1,192 @@
+"""Deployment records in DynamoDB: value in, value out, and every condition under its name.
+
+    pk                              sk                       what
+    <tenant>#<deployment_id>        deployment               the deployment
+    <tenant>#<deployment_id>        waiter                   who waits for its endpoint (a task token)
+    <tenant>#name#<model name>      environment#<env>        which deployment holds this place
+    endpoint#<endpoint name>        endpoint                 which deployment this endpoint is of
+
+Lists read the indexes `by-tenant`, `by-tenant-status`, `by-tenant-environment`, `by-tenant-environment-status` and
+`by-model`, newest first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from chalicelib.cursor import Cursor
+from chalicelib.deployments.deployment import Deployment, DeploymentFilter
+from chalicelib.deployments.items import deployment_of, item_of, partition
+from chalicelib.table import ConditionFailed, Table, Write
+
+_LISTED = ("pk", "sk", "listed_at")
+_INDEX = {
+    (False, False): ("by-tenant", "tenant_key"),
+    (False, True): ("by-tenant-status", "tenant_status_key"),
+    (True, False): ("by-tenant-environment", "tenant_environment_key"),
+    (True, True): ("by-tenant-environment-status", "tenant_environment_status_key"),
+}
+_BY_MODEL = ("by-model", "model_key")
+_UNCHANGED = "#record_version = :read_version"
+_NAMES = {"#record_version": "record_version"}
+
+
+class StaleDeployment(Exception):
+    """Somebody else changed one of the records since it was read: read again and decide anew."""
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """Who waits for an endpoint to settle: a Step Functions task."""
+
+    revision: int
+    token: str
+    is_answered: bool
+
+
+@dataclass(frozen=True)
+class DeploymentPage:
+    deployments: tuple[Deployment, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class DeploymentStore:
+    table: Table
+
+    def get(self, tenant: str, deployment_id: str) -> Deployment | None:
+        item = self.table.get(_pk(tenant, deployment_id), "deployment")
+        return deployment_of(item) if item else None
+
+    def at(self, tenant: str, name: str, environment: str) -> Deployment | None:
+        """The deployment that holds a place, ended or not."""
+        place = self.table.get(*_place(tenant, name, environment))
+        return self.get(tenant, place["deployment_id"]) if place else None
+
+    def of_endpoint(self, endpoint: str) -> Deployment | None:
+        found = self.table.get(f"endpoint#{endpoint}", "endpoint")
+        return self.get(found["tenant"], found["deployment_id"]) if found else None
+
+    def create(self, deployment: Deployment, instead_of: Deployment | None, *also: Write) -> Deployment:
+        """Record a deployment in its place, which must be free, or held by one that has been terminated.
+
+        Args:
+            instead_of: the terminated one.
+            also: writes that happen in the same transaction, or not at all.
+
+        Raises:
+            StaleDeployment: somebody else took the place, or one of the other writes failed.
+        """
+        tenant = deployment.tenant
+        pk, sk = _place(tenant, deployment.name, deployment.environment)
+        place = {"pk": pk, "sk": sk, "tenant": tenant, "deployment_id": deployment.deployment_id}
+        # Two first deployments of one name at the same moment:
+        #   A: put deployment A + put place if absent ── succeeds
+        #   B: put deployment B + put place if absent ── fails as a whole; B reads the place and finds A deploying
+        if instead_of is None:
+            taken = self.table.put_if_absent(place)
+        else:
+            values = {":ended": instead_of.deployment_id}
+            taken = self.table.put(place, condition="deployment_id = :ended", values=values)
+        endpoint = {
+            "pk": f"endpoint#{deployment.endpoint}",
+            "sk": "endpoint",
+            "tenant": tenant,
+            "deployment_id": deployment.deployment_id,
+        }
+        self._transact(self.table.put_if_absent(item_of(deployment)), taken, self.table.put(endpoint), *also)
+        return deployment
+
+    def update(self, before: Deployment, after: Deployment, now: datetime, *also: Write) -> Deployment:
+        """Replace the record, with the next version, if it is still as `before` was read.
+
+        Raises:
+            StaleDeployment: it is not, or one of the other writes failed.
+        """
+        after = replace(after, record_version=before.record_version + 1, updated_at=now)
+        values = {":read_version": before.record_version}
+        self._transact(self.table.put(item_of(after), condition=_UNCHANGED, values=values, names=_NAMES), *also)
+        return after
+
+    def search(
+        self, tenant: str, wanted: DeploymentFilter, limit: int, offset: int, after: Cursor | None
+    ) -> DeploymentPage:
+        """One page. With a model's id, the other filters choose among that model's few deployments."""
+        index, key = _index(wanted)
+        value = partition(tenant, wanted)
+        if wanted.model_id is None:
+            page = self.table.query(
+                (key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True
+            )
+            return DeploymentPage(tuple(deployment_of(item) for item in page.items), page.cursor)
+        found: list[Deployment] = []
+        cursor = after
+        while True:
+            page = self.table.query((key, value), index=index, after=cursor, limit=1, newest_first=True)
+            cursor = page.cursor
+            found += [each for each in map(deployment_of, page.items) if _matches(each, wanted)]
+            if cursor is None or len(found) == offset + limit:
+                return DeploymentPage(tuple(found[offset:]), cursor)
+
+    @staticmethod
+    def cursor(text: str | None, tenant: str, wanted: DeploymentFilter) -> Cursor | None:
+        """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
+        _, key = _index(wanted)
+        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
+        return Cursor({**cursor.key, key: partition(tenant, wanted)}) if cursor else None
+
+    def put_waiter(self, deployment: Deployment, revision: int, token: str) -> None:
+        item = {
+            "pk": _pk(deployment.tenant, deployment.deployment_id),
+            "sk": "waiter",
+            "revision": revision,
+            "token": token,
+            "answered": False,
+        }
+        self.table.write(self.table.put(item))
+
+    def waiter(self, deployment: Deployment) -> Waiter | None:
+        item = self.table.get(_pk(deployment.tenant, deployment.deployment_id), "waiter")
+        return Waiter(item["revision"], item["token"], item["answered"]) if item else None
+
+    def answered(self, deployment: Deployment, waiter: Waiter) -> None:
+        """Note that the waiter has its answer; a later waiter is left alone."""
+        pk = _pk(deployment.tenant, deployment.deployment_id)
+        is_this_one = "#token = :token"
+        write = self.table.change(
+            pk,
+            "waiter",
+            {"answered": True},
+            condition=is_this_one,
+            values={":token": waiter.token},
+            names={"#token": "token"},
+        )
+        try:
+            self.table.write(write)
+        except ConditionFailed:
+            return
+
+    def _transact(self, *writes: Write) -> None:
+        try:
+            self.table.transact(*writes)
+        except ConditionFailed:
+            raise StaleDeployment from None
+
+
+def _pk(tenant: str, deployment_id: str) -> str:
+    return f"{tenant}#{deployment_id}"
+
+
+def _place(tenant: str, name: str, environment: str) -> tuple[str, str]:
+    return f"{tenant}#name#{name}", f"environment#{environment}"
+
+
+def _index(wanted: DeploymentFilter) -> tuple[str, str]:
+    if wanted.model_id is not None:
+        return _BY_MODEL
+    return _INDEX[wanted.environment is not None, wanted.status is not None]
+
+
+def _matches(deployment: Deployment, wanted: DeploymentFilter) -> bool:
+    return wanted.status in {None, deployment.status} and wanted.environment in {None, deployment.environment}

@@ -1,0 +1,48 @@
+"""A deployment as a document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.clock import to_text
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision
+
+
+def document(deployment: Deployment) -> dict[str, Any]:
+    """DeploymentResponse, and what this service adds to it. What is not known is left out."""
+    current = deployment.current
+    failure = deployment.last_failure
+    values = {
+        "id": deployment.deployment_id,
+        "model_id": current.model_id,
+        "name": deployment.name,
+        "environment": deployment.environment,
+        "status": deployment.status.value,
+        "endpoint": deployment.endpoint,
+        "revision": current.number,
+        "created_at": to_text(deployment.created_at),
+        "updated_at": to_text(deployment.updated_at),
+        "deployed_at": to_text(deployment.deployed_at) if deployment.deployed_at else None,
+        "tenant": deployment.tenant,
+        "user_id": deployment.user,
+        "model_version": current.model_version,
+        "config": dict(current.config),
+        "instance_type": current.instance_type,
+        "active": _revision(deployment.active) if deployment.active else None,
+        "evidence": deployment.evidence if deployment.status is DeploymentStatus.ACTIVE else None,
+        "failure_reason": deployment.failure_reason,
+        "last_failure": {
+            "at": to_text(failure.at),
+            "reason": failure.reason,
+            "revision": failure.revision,
+            "model_id": failure.model_id,
+        }
+        if failure
+        else None,
+        "invocations": f"/api/v1/deployments/{deployment.deployment_id}/invocations",
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _revision(revision: Revision) -> dict[str, Any]:
+    return {"revision": revision.number, "model_id": revision.model_id, "model_version": revision.model_version}

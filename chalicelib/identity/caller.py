@@ -1,0 +1,66 @@
+"""The caller of a request, as the verified token says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from chalicelib.errors import Forbidden, Unauthenticated
+from chalicelib.identity.permissions import Permission, permissions_of
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Tenant, user and what they may do. Never built from a request's body."""
+
+    tenant: str
+    user: str
+    roles: frozenset[str]
+    granted: frozenset[str] = frozenset()
+
+    @cached_property
+    def permissions(self) -> frozenset[Permission]:
+        return permissions_of(self.roles, self.granted)
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.permissions
+
+    def require(self, permission: Permission) -> None:
+        """
+        Raises:
+            Forbidden: names the permission that is missing.
+        """
+        if not self.may(permission):
+            raise Forbidden(f"This needs the permission {permission.value}, which your roles do not give you.")
+
+    @property
+    def prefix(self) -> str:
+        """Where this user's uploads lie in the artifacts bucket, with a slash at the end."""
+        return f"tenants/{self.tenant}/users/{quote(self.user, safe='')}/"
+
+    def to_context(self) -> dict[str, str]:
+        """For API Gateway's authorizer context, which holds flat text only."""
+        return {
+            "tenant": self.tenant,
+            "user": self.user,
+            "roles": " ".join(sorted(self.roles)),
+            "permissions": " ".join(sorted(self.granted)),
+        }
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Caller:
+        """
+        Raises:
+            Unauthenticated: the authorizer said nothing, so this route was not behind it.
+        """
+        if not context.get("tenant") or not context.get("user"):
+            raise Unauthenticated("This needs a bearer token.")
+        return cls(
+            tenant=str(context["tenant"]),
+            user=str(context["user"]),
+            roles=frozenset(str(context.get("roles", "")).split()),
+            granted=frozenset(str(context.get("permissions", "")).split()),
+        )

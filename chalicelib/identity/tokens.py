@@ -1,0 +1,141 @@
+"""Verifies a bearer token: RS256 or ES256, by the issuer's published keys, every needed claim present.
+
+The keys are cached. A key id that is not among them causes a new fetch at most once a minute, so a flood of made-up ids
+reaches nobody; while the issuer is away, the last good keys go on. A process that has no keys yet tries every five
+seconds: it can let nobody in before it succeeds, and a flood must not be passed on to an issuer in trouble.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from chalicelib.errors import Unauthenticated
+from chalicelib.identity.caller import Caller
+
+ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
+REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
+MAX_TOKEN_BYTES = 8192
+KEYS_LIFETIME = 600.0
+REFETCH_INTERVAL = 60.0
+FIRST_RETRY_INTERVAL = 5.0
+DEFAULT_TENANT = "default"
+
+_TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
+# `.` and `..` are names of directories: a user's name is a segment of a path in the artifact store.
+_USER = re.compile(r"(?!\.{1,2}\Z)[\w.@:|+=,-]{1,128}", re.ASCII)
+
+# What reading a token can raise: besides PyJWT's own, JSON that nests too deep and numbers that are no time.
+_MALFORMED = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
+
+Fetch = Callable[[str], bytes]
+"""Gets the bytes behind an address; raises OSError when it cannot."""
+
+
+@dataclass
+class KeySet:
+    """The issuer's keys, as last seen.
+
+    Args:
+        fetch: gets the JWKS document.
+        monotonic: seconds that never go back.
+    """
+
+    url: str
+    fetch: Fetch
+    monotonic: Callable[[], float]
+    _keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
+    _fetched_at: float | None = None
+    _tried_at: float | None = None
+
+    def key(self, kid: str) -> jwt.PyJWK | None:
+        now = self.monotonic()
+        stale = self._fetched_at is None or now - self._fetched_at > KEYS_LIFETIME
+        interval = FIRST_RETRY_INTERVAL if self._fetched_at is None else REFETCH_INTERVAL
+        if (kid not in self._keys or stale) and (self._tried_at is None or now - self._tried_at >= interval):
+            self._refresh(now)
+        return self._keys.get(kid)
+
+    def _refresh(self, now: float) -> None:
+        self._tried_at = now
+        try:
+            keys = dict(_usable(json.loads(self.fetch(self.url))))
+        except (OSError, ValueError, RecursionError):
+            keys = {}
+        # The issuer is away, or answers nonsense or no key at all: what was good stays good.
+        if keys:
+            self._keys = keys
+            self._fetched_at = now
+
+
+def _usable(document: Any) -> Iterator[tuple[str, jwt.PyJWK]]:
+    """The keys that sign tokens, by id. One that cannot be used does not spoil the others."""
+    entries = document.get("keys") if isinstance(document, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        if not kid or not isinstance(kid, str):
+            continue
+        algorithm = ALGORITHMS.get(str(entry.get("kty")))
+        if algorithm and entry.get("use", "sig") == "sig" and entry.get("alg", algorithm) == algorithm:
+            with suppress(jwt.PyJWTError, ValueError, TypeError):
+                yield kid, jwt.PyJWK(entry, algorithm=algorithm)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Turns a token into a `Caller`."""
+
+    keys: KeySet
+    issuer: str
+    audience: str
+
+    def verify(self, token: str) -> Caller:
+        """
+        Raises:
+            Unauthenticated: for whatever reason; the detail is for the log, not for the caller.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthenticated("the token is too large")
+        if not token.isascii():
+            raise Unauthenticated("the token has characters that no token has")
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except _MALFORMED as error:
+            raise Unauthenticated(f"the token's header cannot be read: {error}") from error
+        key = self.keys.key(kid) if isinstance(kid, str) else None
+        if key is None:
+            raise Unauthenticated("the token's key is not one of the issuer's")
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self.audience,
+                issuer=self.issuer,
+                leeway=30,
+                options={"require": REQUIRED_CLAIMS},
+            )
+        except _MALFORMED as error:
+            raise Unauthenticated(f"the token is not valid: {error}") from error
+        return _caller(claims)
+
+
+def _caller(claims: Mapping[str, Any]) -> Caller:
+    user, tenant = claims["sub"], claims.get("tenant", DEFAULT_TENANT)
+    roles, permissions = claims.get("roles", []), claims.get("permissions", [])
+    if not isinstance(user, str) or not _USER.fullmatch(user):
+        raise Unauthenticated("sub is not a name this service can use")
+    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        raise Unauthenticated("tenant is not a name this service can use")
+    for name, values in (("roles", roles), ("permissions", permissions)):
+        if not isinstance(values, list) or not all(
+            isinstance(value, str) and value.split() == [value] for value in values
+        ):
+            raise Unauthenticated(f"{name} is not a list of words")
+    return Caller(tenant=tenant, user=user, roles=frozenset(roles), granted=frozenset(permissions))

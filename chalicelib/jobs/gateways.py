@@ -1,0 +1,190 @@
+"""What jobs ask of Step Functions, SageMaker and Batch, behind three small interfaces.
+
+`describe` is the truth about a backend's job; events are hints. Every call may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chalicelib.aws import Clients, error_code
+from chalicelib.jobs.job import Attempt, Backend
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The state machine that drives a record; its executions are named after the record."""
+
+    client: SFNClient
+    arn: str
+
+    def start(self, tenant: str, job_id: str) -> None:
+        """Start the job's execution; one that runs or ran already is left alone."""
+        document = json.dumps({"tenant": tenant, "job_id": job_id}, separators=(",", ":"))
+        try:
+            self.client.start_execution(stateMachineArn=self.arn, name=job_id, input=document)
+        except self.client.exceptions.ExecutionAlreadyExists:
+            return
+
+
+class BackendState(Enum):
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_finished(self) -> bool:
+        return self in {BackendState.COMPLETED, BackendState.FAILED, BackendState.STOPPED}
+
+
+@dataclass(frozen=True)
+class BackendJob:
+    """A backend's own view of an attempt."""
+
+    state: BackendState
+    secondary_status: str | None = None
+    reason: str | None = None
+    log_stream: str | None = None
+    backend_id: str | None = None
+    timed_out: bool = False
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+ABSENT = BackendJob(BackendState.ABSENT)
+
+
+class JobBackend(Protocol):
+    """One place that runs attempts."""
+
+    def describe(self, attempt: Attempt) -> BackendJob:
+        """What the backend knows of an attempt; `ABSENT` when it was never created there."""
+
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        """Ask for an end. Nothing happens when there is none to end."""
+
+
+_SAGEMAKER_STATES = {
+    "InProgress": BackendState.RUNNING,
+    "Stopping": BackendState.RUNNING,
+    "Completed": BackendState.COMPLETED,
+    "Failed": BackendState.FAILED,
+    "Stopped": BackendState.STOPPED,
+}
+_BEFORE_TRAINING = frozenset(
+    {"Starting", "Pending", "LaunchingMLInstances", "PreparingTrainingStack", "Downloading", "DownloadingTrainingImage"}
+)
+
+
+@dataclass(frozen=True)
+class SageMakerBackend:
+    client: SageMakerClient
+
+    def describe(self, attempt: Attempt) -> BackendJob:
+        try:
+            document = self.client.describe_training_job(TrainingJobName=attempt.name)
+        except self.client.exceptions.ClientError as error:
+            # SageMaker says "Requested resource not found." as a ValidationException.
+            if error_code(error) in {"ValidationException", "ResourceNotFound"} and "not found" in str(error).lower():
+                return ABSENT
+            raise
+        secondary = document.get("SecondaryStatus")
+        state = _SAGEMAKER_STATES[document["TrainingJobStatus"]]
+        if state is BackendState.RUNNING and secondary in _BEFORE_TRAINING:
+            state = BackendState.STARTING
+        return BackendJob(
+            state=state,
+            secondary_status=secondary,
+            reason=document.get("FailureReason"),
+            backend_id=attempt.name,
+            timed_out=secondary in {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"},
+            document=document,
+        )
+
+    def stop(self, attempt: Attempt, reason: str) -> None:  # noqa: ARG002  SageMaker keeps no reason
+        try:
+            self.client.stop_training_job(TrainingJobName=attempt.name)
+        except self.client.exceptions.ClientError as error:
+            # Not there (yet, or any more), or in a state that can't be stopped: nothing to end.
+            if error_code(error) not in {"ValidationException", "ResourceNotFound"}:
+                raise
+
+
+_BATCH_STATES = {
+    "SUBMITTED": BackendState.STARTING,
+    "PENDING": BackendState.STARTING,
+    "RUNNABLE": BackendState.STARTING,
+    "STARTING": BackendState.STARTING,
+    "RUNNING": BackendState.RUNNING,
+    "SUCCEEDED": BackendState.COMPLETED,
+    "FAILED": BackendState.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class BatchBackend:
+    client: BatchClient
+    queue: str | None
+
+    def describe(self, attempt: Attempt) -> BackendJob:
+        backend_id = attempt.backend_id or self._find(attempt)
+        jobs = self.client.describe_jobs(jobs=[backend_id])["jobs"] if backend_id else []
+        if not jobs:
+            return ABSENT
+        document = jobs[0]
+        container = document.get("container", {})
+        reason = container.get("reason") or document.get("statusReason")
+        return BackendJob(
+            state=_BATCH_STATES[document["status"]],
+            secondary_status=document["status"].capitalize(),
+            reason=reason,
+            log_stream=container.get("logStreamName"),
+            backend_id=backend_id,
+            timed_out=document["status"] == "FAILED" and "timeout" in (document.get("statusReason") or "").lower(),
+            document=document,
+        )
+
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        backend_id = attempt.backend_id or self._find(attempt)
+        if backend_id:
+            self.client.terminate_job(jobId=backend_id, reason=reason)
+
+    def _find(self, attempt: Attempt) -> str | None:
+        """The id of the job of this name: Batch's names are not unique, ours are."""
+        if not self.queue:
+            return None
+        filters: Any = [{"name": "JOB_NAME", "values": [attempt.name]}]
+        found = self.client.list_jobs(jobQueue=self.queue, filters=filters)["jobSummaryList"]
+        return found[0]["jobId"] if found else None
+
+
+@dataclass(frozen=True)
+class Backends:
+    """The backends of this installation, each made when it is first asked for."""
+
+    clients: Clients
+    settings: Settings
+
+    @cached_property
+    def sagemaker(self) -> JobBackend:
+        return SageMakerBackend(self.clients.sagemaker)
+
+    @cached_property
+    def batch(self) -> JobBackend:
+        return BatchBackend(self.clients.batch, self.settings.batch_job_queue)
+
+    def of(self, backend: Backend) -> JobBackend:
+        return self.sagemaker if backend is Backend.SAGEMAKER else self.batch

@@ -1,0 +1,221 @@
+"""What a job or an endpoint runs on: the cheapest instance type that has what was asked for.
+
+The types, their sizes and their prices are data (`chalicelib/data/instance_types.json`), with a source and a date. One
+instance per job; a type that has more GPUs than asked for is taken when nothing smaller exists (a single A100 comes
+only as one of eight).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.jobs.job import Allocation, Backend
+from chalicelib.jobs.request import ResourceRequirements
+
+Use = Literal["sagemaker", "batch", "serving"]
+
+# Of an instance's memory, what Batch can give to a job: the kernel, the platform and the ECS agent keep the rest, and a
+# job that asks for all of it is never placed.
+# https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html
+_BATCH_MEMORY = Decimal("0.9")
+
+# The fields of a request, in the order in which they are named when nothing fits.
+_DIMENSIONS = ("gpu_count", "memory_gb", "cpu_cores", "disk_gb")
+_UNITS = {"gpu_count": "GPUs", "memory_gb": "GB", "cpu_cores": "cores", "disk_gb": "GB"}
+
+
+@dataclass(frozen=True)
+class InstanceType:
+    """One instance type as one service offers it.
+
+    Attributes:
+        local_disk_gb: NVMe storage that comes with it; None where the disk is an EBS volume of any size.
+        usd_per_hour: On demand, in the table's region.
+    """
+
+    use: Use
+    name: str
+    gpus: int
+    gpu_type: str | None
+    vcpu: int
+    memory_gb: int
+    local_disk_gb: int | None
+    usd_per_hour: Decimal
+
+    def capacity(self, dimension: str) -> int | None:
+        """How much of a requirement's dimension a job gets at most; None means that there is no limit."""
+        match dimension:
+            case "gpu_count":
+                return self.gpus
+            case "cpu_cores":
+                return self.vcpu
+            case "memory_gb":
+                return int(self.memory_gb * _BATCH_MEMORY) if self.use == "batch" else self.memory_gb
+        # SageMaker refuses a volume that is larger than the storage which an instance brings along. Batch takes its
+        # disks from the compute environment, an endpoint from the instance.
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+        return self.local_disk_gb if self.use == "sagemaker" else None
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """The types that may be chosen for one use, cheapest first, and where the prices are from."""
+
+    source: str
+    date: str
+    types: tuple[InstanceType, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    amounts: Mapping[str, int]
+    gpu_type: str | None
+
+    @classmethod
+    def of(cls, requirements: ResourceRequirements) -> _Wanted:
+        amounts = {dimension: int(getattr(requirements, dimension)) for dimension in _DIMENSIONS}
+        return cls(amounts, requirements.gpu_type if requirements.gpu_count else None)
+
+    def offered(self, types: Iterable[InstanceType]) -> tuple[InstanceType, ...]:
+        """The types with the kind of processor that is wanted: no GPU, the one named, or any."""
+        if not self.amounts["gpu_count"]:
+            return tuple(each for each in types if each.gpus == 0)
+        return tuple(each for each in types if each.gpus and self.gpu_type in {each.gpu_type, None})
+
+    def lacks(self, instance: InstanceType) -> list[str]:
+        """The dimensions in which an instance type is too small."""
+        most = {name: instance.capacity(name) for name in self.amounts}
+        return [name for name, amount in self.amounts.items() if (has := most[name]) is not None and has < amount]
+
+    def first(self, types: Iterable[InstanceType]) -> InstanceType | None:
+        return next((each for each in self.offered(types) if not self.lacks(each)), None)
+
+
+def allocate(requirements: ResourceRequirements, backend: Backend) -> Allocation:
+    """What a job with these requirements gets on a backend.
+
+    On SageMaker a job has its instance to itself, so it gets all of it; on Batch it gets the share that it asked for.
+
+    Raises:
+        InvalidRequest: no instance type has all that is asked for.
+    """
+    instance = cheapest(requirements, backend)
+    whole = backend is Backend.SAGEMAKER
+    listed = price_list(backend.value)
+    return Allocation(
+        backend=backend,
+        instance_type=instance.name,
+        instance_count=1,
+        gpu_count=instance.gpus if whole else requirements.gpu_count,
+        gpu_type=instance.gpu_type,
+        cpu_cores=instance.vcpu if whole else requirements.cpu_cores,
+        memory_gb=instance.memory_gb if whole else requirements.memory_gb,
+        disk_gb=requirements.disk_gb,
+        price_per_hour_usd=instance.usd_per_hour,
+        price_source=listed.source,
+        price_date=listed.date,
+    )
+
+
+def cheapest(requirements: ResourceRequirements, backend: Backend) -> InstanceType:
+    """The cheapest type that fits; among equal prices the smaller one, then the first by name.
+
+    Raises:
+        InvalidRequest: nothing fits; names each field whose change alone would help, and the nearest that exists.
+    """
+    return _choose(_Wanted.of(requirements), backend.value, "config.resource_requirements")
+
+
+def serving_instance(
+    memory_gb: int = 8,
+    cpu_cores: int = 2,
+    gpu_count: int = 0,
+    gpu_type: str | None = None,
+    *,
+    field: str = "resource_limits",
+) -> InstanceType:
+    """The cheapest SageMaker hosting type for one replica of an endpoint; by default `ml.m5.large`.
+
+    Args:
+        gpu_type: None takes whichever is cheapest.
+        field: where the limits stand in the request, for the messages.
+
+    Raises:
+        InvalidRequest: nothing fits.
+    """
+    amounts = {"gpu_count": gpu_count, "memory_gb": memory_gb, "cpu_cores": cpu_cores}
+    return _choose(_Wanted(amounts, gpu_type if gpu_count else None), "serving", field)
+
+
+def _choose(wanted: _Wanted, use: Use, field: str) -> InstanceType:
+    instance = wanted.first(price_list(use).types)
+    if instance is None:
+        raise InvalidRequest.about(*_problems(wanted, use, field))
+    return instance
+
+
+def _problems(wanted: _Wanted, use: Use, field: str) -> Iterator[FieldProblem]:
+    """Each field whose change alone would make a type fit; if there is none, all that the largest type lacks."""
+    offered = wanted.offered(price_list(use).types)
+    single = {}
+    for dimension in wanted.amounts:
+        near = [each for each in offered if wanted.lacks(each) == [dimension]]
+        if near:
+            single[dimension] = max(near, key=lambda each: each.capacity(dimension) or 0)
+    if not single:
+        largest = max(offered, key=lambda each: (each.gpus, each.memory_gb, each.vcpu))
+        single = dict.fromkeys(wanted.lacks(largest), largest)
+    others = _alternatives(wanted, use)
+    kind = f"{wanted.gpu_type} GPUs" if wanted.gpu_type else "GPUs" if wanted.amounts["gpu_count"] else "no GPU"
+    for dimension, instance in single.items():
+        amount, unit = wanted.amounts[dimension], _UNITS[dimension]
+        message = f"is {amount}: no {use} instance type with {kind} has so much beside the rest that is asked for"
+        cure = f"Use at most {instance.capacity(dimension)} {unit} ({instance.name}){others}."
+        yield FieldProblem(f"{field}.{dimension}", message, cure)
+
+
+def _alternatives(wanted: _Wanted, use: Use) -> str:
+    """Other ways out: another kind of GPU, the other backend."""
+    types = price_list(use).types
+    ways: list[tuple[str, InstanceType | None]] = []
+    if wanted.gpu_type:
+        gpu_types = sorted({each.gpu_type for each in types if each.gpu_type} - {wanted.gpu_type})
+        ways += [(f"gpu_type {each}", _Wanted(wanted.amounts, each).first(types)) for each in gpu_types]
+    if use != "serving":
+        other: Use = "batch" if use == "sagemaker" else "sagemaker"
+        ways.append((f"backend {other}", wanted.first(price_list(other).types)))
+    return "".join(f", or {way} ({instance.name})" for way, instance in ways if instance)
+
+
+@cache
+def price_list(use: Use) -> PriceList:
+    """The table of one use, read when it is first asked for."""
+    text = resources.files("chalicelib").joinpath("data/instance_types.json").read_text("utf-8")
+    section = json.loads(text)[use]
+    return PriceList(
+        section["source"], section["date"], tuple(sorted((_instance(use, row) for row in section["types"]), key=_order))
+    )
+
+
+def _order(instance: InstanceType) -> tuple[Decimal, int, int, str]:
+    return instance.usd_per_hour, instance.vcpu, instance.memory_gb, instance.name
+
+
+def _instance(use: Use, row: Mapping[str, Any]) -> InstanceType:
+    return InstanceType(
+        use=use,
+        name=row["type"],
+        gpus=row["gpus"],
+        gpu_type=row["gpu_type"],
+        vcpu=row["vcpu"],
+        memory_gb=row["memory_gb"],
+        local_disk_gb=row["local_disk_gb"],
+        usd_per_hour=Decimal(row["usd_per_hour"]),
+    )

@@ -1,0 +1,208 @@
+"""A training job and its attempts: frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+
+class JobStatus(Enum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_finished(self) -> bool:
+        """Terminal states absorb: nothing leaves them."""
+        return self in _FINISHED
+
+
+_FINISHED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class Backend(Enum):
+    SAGEMAKER = "sagemaker"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What a job runs on, and what that costs."""
+
+    backend: Backend
+    instance_type: str
+    instance_count: int
+    gpu_count: int
+    gpu_type: str | None
+    cpu_cores: int
+    memory_gb: int
+    disk_gb: int
+    price_per_hour_usd: Decimal
+    price_source: str
+    price_date: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "backend": self.backend.value,
+            "instance_type": self.instance_type,
+            "instance_count": self.instance_count,
+            "gpu_count": self.gpu_count,
+            "gpu_type": self.gpu_type,
+            "cpu_cores": self.cpu_cores,
+            "memory_gb": self.memory_gb,
+            "disk_gb": self.disk_gb,
+            "price_per_hour_usd": float(self.price_per_hour_usd),
+            "price_source": self.price_source,
+            "price_date": self.price_date,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Allocation:
+        price = Decimal(str(values["price_per_hour_usd"]))
+        return cls(**{**values, "backend": Backend(values["backend"]), "price_per_hour_usd": price})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a script says it is."""
+
+    epoch: int | None = None
+    epochs: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    percent: float | None = None
+
+    def percentage(self) -> float | None:
+        """0 to 100: what the script said itself, else steps, else epochs."""
+        if self.percent is not None:
+            return min(100.0, max(0.0, self.percent))
+        for done, of in ((self.step, self.steps), (self.epoch, self.epochs)):
+            if done is not None and of:
+                return min(100.0, max(0.0, 100.0 * done / of))
+        return None
+
+    def updated(self, later: Progress) -> Progress:
+        """With what a later report says; what it does not mention stays."""
+        changes = {name: value for name, value in vars(later).items() if value is not None}
+        if "percent" not in changes and ({"step", "epoch"} & set(changes)):
+            changes["percent"] = None
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The MLflow run that belongs to a job."""
+
+    experiment_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the script has said of itself so far. Kept apart from the job's record: it changes often and decides nothing."""
+
+    progress: Progress = field(default_factory=Progress)
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job as recorded. `version` grows by one with every change of the record."""
+
+    tenant: str
+    job_id: str
+    user: str
+    name: str
+    framework: str
+    config: Mapping[str, Any]
+    allocation: Allocation
+    created_at: datetime
+    updated_at: datetime
+    status: JobStatus = JobStatus.PENDING
+    version: int = 1
+    description: str | None = None
+    priority: str = "medium"
+    tags: tuple[str, ...] = ()
+    estimated_seconds: int = 0
+    attempts: int = 0
+    secondary_status: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    failure_reason: str | None = None
+    model_id: str | None = None
+    artifacts: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def backend(self) -> Backend:
+        return self.allocation.backend
+
+    @property
+    def max_runtime_seconds(self) -> int:
+        return int(self.config["max_runtime_seconds"])
+
+    def elapsed_seconds(self, now: datetime) -> float | None:
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.completed_at or now) - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at running a job on a backend.
+
+    Attributes:
+        token: random; the agent proves with it that a structured log line is of this attempt.
+        backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
+    """
+
+    tenant: str
+    job_id: str
+    number: int
+    token: str
+    backend: Backend
+    planned_at: datetime
+    backend_id: str | None = None
+    log_stream: str | None = None
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        return attempt_name(self.job_id, self.number)
+
+
+def attempt_name(job_id: str, number: int) -> str:
+    """What an attempt is called on its backend: deterministic, so that asking twice makes one."""
+    return f"aimatrix-{job_id}-{number}"
+
+
+def parse_attempt_name(name: str) -> tuple[str, int] | None:
+    """Job id and number of an attempt, or None for a name that is not ours."""
+    prefix, _, rest = name.partition("-")
+    job_id, _, number = rest.rpartition("-")
+    if prefix != "aimatrix" or not job_id or not number.isdigit():
+        return None
+    return job_id, int(number)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows."""
+
+    status: JobStatus | None = None
+    user: str | None = None
+
+
+def job_prefix(tenant: str, job_id: str) -> str:
+    """Where all objects of a job lie in the artifacts bucket, with a slash at the end."""
+    return f"tenants/{tenant}/jobs/{job_id}/"
+
+
+def attempt_prefix(tenant: str, job_id: str, number: int) -> str:
+    return f"{job_prefix(tenant, job_id)}attempt-{number}/"

@@ -1,0 +1,264 @@
+"""What the state machine `train_job` and the backends' events ask for. Every step may be repeated.
+
+    plan      → what to run next: an attempt on SageMaker or Batch, or nothing more
+    assess    → how the attempt ended, and whether another follows
+    finish    → the one way into a terminal status, whatever happened
+    observe   → a backend's event arrived: look at the backend, and record what is true
+
+Capacity waiting comes before `plan`, reservations join the transactions of submit and finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from chalicelib.clock import Clock, from_text
+from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
+from chalicelib.jobs.definitions import JobDefinitions
+from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
+from chalicelib.jobs.images import training_image
+from chalicelib.jobs.job import Attempt, Backend, Job, JobStatus, attempt_prefix
+from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec
+from chalicelib.jobs.rules import ArtifactPath
+from chalicelib.jobs.service import MAX_DATASET_OBJECTS
+from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.objects import Objects
+
+MAX_REASON = 1024
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 2, 1800
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """
+    Args:
+        new_token: makes the secret by which an attempt's log lines are known.
+    """
+
+    store: JobStore
+    objects: Objects
+    backends: Backends
+    definitions: JobDefinitions
+    around: Callable[[], Surroundings]
+    region: str
+    now: Clock
+    new_token: Callable[[], str]
+
+    def plan(self, tenant: str, job_id: str) -> dict[str, Any]:
+        """What the machine does next with the latest attempt.
+
+        Returns:
+            `next`: `sagemaker` or `batch` with the `request`; `assess` when the backend has the attempt already, ended or
+            not (the machine was started again); `finish` when nothing is left to run.
+        """
+        job = self._job(tenant, job_id)
+        number = max(1, job.attempts)
+        attempt = self.store.attempt(tenant, job_id, number)
+        found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
+        if job.status.is_finished:
+            return {"next": "finish", "attempt": number}
+        if found.state is not BackendState.ABSENT:
+            return {"next": "assess", "attempt": number}
+        if job.cancel_requested_at is not None:
+            return {"next": "finish", "attempt": number}
+        attempt = attempt or self._new_attempt(job, number)
+        document = spec(job, attempt, self._inputs(job), self.objects.bucket)
+        self.objects.write_json(f"{attempt_prefix(tenant, job_id, number)}spec.json", document)
+        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt)}
+
+    def assess(self, tenant: str, job_id: str, number: int, error: str | None) -> dict[str, Any]:
+        """How an attempt ended.
+
+        Returns:
+            `next`: `register`; `retry` or `await` (it still runs) with `wait_seconds`; or `finish`.
+        """
+        job = self._job(tenant, job_id)
+        attempt = self.store.attempt(tenant, job_id, number)
+        if attempt is None or job.status.is_finished:
+            return {"next": "finish", "attempt": number}
+        found = self.backends.of(attempt.backend).describe(attempt)
+        if found.state is BackendState.COMPLETED and job.cancel_requested_at is None:
+            return {"next": "register", "attempt": number}
+        if found.state in {BackendState.STARTING, BackendState.RUNNING}:
+            return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
+        cause = cause_of(found, error)
+        self.store.change_attempt(replace(attempt, reason=self._reason(job, attempt, found, cause, error)))
+        wait = wait_before_retry(cause, number)
+        if job.cancel_requested_at is not None or wait is None:
+            return {"next": "finish", "attempt": number}
+        # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
+        self._new_attempt(job, number + 1)
+        return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
+
+    def finish(self, tenant: str, job_id: str, error: str | None) -> Job:
+        """Set the terminal status, once: a job that is finished stays as it is.
+
+        Whatever still runs on the backend is stopped first.
+        """
+        while True:
+            job = self._job(tenant, job_id)
+            if job.status.is_finished:
+                return job
+            attempt = self.store.attempt(tenant, job_id, job.attempts) if job.attempts else None
+            found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
+            if attempt and found.state in {BackendState.STARTING, BackendState.RUNNING}:
+                self.backends.of(attempt.backend).stop(attempt, "the job ended")
+            ended = self._ended(job, attempt, found, error)
+            also = []
+            seconds = ended.elapsed_seconds(self.now())
+            if ended.status is JobStatus.COMPLETED and seconds is not None:
+                also.append(self.store.add_runtime(ended, max(1, round(seconds))))
+            try:
+                return self.store.update(job, ended, self.now(), *also)
+            except StaleJob:
+                continue
+
+    def observe(self, tenant: str, job_id: str, number: int) -> None:
+        """Record what the backend says of an attempt that is under way."""
+        attempt = self.store.attempt(tenant, job_id, number)
+        if attempt is None:
+            return
+        found = self.backends.of(attempt.backend).describe(attempt)
+        if (found.log_stream, found.backend_id) != (attempt.log_stream, attempt.backend_id) and found.backend_id:
+            attempt = replace(attempt, log_stream=found.log_stream or attempt.log_stream, backend_id=found.backend_id)
+            self.store.change_attempt(attempt)
+        if found.state not in {BackendState.STARTING, BackendState.RUNNING}:
+            return
+        job = self.store.get(tenant, job_id)
+        if job is not None and job.cancel_requested_at is not None and not job.status.is_finished:
+            # The cancel came between the plan and the creation: what it could not stop then is stopped now.
+            self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+        if found.state is BackendState.RUNNING:
+            self.running(tenant, job_id, self.now(), found.secondary_status)
+        elif found.secondary_status:
+            self._record_secondary_status(tenant, job_id, found.secondary_status)
+
+    def running(self, tenant: str, job_id: str, since: datetime, secondary_status: str | None) -> None:
+        """A pending job runs now. Whoever sees it first, the event or the agent's first line, records it."""
+        while True:
+            job = self.store.get(tenant, job_id)
+            if job is None or job.status.is_finished:
+                return
+            after = replace(
+                job,
+                status=JobStatus.RUNNING,
+                started_at=job.started_at or since,
+                secondary_status=secondary_status or job.secondary_status,
+            )
+            if after == job:
+                return
+            try:
+                self.store.update(job, after, self.now())
+            except StaleJob:
+                continue
+            return
+
+    def set_model(self, tenant: str, job_id: str, model_id: str) -> None:
+        """Link the job to the model that it made."""
+        while True:
+            job = self._job(tenant, job_id)
+            if job.status.is_finished or job.model_id == model_id:
+                return
+            try:
+                self.store.update(job, replace(job, model_id=model_id), self.now())
+            except StaleJob:
+                continue
+            return
+
+    def manifest(self, tenant: str, job_id: str, number: int) -> Mapping[str, Any] | None:
+        """What the agent left behind: outcome, artifacts, model. None when it did not come that far."""
+        document = self.objects.read_json(f"{attempt_prefix(tenant, job_id, number)}manifest.json")
+        return document if isinstance(document, dict) else None
+
+    def _record_secondary_status(self, tenant: str, job_id: str, secondary_status: str) -> None:
+        job = self.store.get(tenant, job_id)
+        if job is None or job.status is not JobStatus.PENDING or job.secondary_status == secondary_status:
+            return
+        try:
+            self.store.update(job, replace(job, secondary_status=secondary_status), self.now())
+        except StaleJob:
+            # Only a detail: whoever changed the record meanwhile knew better.
+            return
+
+    def _job(self, tenant: str, job_id: str) -> Job:
+        job = self.store.get(tenant, job_id)
+        if job is None:
+            raise LookupError(f"there is no job {job_id} of tenant {tenant}")
+        return job
+
+    def _new_attempt(self, job: Job, number: int) -> Attempt:
+        attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now())
+        if not self.store.put_attempt(attempt):
+            found = self.store.attempt(job.tenant, job.job_id, number)
+            attempt = found or attempt
+        while job.attempts < number and not job.status.is_finished:
+            try:
+                job = self.store.update(job, replace(job, attempts=number), self.now())
+            except StaleJob:
+                job = self._job(job.tenant, job.job_id)
+        return attempt
+
+    def _look_again_in(self, attempt: Attempt) -> int:
+        """Seconds until the next look: a fraction of how long it runs already, so that looks stay few."""
+        age = (self.now() - attempt.planned_at).total_seconds()
+        return int(min(_LAST_LOOK_SECONDS, max(_FIRST_LOOK_SECONDS, age / 10)))
+
+    def _inputs(self, job: Job) -> Inputs:
+        script = self._path(job.config["script_path"])
+        dataset = self._path(job.config["dataset_path"])
+        requirements, inference = script.sibling("requirements.txt"), script.sibling("inference.py")
+        found = self.objects.head(dataset.key) or self.objects.below(
+            dataset.key.rstrip("/") + "/", at_most=MAX_DATASET_OBJECTS
+        )
+        return Inputs(
+            requirements_uri=requirements.uri if self.objects.head(requirements.key) else None,
+            inference_uri=inference.uri if self.objects.head(inference.key) else None,
+            dataset_objects=found.objects,
+            dataset_bytes=found.size,
+        )
+
+    def _path(self, uri: str) -> ArtifactPath:
+        return ArtifactPath(self.objects.bucket, uri.removeprefix(f"s3://{self.objects.bucket}/"))
+
+    def _request(self, job: Job, attempt: Attempt) -> dict[str, Any]:
+        custom = job.config["environment"]["docker_image"]
+        image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
+        if job.backend is Backend.SAGEMAKER:
+            return sagemaker_request(job, attempt, image, self.around())
+        definition = self.definitions.for_image(image)
+        return batch_request(job, attempt, self.definitions.queue, definition, self.around())
+
+    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> Job:
+        now = self.now()
+        manifest = (self.manifest(job.tenant, job.job_id, attempt.number) if attempt else None) or {}
+        started = manifest.get("started_at")
+        ended = replace(
+            job,
+            completed_at=now,
+            started_at=job.started_at or (from_text(started) if started else None),
+            artifacts=tuple(manifest.get("artifacts", ())),
+            secondary_status=found.secondary_status or job.secondary_status,
+        )
+        if job.cancel_requested_at is not None:
+            return replace(ended, status=JobStatus.CANCELLED, failure_reason=None)
+        if found.state is BackendState.COMPLETED and error is None:
+            return replace(ended, status=JobStatus.COMPLETED)
+        if found.state is BackendState.COMPLETED and error is not None:
+            return replace(ended, status=JobStatus.FAILED, failure_reason=error[:MAX_REASON])
+        reason = (attempt.reason if attempt else None) or error or found.reason or "The job ended before it ran."
+        return replace(ended, status=JobStatus.FAILED, failure_reason=reason[:MAX_REASON])
+
+    def _reason(self, job: Job, attempt: Attempt, found: BackendJob, cause: Cause, error: str | None) -> str:
+        """The script's own last words where there are any, else the backend's, else Step Functions'."""
+        if cause is Cause.TIME_LIMIT:
+            return f"The job ran longer than its limit of {job.max_runtime_seconds} seconds (max_runtime_seconds)."
+        manifest = self.manifest(job.tenant, job.job_id, attempt.number) or {}
+        said = manifest.get("reason")
+        if cause is Cause.SCRIPT and said:
+            return str(said)[:MAX_REASON]
+        if cause is Cause.STOPPED:
+            return "The training job was stopped outside this service."
+        return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]

@@ -1,0 +1,181 @@
+"""What a job's script printed, read from CloudWatch Logs with one resume cursor over all attempts.
+
+The agent's last line says that an attempt's log is complete. A job that ended without one (its machine died) is given
+some seconds for the last lines to arrive before its log counts as ended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from chalicelib.clock import Clock
+from chalicelib.cursor import Cursor
+from chalicelib.jobs.gateways import Backends
+from chalicelib.jobs.job import Attempt, Backend, Job
+from chalicelib.jobs.reports import MARK
+from chalicelib.jobs.store import JobStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+MAX_LINES = 1000
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a Lambda answers at most 6 MB
+LATE_LINES = timedelta(seconds=10)
+_CALLS_PER_READ = 8
+_FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
+
+_LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
+_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    timestamp: datetime
+    message: str
+    attempt: int
+
+    @property
+    def level(self) -> str:
+        """The level that the line itself names near its start, as Python's logging writes it; INFO otherwise."""
+        if self.message.startswith("Traceback (most recent call last)"):
+            return "ERROR"
+        found = _LEVEL.search(self.message[:80])
+        return _LEVELS.get(found[1], found[1]) if found else "INFO"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a reader is: which attempt, which stream, CloudWatch's own token, and whether the attempt's end was seen."""
+
+    attempt: int = 1
+    stream: str = ""
+    token: str = ""
+    ended: bool = False
+
+    def to_cursor(self) -> Cursor:
+        return Cursor({"a": self.attempt, "s": self.stream, "t": self.token, "e": int(self.ended)})
+
+    @classmethod
+    def from_text(cls, text: str | None) -> Position:
+        cursor = Cursor.decode(text, names={"a": int, "s": str, "t": str, "e": int})
+        if cursor is None:
+            return cls()
+        key = cursor.key
+        return cls(int(key["a"]), str(key["s"]), str(key["t"]), bool(key["e"]))
+
+
+@dataclass(frozen=True)
+class LogPage:
+    entries: tuple[LogEntry, ...]
+    position: Position
+    is_end: bool
+
+
+@dataclass(frozen=True)
+class LogReader:
+    """
+    Args:
+        group_of: the log group of a backend.
+        sleep: waits between looks while following.
+    """
+
+    client: CloudWatchLogsClient
+    store: JobStore
+    backends: Backends
+    group_of: Callable[[Backend], str]
+    now: Clock
+    sleep: Callable[[float], None]
+
+    def read(self, job: Job, position: Position, limit: int) -> LogPage:
+        """The next lines after a position, at once."""
+        entries: list[LogEntry] = []
+        size = 0
+        for _ in range(_CALLS_PER_READ):
+            attempt = self.store.attempt(job.tenant, job.job_id, position.attempt)
+            fresh, position = self._step(attempt, position, limit - len(entries)) if attempt else ([], position)
+            entries.extend(fresh)
+            size += sum(len(entry.message) for entry in fresh)
+            if len(entries) >= limit or size > MAX_ANSWER_BYTES // 2:
+                return LogPage(tuple(entries), position, is_end=False)
+            if not fresh and self._is_complete(job, position):
+                if position.attempt >= job.attempts:
+                    return LogPage(tuple(entries), position, is_end=job.status.is_finished)
+                position = Position(position.attempt + 1)
+            elif not fresh:
+                break
+        return LogPage(tuple(entries), position, is_end=False)
+
+    def follow(self, job: Job, position: Position, limit: int, seconds: float) -> LogPage:
+        """The next lines, waiting for them up to some seconds."""
+        deadline = self.now() + timedelta(seconds=seconds)
+        pause = _FIRST_PAUSE
+        while True:
+            page = self.read(job, position, limit)
+            if page.entries or page.is_end or self.now() >= deadline:
+                return page
+            self.sleep(min(pause, max(0.0, (deadline - self.now()).total_seconds())))
+            pause = min(_LAST_PAUSE, pause * 1.5)
+            position = page.position
+            job = self.store.get(job.tenant, job.job_id) or job
+
+    def _step(self, attempt: Attempt, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
+        group = self.group_of(attempt.backend)
+        stream = position.stream or self._stream(attempt, group)
+        if not stream:
+            return [], position
+        arguments = {
+            "logGroupName": group,
+            "logStreamName": stream,
+            "startFromHead": True,
+            "limit": min(limit, MAX_LINES),
+        }
+        if position.token:
+            arguments["nextToken"] = position.token
+        answer = self.client.get_log_events(**arguments)  # type: ignore[arg-type]
+        # CloudWatch gives the same token back at the end of what there is.
+        token = answer["nextForwardToken"]
+        ended = position.ended
+        entries = []
+        for event in answer["events"]:
+            message = event["message"]
+            if message.startswith(MARK):
+                ended = ended or _is_exit(message)
+            else:
+                entries.append(
+                    LogEntry(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), message, attempt.number)
+                )
+        position = replace(position, stream=stream, token=token, ended=ended)
+        if not entries and answer["events"]:
+            # Only structured lines: there may be more behind them.
+            return self._step(attempt, position, limit)
+        return entries, position
+
+    def _stream(self, attempt: Attempt, group: str) -> str:
+        if attempt.backend is Backend.BATCH:
+            return attempt.log_stream or self.backends.batch.describe(attempt).log_stream or ""
+        try:
+            found = self.client.describe_log_streams(
+                logGroupName=group, logStreamNamePrefix=f"{attempt.name}/", limit=1
+            )
+        except self.client.exceptions.ResourceNotFoundException:
+            return ""
+        return found["logStreams"][0]["logStreamName"] if found["logStreams"] else ""
+
+    def _is_complete(self, job: Job, position: Position) -> bool:
+        if position.ended or position.attempt < job.attempts:
+            return True
+        if job.attempts == 0:
+            return job.status.is_finished
+        return job.completed_at is not None and self.now() >= job.completed_at + LATE_LINES
+
+
+def _is_exit(message: str) -> bool:
+    try:
+        return bool(json.loads(message[len(MARK) :]).get("t") == "exit")
+    except (ValueError, AttributeError):
+        return False

@@ -1,0 +1,105 @@
+"""Metric points of a job: one item a point, in order of name and step.
+
+    pk  <tenant>#<job_id>      sk  <name>#<step, 20 digits>#<milliseconds, 15 digits>
+
+The same point written twice is one item, so log lines may be delivered more than once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.cursor import Cursor
+from chalicelib.table import Item, Table
+
+MAX_NAME = 250
+_STEP_ZERO = 2**63  # MLflow's steps are signed 64 bit; shifted, text order is number order
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of one metric. `value` may be NaN or infinite."""
+
+    name: str
+    value: float
+    step: int
+    epoch: int | None
+    timestamp: datetime
+
+
+@dataclass(frozen=True)
+class MetricPage:
+    points: tuple[MetricPoint, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class MetricStore:
+    table: Table
+
+    def put(self, tenant: str, job_id: str, points: Iterable[MetricPoint]) -> None:
+        items = {(item["pk"], item["sk"]): item for item in (_item(tenant, job_id, point) for point in points)}
+        self.table.put_all(list(items.values()))
+
+    def read(self, tenant: str, job_id: str, *, name: str | None, limit: int, after: Cursor | None) -> MetricPage:
+        """Points in order of name and step, of one metric or of all."""
+        prefix = ("sk", f"{_escaped(name)}#") if name is not None else None
+        page = self.table.query(("pk", f"{tenant}#{job_id}"), begins_with=prefix, after=after, limit=limit)
+        return MetricPage(tuple(_point(item) for item in page.items), page.cursor)
+
+    @staticmethod
+    def cursor(text: str | None, tenant: str, job_id: str) -> Cursor | None:
+        cursor = Cursor.decode(text, names=frozenset({"pk", "sk"}))
+        return Cursor({**cursor.key, "pk": f"{tenant}#{job_id}"}) if cursor else None
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%25").replace("#", "%23")
+
+
+def _item(tenant: str, job_id: str, point: MetricPoint) -> Item:
+    milliseconds = round(point.timestamp.timestamp() * 1000)
+    return {
+        "pk": f"{tenant}#{job_id}",
+        "sk": f"{_escaped(point.name)}#{point.step + _STEP_ZERO:020d}#{milliseconds:015d}",
+        "name": point.name,
+        "value": repr(point.value),  # DynamoDB's numbers know neither NaN nor infinity
+        "step": point.step,
+        "epoch": point.epoch,
+        "at": milliseconds,
+    }
+
+
+def _point(item: Item) -> MetricPoint:
+    moment = datetime.fromtimestamp(item["at"] / 1000, UTC)
+    return MetricPoint(item["name"], float(item["value"]), item["step"], item.get("epoch"), moment)
+
+
+def json_number(value: float) -> float | str:
+    """JSON has no NaN and no infinity: they are sent as text, as MLflow does."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def point_from(values: Any) -> MetricPoint:
+    """Read `[name, value, step, epoch, milliseconds]` of a structured log line.
+
+    Raises:
+        ValueError, TypeError: not a point.
+    """
+    name, value, step, epoch, milliseconds = values
+    number = float(value)
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise ValueError("a metric's name is missing or too long")
+    step = int(step or 0)
+    if not -_STEP_ZERO <= step < _STEP_ZERO:
+        raise ValueError("a step is out of range")
+    moment = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+    return MetricPoint(name, number, step, int(epoch) if epoch is not None else None, moment)

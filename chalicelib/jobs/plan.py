@@ -1,0 +1,148 @@
+"""The call that runs an attempt, as data: decided here, purely; carried out by the state machine.
+
+Names and shapes are SageMaker's CreateTrainingJob and Batch's SubmitJob. The agent gets everything else from `spec.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.jobs.job import Attempt, Job, attempt_prefix, job_prefix
+
+ROOT = "/opt/ml"
+ENTRYPOINT = ["python3", f"{ROOT}/input/data/agent/agent.zip"]
+ARGUMENTS = ["train", "--root", ROOT]
+
+MAX_LOG_BYTES = 256 * 1024 * 1024
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was found in the artifact store when the attempt was planned."""
+
+    requirements_uri: str | None
+    inference_uri: str | None
+    dataset_objects: int
+    dataset_bytes: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the installation gives every attempt."""
+
+    bucket: str
+    agent_uri: str
+    training_role_arn: str
+    mlflow_tracking_uri: str
+
+
+def spec(job: Job, attempt: Attempt, inputs: Inputs, bucket: str) -> dict[str, Any]:
+    """`spec.json`: all that the agent needs to know about the job."""
+    config = job.config
+    return {
+        "schema": 1,
+        "tenant": job.tenant,
+        "user": job.user,
+        "job_id": job.job_id,
+        "attempt": attempt.number,
+        "token": attempt.token,
+        "name": job.name,
+        "framework": job.framework,
+        "script": {"uri": config["script_path"], "name": config["script_path"].rpartition("/")[2]},
+        "requirements": {"uri": inputs.requirements_uri} if inputs.requirements_uri else None,
+        "inference": {"uri": inputs.inference_uri} if inputs.inference_uri else None,
+        "dataset": {"uri": config["dataset_path"], "objects": inputs.dataset_objects, "bytes": inputs.dataset_bytes},
+        "parameters": config["parameters"],
+        "environment_variables": config["environment"]["environment_variables"],
+        "arguments": config["environment"]["arguments"],
+        "metric_definitions": config["metric_definitions"],
+        "gpu_count": config["resource_requirements"]["gpu_count"],
+        "max_runtime_seconds": job.max_runtime_seconds,
+        "limits": {"disk_bytes": job.allocation.disk_gb * GIB, "log_bytes": MAX_LOG_BYTES},
+        "prefix": f"s3://{bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}",
+        "mlflow": {"experiment_name": job.name, "run_name": job.job_id},
+    }
+
+
+def sagemaker_request(job: Job, attempt: Attempt, image: str, around: Surroundings) -> dict[str, Any]:
+    """Arguments of CreateTrainingJob."""
+    here = f"s3://{around.bucket}/"
+    prefix = here + attempt_prefix(job.tenant, job.job_id, attempt.number)
+    return {
+        "TrainingJobName": attempt.name,
+        "AlgorithmSpecification": {
+            "TrainingImage": image,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ENTRYPOINT,
+            "ContainerArguments": ARGUMENTS,
+        },
+        "RoleArn": around.training_role_arn,
+        "InputDataConfig": [_channel("agent", around.agent_uri), _channel("training", job.config["dataset_path"])],
+        "OutputDataConfig": {"S3OutputPath": prefix + "sagemaker"},
+        "ResourceConfig": {
+            "InstanceType": job.allocation.instance_type,
+            "InstanceCount": job.allocation.instance_count,
+            "VolumeSizeInGB": job.allocation.disk_gb,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        "CheckpointConfig": {
+            "S3Uri": here + job_prefix(job.tenant, job.job_id) + "checkpoints/",
+            "LocalPath": f"{ROOT}/checkpoints",
+        },
+        "Environment": {
+            "AIMATRIX_SPEC_URI": prefix + "spec.json",
+            "AIMATRIX_MLFLOW_TRACKING_URI": around.mlflow_tracking_uri,
+        },
+        "Tags": [{"Key": key, "Value": value} for key, value in tags(job, attempt).items()],
+    }
+
+
+def batch_request(job: Job, attempt: Attempt, queue: str, definition: str, around: Surroundings) -> dict[str, Any]:
+    """Arguments of SubmitJob."""
+    prefix = f"s3://{around.bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}"
+    environment = {
+        "AIMATRIX_SPEC_URI": prefix + "spec.json",
+        "AIMATRIX_MLFLOW_TRACKING_URI": around.mlflow_tracking_uri,
+        "AIMATRIX_AGENT_URI": around.agent_uri,
+    }
+    requirements = job.config["resource_requirements"]
+    resources = [("VCPU", requirements["cpu_cores"]), ("MEMORY", requirements["memory_gb"] * 1024)]
+    if requirements["gpu_count"]:
+        resources.append(("GPU", requirements["gpu_count"]))
+    return {
+        "jobName": attempt.name,
+        "jobQueue": queue,
+        "jobDefinition": definition,
+        "containerOverrides": {
+            "environment": [{"name": name, "value": value} for name, value in environment.items()],
+            "resourceRequirements": [{"type": kind, "value": str(amount)} for kind, amount in resources],
+        },
+        "timeout": {"attemptDurationSeconds": job.max_runtime_seconds},
+        "tags": tags(job, attempt),
+    }
+
+
+def tags(job: Job, attempt: Attempt) -> dict[str, str]:
+    """What says on the backend whose an attempt is; its events carry these tags back."""
+    return {"aimatrix:tenant": job.tenant, "aimatrix:job-id": job.job_id, "aimatrix:attempt": str(attempt.number)}
+
+
+def container_properties(template: Mapping[str, Any], image: str) -> dict[str, Any]:
+    """The stack's own Batch container with another image: the same command, role and log group."""
+    kept: Sequence[str] = (
+        "command",
+        "jobRoleArn",
+        "executionRoleArn",
+        "resourceRequirements",
+        "logConfiguration",
+        "ulimits",
+    )
+    return {"image": image, **{name: template[name] for name in kept if template.get(name)}}
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}

@@ -1,0 +1,123 @@
+"""What the agent's structured log lines say, and how that becomes records.
+
+A line is believed when it carries the token of the attempt that it names: a script can print anything, but knows the
+token of no other job. A line that is not well formed is counted and left alone; it must not hold up its neighbours.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hmac
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from chalicelib.jobs.job import Progress, Run
+from chalicelib.jobs.lifecycle import Lifecycle
+from chalicelib.jobs.metrics import MetricPoint, MetricStore, point_from
+from chalicelib.jobs.store import JobStore
+from chalicelib.log import logger
+
+MARK = "#aimatrix "
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """Which attempt a line says it is from, and its proof."""
+
+    tenant: str
+    job_id: str
+    number: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Line:
+    source: Source
+    kind: str
+    values: Mapping[str, Any]
+
+
+def lines_of(event: Mapping[str, Any]) -> list[str]:
+    """The messages of a CloudWatch Logs subscription event."""
+    packed = base64.b64decode(event["awslogs"]["data"])
+    with gzip.open(io.BytesIO(packed)) as stream:
+        text = stream.read(MAX_EVENT_BYTES)
+    document = json.loads(text)
+    if document.get("messageType") != "DATA_MESSAGE":
+        return []
+    return [entry["message"] for entry in document["logEvents"]]
+
+
+def parse(message: str) -> Line | None:
+    """A structured line, or None when it is none."""
+    if not message.startswith(MARK):
+        return None
+    try:
+        values = json.loads(message[len(MARK) :])
+        tenant, _, job_id = values["j"].partition("#")
+        source = Source(tenant, job_id, int(values["n"]), str(values["k"]))
+        return Line(source, str(values["t"]), values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Reports:
+    store: JobStore
+    metrics: MetricStore
+    lifecycle: Lifecycle
+
+    def take(self, messages: Iterable[str]) -> int:
+        """Record what the messages report; returns how many of them could not be used."""
+        parsed = [parse(message) for message in messages]
+        lines = sorted((line for line in parsed if line), key=lambda line: line.source)
+        refused = len(parsed) - len(lines)
+        for source, group in groupby(lines, key=lambda line: line.source):
+            said = list(group)
+            refused += self._of_one_attempt(source, said) if self._is_genuine(source) else len(said)
+        if refused:
+            logger.warning("lines were not used", extra={"refused": refused})
+        return refused
+
+    def _is_genuine(self, source: Source) -> bool:
+        attempt = self.store.attempt(source.tenant, source.job_id, source.number)
+        return attempt is not None and hmac.compare_digest(attempt.token.encode(), source.token.encode())
+
+    def _of_one_attempt(self, source: Source, lines: list[Line]) -> int:
+        refused = 0
+        points: list[MetricPoint] = []
+        progress: Progress | None = None
+        for line in lines:
+            try:
+                match line.kind:
+                    case "started":
+                        since = datetime.fromtimestamp(int(line.values["at"]) / 1000, UTC)
+                        self.lifecycle.running(source.tenant, source.job_id, since, None)
+                    case "run":
+                        run = Run(str(line.values["experiment_id"]), str(line.values["run_id"]))
+                        self.store.set_run(source.tenant, source.job_id, run)
+                    case "metrics":
+                        points.extend(point_from(values) for values in line.values["points"])
+                    case "progress":
+                        progress = (progress or Progress()).updated(_progress(line.values))
+            except (ValueError, KeyError, TypeError, OverflowError):
+                refused += 1
+        if points:
+            self.metrics.put(source.tenant, source.job_id, points)
+        if progress:
+            before = self.store.report(source.tenant, source.job_id).progress
+            self.store.set_progress(source.tenant, source.job_id, before.updated(progress))
+        return refused
+
+
+def _progress(values: Mapping[str, Any]) -> Progress:
+    whole = {name: int(values[name]) for name in ("epoch", "epochs", "step", "steps") if values.get(name) is not None}
+    percent = values.get("percent")
+    return Progress(**whole, percent=float(percent) if percent is not None else None)

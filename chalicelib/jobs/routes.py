@@ -1,0 +1,98 @@
+"""`/training/jobs`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.jobs import views
+from chalicelib.jobs.job import JobFilter, JobStatus
+from chalicelib.jobs.logs import MAX_LINES, Position
+from chalicelib.jobs.metrics import MetricStore
+from chalicelib.jobs.request import TrainingJobRequest
+
+if TYPE_CHECKING:
+    from chalice.app import CustomAuthorizer
+
+    from chalicelib.bootstrap import Platform
+
+MAX_PAGE = 200
+MAX_OFFSET = 10_000
+MAX_POINTS = 1000
+FOLLOW_SECONDS = 20.0  # API Gateway gives up after 29
+
+STATUSES = tuple(status.value for status in JobStatus)
+_NDJSON = "application/x-ndjson"
+
+
+def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
+    room = Room(__name__)
+
+    @room.view("POST", "/v1/training/jobs", authorizer=authorizer)
+    def submit_job(request: Request) -> Reply:
+        request.only()
+        job = platform.jobs.submit(
+            request.caller, request.shape(TrainingJobRequest), request.headers.get("idempotency-key")
+        )
+        return Reply(views.submitted(job), status=201, headers={"Location": f"/api/v1/training/jobs/{job.job_id}"})
+
+    @room.view("GET", "/v1/training/jobs", authorizer=authorizer)
+    def list_jobs(request: Request) -> Reply:
+        request.only("status", "user_id", "limit", "offset", "cursor")
+        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
+        if offset and "cursor" in request.query:
+            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        status = request.choice("status", STATUSES)
+        wanted = JobFilter(JobStatus(status) if status else None, request.query.get("user_id"))
+        page = platform.jobs.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
+        cursor = page.cursor.encode() if page.cursor else None
+        jobs = [views.summary(job) for job in page.jobs]
+        return Reply({"jobs": jobs, "limit": limit, "offset": offset, "next_cursor": cursor})
+
+    @room.view("GET", "/v1/training/jobs/{job_id}", authorizer=authorizer)
+    def get_job(request: Request, job_id: str) -> Reply:
+        request.only()
+        job = platform.jobs.get(request.caller, job_id)
+        report = platform.job_store.report(job.tenant, job.job_id)
+        points = platform.metrics.read(job.tenant, job.job_id, name=None, limit=MAX_POINTS, after=None).points
+        return Reply(views.full(job, report, points, platform.now()))
+
+    @room.view("DELETE", "/v1/training/jobs/{job_id}", authorizer=authorizer)
+    def cancel_job(request: Request, job_id: str) -> Reply:
+        request.only()
+        platform.jobs.cancel(request.caller, job_id)
+        return Reply(status=204)
+
+    @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer)
+    def list_metrics(request: Request, job_id: str) -> Reply:
+        request.only("name", "limit", "cursor")
+        job = platform.jobs.get(request.caller, job_id)
+        after = MetricStore.cursor(request.query.get("cursor"), job.tenant, job.job_id)
+        limit = request.integer("limit", MAX_POINTS, 1, MAX_POINTS)
+        page = platform.metrics.read(job.tenant, job.job_id, name=request.query.get("name"), limit=limit, after=after)
+        cursor = page.cursor.encode() if page.cursor else None
+        return Reply({"metrics": [views.metric(point) for point in page.points], "next_cursor": cursor})
+
+    @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer)
+    def read_logs(request: Request, job_id: str) -> Reply:
+        request.only("follow", "cursor", "limit")
+        job = platform.jobs.get(request.caller, job_id)
+        position = Position.from_text(request.query.get("cursor"))
+        limit = request.integer("limit", MAX_LINES, 1, MAX_LINES)
+        if request.flag("follow"):
+            page = platform.logs.follow(job, position, limit, FOLLOW_SECONDS)
+        else:
+            page = platform.logs.read(job, position, limit)
+        headers = {"X-Next-Cursor": page.position.to_cursor().encode(), "X-Stream-End": str(page.is_end).lower()}
+        if _NDJSON in request.headers.get("accept", ""):
+            lines = (json.dumps(views.log_entry(entry), separators=(",", ":")) for entry in page.entries)
+            return Reply("".join(f"{line}\n" for line in lines), headers=headers, media_type=_NDJSON)
+        return Reply(
+            "".join(f"{entry.message}\n" for entry in page.entries),
+            headers=headers,
+            media_type="text/plain; charset=utf-8",
+        )
+
+    return room

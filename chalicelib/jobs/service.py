@@ -1,0 +1,212 @@
+"""Submit, list, get and cancel jobs. What happens to a job after that is `lifecycle.py`'s."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.clock import Clock, IdMaker
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+from chalicelib.jobs import rules
+from chalicelib.jobs.gateways import Backends, Machine
+from chalicelib.jobs.instances import allocate
+from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter
+from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.rules import ArtifactPath
+from chalicelib.jobs.store import JobPage, JobStore, StaleJob
+from chalicelib.objects import Objects
+
+MAX_DATASET_OBJECTS = 10_000
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class JobService:
+    """
+    Args:
+        backends: those that this installation has.
+        attempts: stops what runs; see `gateways.py`.
+    """
+
+    store: JobStore
+    objects: Objects
+    machine: Machine
+    backends: Backends
+    has_batch: Callable[[], bool]
+    now: Clock
+    new_id: IdMaker
+
+    def submit(self, caller: Caller, request: TrainingJobRequest, key: str | None) -> Job:
+        """Check a request, record the job and start its state machine.
+
+        Args:
+            key: the caller's Idempotency-Key. The same key and request give the same job.
+
+        Raises:
+            InvalidRequest, RefusedValue: what is wrong, by field.
+            Conflict: the key was used for another request.
+        """
+        caller.require(Permission.JOBS_SUBMIT)
+        fingerprint = _fingerprint(request)
+        if key is not None and (earlier := self._submitted_before(caller, key, fingerprint)):
+            return earlier
+        self._check_artifacts(caller, request)
+        rules.check_environment(request.config)
+        rules.check_resources(request.config)
+        rules.check_framework(request)
+        backend = Backend(request.config.environment.backend)
+        if backend is Backend.BATCH and not self.has_batch():
+            cure = "Use sagemaker, or have an administrator install the stack with BatchSubnets."
+            raise InvalidRequest.about(
+                FieldProblem("config.environment.backend", "is batch, which this installation does not have", cure)
+            )
+        job = self._job(caller, request, allocate(request.config.resource_requirements, backend))
+        made = self.store.create(job, key, fingerprint)
+        if made is not None:
+            return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
+        self.machine.start(job.tenant, job.job_id)
+        return job
+
+    def search(self, caller: Caller, wanted: JobFilter, limit: int, offset: int, cursor: str | None) -> JobPage:
+        """The jobs a caller may see, newest first: own ones, or everybody's in the tenant with the permission."""
+        caller.require(Permission.JOBS_READ)
+        if not caller.may(Permission.JOBS_READ_ALL):
+            if wanted.user not in {None, caller.user}:
+                return JobPage((), None)
+            wanted = replace(wanted, user=caller.user)
+        return self.store.search(caller.tenant, wanted, limit, offset, JobStore.cursor(cursor, caller.tenant, wanted))
+
+    def get(self, caller: Caller, job_id: str) -> Job:
+        """
+        Raises:
+            NotFound: not there, or not this caller's to see.
+        """
+        caller.require(Permission.JOBS_READ)
+        job = self.store.get(caller.tenant, job_id)
+        if job is None or (job.user != caller.user and not caller.may(Permission.JOBS_READ_ALL)):
+            raise NotFound("job")
+        return job
+
+    def cancel(self, caller: Caller, job_id: str) -> None:
+        """Mark the intent, then stop what runs. The state machine's own finishing path sets the terminal status.
+
+        Cancelling a job that is already being cancelled changes nothing.
+
+        Raises:
+            NotFound: not there, or not this caller's to see or to cancel.
+            Conflict: finished already.
+        """
+        caller.require(Permission.JOBS_READ)
+        while True:
+            job = self.get(caller, job_id)
+            if job.user != caller.user and not caller.may(Permission.JOBS_CANCEL_ALL):
+                raise NotFound("job")
+            if job.status.is_finished:
+                raise Conflict(f"The job is {job.status.value}: only a pending or running job can be cancelled.")
+            if job.cancel_requested_at is not None:
+                break
+            try:
+                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now())
+                break
+            except StaleJob:
+                continue
+        # Between the intent and this stop the backend's job may not exist yet: the planning task reads the intent
+        # before it creates one, and the backend's own "it runs" event finds the intent after.
+        for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
+            self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+
+    def _submitted_before(self, caller: Caller, key: str, fingerprint: str) -> Job | None:
+        if not _KEY.fullmatch(key):
+            cure = "Use 1 to 255 visible ASCII characters, for example a UUID."
+            raise InvalidRequest.about(FieldProblem("Idempotency-Key", "is not a key", cure))
+        made = self.store.submission(caller.tenant, caller.user, key)
+        if made is None:
+            return None
+        return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
+
+    def _same_or_conflict(self, caller: Caller, job_id: str, earlier: str, fingerprint: str) -> Job:
+        if earlier != fingerprint:
+            raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
+        job = self.store.get(caller.tenant, job_id)
+        if job is None:
+            raise Conflict("The job that this Idempotency-Key made is gone. Use a new key.")
+        # The first request may have died before this call. The name makes a second start harmless.
+        if not job.status.is_finished:
+            self.machine.start(job.tenant, job.job_id)
+        return job
+
+    def _check_artifacts(self, caller: Caller, request: TrainingJobRequest) -> None:
+        script = rules.confined("config.script_path", request.config.script_path, caller, self.objects.bucket)
+        dataset = rules.confined("config.dataset_path", request.config.dataset_path, caller, self.objects.bucket)
+        problems = [*self._script_problems(script), *self._dataset_problems(dataset)]
+        if problems:
+            raise InvalidRequest.about(*problems)
+
+    def _script_problems(self, script: ArtifactPath) -> list[FieldProblem]:
+        field = "config.script_path"
+        if script.key.endswith("/"):
+            return [FieldProblem(field, "is a directory", "Name the Python file to run.")]
+        if not script.name.endswith(".py"):
+            return [FieldProblem(field, "is not a Python file", "Name a file that ends in .py.")]
+        found = self.objects.head(script.key)
+        if found is None:
+            if self.objects.below(script.key + "/", at_most=1).objects:
+                return [FieldProblem(field, "is a directory", "Name the Python file to run.")]
+            return [FieldProblem(field, "does not exist", "Upload it first: POST /api/v1/uploads.")]
+        if found.size == 0:
+            return [FieldProblem(field, "is empty", "Upload the script's text.")]
+        if found.size > rules.MAX_SCRIPT_BYTES:
+            return [FieldProblem(field, f"has {found.size:,} bytes", f"Use at most {rules.MAX_SCRIPT_BYTES:,}.")]
+        return []
+
+    def _dataset_problems(self, dataset: ArtifactPath) -> list[FieldProblem]:
+        field = "config.dataset_path"
+        found = None if dataset.key.endswith("/") else self.objects.head(dataset.key)
+        if found is None:
+            found = self.objects.below(dataset.key.rstrip("/") + "/", at_most=MAX_DATASET_OBJECTS)
+            if found.objects == 0:
+                return [FieldProblem(field, "does not exist", "Upload it first: POST /api/v1/uploads.")]
+            if found.objects > MAX_DATASET_OBJECTS:
+                return [
+                    FieldProblem(
+                        field, f"has more than {MAX_DATASET_OBJECTS:,} objects", "Pack them into fewer, larger files."
+                    )
+                ]
+        if found.size == 0:
+            return [FieldProblem(field, "is empty", "Upload a dataset with data in it.")]
+        return []
+
+    def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation) -> Job:
+        now = self.now()
+        usual = self.store.mean_runtime(caller.tenant, request.name, allocation.instance_type)
+        return Job(
+            tenant=caller.tenant,
+            job_id=self.new_id(),
+            user=caller.user,
+            name=request.name,
+            framework=request.framework,
+            config=_config(request),
+            allocation=allocation,
+            created_at=now,
+            updated_at=now,
+            description=request.description,
+            priority=request.priority,
+            tags=tuple(request.tags),
+            estimated_seconds=round(usual) if usual is not None else request.config.max_runtime_seconds,
+        )
+
+
+def _config(request: TrainingJobRequest) -> dict[str, Any]:
+    config: dict[str, Any] = request.config.model_dump(mode="json")
+    return config
+
+
+def _fingerprint(request: TrainingJobRequest) -> str:
+    text = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,300 @@
+"""Job records in DynamoDB: value in, value out, and every condition under its name.
+
+    pk                       sk                     what
+    <tenant>#<job_id>        job                    the job
+    <tenant>#<job_id>        attempt#<0001>         one attempt
+    <tenant>#<job_id>        report                 what the script says of itself: progress, MLflow run
+    <tenant>#user#<user>     idempotency#<key>      which job an Idempotency-Key made, for a day
+    <tenant>#name#<name>     runtime#<instance>     how long jobs of this name took on this instance type
+
+Lists read the indexes `by-tenant`, `by-tenant-status`, `by-owner` and `by-owner-status`, newest first: a page costs the
+same whether there are a hundred jobs or a million.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.clock import from_text, to_text
+from chalicelib.cursor import Cursor
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, Progress, Report, Run
+from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
+
+IDEMPOTENCY_LIFETIME = timedelta(days=1)
+
+_LISTED = ("pk", "sk", "listed_at")
+_INDEX = {
+    (False, False): ("by-tenant", "tenant_key"),
+    (False, True): ("by-tenant-status", "tenant_status_key"),
+    (True, False): ("by-owner", "owner_key"),
+    (True, True): ("by-owner-status", "owner_status_key"),
+}
+# The record is as it was read, and nobody has finished it meanwhile.
+_UNCHANGED_AND_OPEN = "#version = :read_version AND #status IN (:pending, :running)"
+_NAMES = {"#version": "version", "#status": "status"}
+_OPEN = {":pending": JobStatus.PENDING.value, ":running": JobStatus.RUNNING.value}
+
+
+class StaleJob(Exception):
+    """Somebody else changed the record since it was read: read it again and decide anew."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What an Idempotency-Key made before: which job, for which request."""
+
+    job_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class JobPage:
+    jobs: tuple[Job, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class JobStore:
+    table: Table
+
+    def get(self, tenant: str, job_id: str) -> Job | None:
+        item = self.table.get(_pk(tenant, job_id), "job")
+        return _job(item) if item else None
+
+    def create(self, job: Job, key: str | None, fingerprint: str) -> Submission | None:
+        """Record a new job and its Idempotency-Key in one transaction.
+
+        Returns:
+            None when the job was created; what the key made before when it was used already.
+        """
+        writes: list[Write] = [self.table.put_if_absent(job_item(job))]
+        if key:
+            expires = int((job.created_at + IDEMPOTENCY_LIFETIME).timestamp())
+            # Two requests with one key, at the same moment:
+            #   A: put job A + put key if absent or expired ── succeeds
+            #   B: put job B + put key if absent or expired ── fails as a whole: no job B, and B answers with job A
+            entry = {
+                **_key(job.tenant, job.user, key),
+                "job_id": job.job_id,
+                "fingerprint": fingerprint,
+                "expires_at": expires,
+            }
+            absent_or_expired = "attribute_not_exists(pk) OR expires_at < :now"
+            writes.append(
+                self.table.put(entry, condition=absent_or_expired, values={":now": int(job.created_at.timestamp())})
+            )
+        try:
+            self.table.transact(*writes)
+        except ConditionFailed:
+            if key and (made := self.submission(job.tenant, job.user, key)):
+                return made
+            raise
+        return None
+
+    def submission(self, tenant: str, user: str, key: str) -> Submission | None:
+        item = self.table.get(**_key(tenant, user, key))
+        return Submission(item["job_id"], item["fingerprint"]) if item else None
+
+    def update(self, before: Job, after: Job, now: datetime, *also: Write) -> Job:
+        """Replace the record, with the next version, if it is still as `before` was read and not finished.
+
+        Args:
+            also: writes that happen in the same transaction, or not at all.
+
+        Raises:
+            StaleJob: it is not.
+        """
+        after = replace(after, version=before.version + 1, updated_at=now)
+        values = {":read_version": before.version, **_OPEN}
+        write = self.table.put(job_item(after), condition=_UNCHANGED_AND_OPEN, values=values, names=_NAMES)
+        try:
+            if also:
+                self.table.transact(write, *also)
+            else:
+                self.table.write(write)
+        except ConditionFailed:
+            raise StaleJob(before.job_id) from None
+        return after
+
+    def search(self, tenant: str, wanted: JobFilter, limit: int, offset: int, after: Cursor | None) -> JobPage:
+        index, key = _INDEX[wanted.user is not None, wanted.status is not None]
+        parts = [tenant, wanted.user, wanted.status.value if wanted.status else None]
+        value = "#".join(part for part in parts if part is not None)
+        page: Page = self.table.query(
+            (key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True
+        )
+        return JobPage(tuple(_job(item) for item in page.items), page.cursor)
+
+    @staticmethod
+    def cursor(text: str | None, tenant: str, wanted: JobFilter) -> Cursor | None:
+        """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
+        _, key = _INDEX[wanted.user is not None, wanted.status is not None]
+        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
+        if cursor is None:
+            return None
+        parts = [tenant, wanted.user, wanted.status.value if wanted.status else None]
+        return Cursor({**cursor.key, key: "#".join(part for part in parts if part is not None)})
+
+    def report(self, tenant: str, job_id: str) -> Report:
+        item = self.table.get(_pk(tenant, job_id), "report")
+        if item is None:
+            return Report()
+        run = item.get("run")
+        return Report(Progress(**json.loads(item.get("progress", "{}"))), Run(**run) if run else None)
+
+    def set_run(self, tenant: str, job_id: str, run: Run) -> None:
+        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"run": dict(vars(run))}))
+
+    def set_progress(self, tenant: str, job_id: str, progress: Progress) -> None:
+        text = as_json({name: value for name, value in vars(progress).items() if value is not None})
+        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"progress": text}))
+
+    def put_attempt(self, attempt: Attempt) -> bool:
+        """Record a new attempt; False when it is there already (the task was repeated)."""
+        try:
+            self.table.write(self.table.put_if_absent(_attempt_item(attempt)))
+        except ConditionFailed:
+            return False
+        return True
+
+    def change_attempt(self, attempt: Attempt) -> None:
+        self.table.write(self.table.put(_attempt_item(attempt)))
+
+    def attempt(self, tenant: str, job_id: str, number: int) -> Attempt | None:
+        item = self.table.get(_pk(tenant, job_id), _attempt_sk(number))
+        return _attempt(item) if item else None
+
+    def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
+        return [_attempt(item) for item in self.table.all_of(_pk(tenant, job_id), "attempt#")]
+
+    def mean_runtime(self, tenant: str, name: str, instance_type: str) -> float | None:
+        """Mean seconds of finished jobs of this name on this instance type; None without history."""
+        item = self.table.get(_runtime_pk(tenant, name), f"runtime#{instance_type}")
+        return float(item["seconds"]) / int(item["runs"]) if item and item.get("runs") else None
+
+    def add_runtime(self, job: Job, seconds: int) -> Write:
+        """One more finished run, to be written with the job's own end."""
+        key = _runtime_pk(job.tenant, job.name)
+        return self.table.change(
+            key, f"runtime#{job.allocation.instance_type}", {}, add={"runs": 1, "seconds": seconds}
+        )
+
+
+def _pk(tenant: str, job_id: str) -> str:
+    return f"{tenant}#{job_id}"
+
+
+def _runtime_pk(tenant: str, name: str) -> str:
+    return f"{tenant}#name#{name}"
+
+
+def _key(tenant: str, user: str, key: str) -> dict[str, str]:
+    return {"pk": f"{tenant}#user#{user}", "sk": f"idempotency#{key}"}
+
+
+def _attempt_sk(number: int) -> str:
+    return f"attempt#{number:04d}"
+
+
+def job_item(job: Job) -> Item:
+    status = job.status.value
+    return {
+        "pk": _pk(job.tenant, job.job_id),
+        "sk": "job",
+        "tenant": job.tenant,
+        "job_id": job.job_id,
+        "user": job.user,
+        "name": job.name,
+        "framework": job.framework,
+        "config": as_json(job.config),
+        "allocation": as_json(job.allocation.to_dict()),
+        "created_at": to_text(job.created_at),
+        "updated_at": to_text(job.updated_at),
+        "status": status,
+        "version": job.version,
+        "description": job.description,
+        "priority": job.priority,
+        "tags": list(job.tags),
+        "estimated_seconds": job.estimated_seconds,
+        "attempts": job.attempts,
+        "secondary_status": job.secondary_status,
+        "started_at": to_text(job.started_at) if job.started_at else None,
+        "completed_at": to_text(job.completed_at) if job.completed_at else None,
+        "cancel_requested_at": to_text(job.cancel_requested_at) if job.cancel_requested_at else None,
+        "failure_reason": job.failure_reason,
+        "model_id": job.model_id,
+        "artifacts": as_json(list(job.artifacts)),
+        # What the indexes are keyed by.
+        "tenant_key": job.tenant,
+        "tenant_status_key": f"{job.tenant}#{status}",
+        "owner_key": f"{job.tenant}#{job.user}",
+        "owner_status_key": f"{job.tenant}#{job.user}#{status}",
+        "listed_at": f"{to_text(job.created_at)}#{job.job_id}",
+    }
+
+
+def _job(item: Mapping[str, Any]) -> Job:
+    return Job(
+        tenant=item["tenant"],
+        job_id=item["job_id"],
+        user=item["user"],
+        name=item["name"],
+        framework=item["framework"],
+        config=json.loads(item["config"]),
+        allocation=Allocation.from_dict(json.loads(item["allocation"])),
+        created_at=from_text(item["created_at"]),
+        updated_at=from_text(item["updated_at"]),
+        status=JobStatus(item["status"]),
+        version=item["version"],
+        description=item.get("description"),
+        priority=item["priority"],
+        tags=tuple(item["tags"]),
+        estimated_seconds=item["estimated_seconds"],
+        attempts=item["attempts"],
+        secondary_status=item.get("secondary_status"),
+        started_at=_moment(item, "started_at"),
+        completed_at=_moment(item, "completed_at"),
+        cancel_requested_at=_moment(item, "cancel_requested_at"),
+        failure_reason=item.get("failure_reason"),
+        model_id=item.get("model_id"),
+        artifacts=tuple(json.loads(item["artifacts"])),
+    )
+
+
+def _attempt_item(attempt: Attempt) -> Item:
+    return {
+        "pk": _pk(attempt.tenant, attempt.job_id),
+        "sk": _attempt_sk(attempt.number),
+        "tenant": attempt.tenant,
+        "job_id": attempt.job_id,
+        "number": attempt.number,
+        "token": attempt.token,
+        "backend": attempt.backend.value,
+        "planned_at": to_text(attempt.planned_at),
+        "backend_id": attempt.backend_id,
+        "log_stream": attempt.log_stream,
+        "reason": attempt.reason,
+    }
+
+
+def _attempt(item: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        tenant=item["tenant"],
+        job_id=item["job_id"],
+        number=item["number"],
+        token=item["token"],
+        backend=Backend(item["backend"]),
+        planned_at=from_text(item["planned_at"]),
+        backend_id=item.get("backend_id"),
+        log_stream=item.get("log_stream"),
+        reason=item.get("reason"),
+    )
+
+
+def _moment(item: Mapping[str, Any], name: str) -> datetime | None:
+    text = item.get(name)
+    return from_text(text) if text else None

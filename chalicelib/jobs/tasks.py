@@ -1,0 +1,63 @@
+"""The functions that the state machine, the backends' events and the log subscription call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.jobs.job import parse_attempt_name
+from chalicelib.jobs.reports import lines_of
+from chalicelib.log import logger
+
+if TYPE_CHECKING:
+    from chalicelib.bootstrap import Platform
+
+Event = Mapping[str, Any]
+
+
+def plan_job(platform: Platform, event: Event) -> dict[str, Any]:
+    answer = platform.lifecycle.plan(event["tenant"], event["job_id"])
+    logger.info("planned", extra={"job_id": event["job_id"], "next": answer["next"], "attempt": answer["attempt"]})
+    return answer
+
+
+def assess_attempt(platform: Platform, event: Event) -> dict[str, Any]:
+    answer = platform.lifecycle.assess(event["tenant"], event["job_id"], event["attempt"], error_text(event))
+    logger.info("assessed", extra={"job_id": event["job_id"], "next": answer["next"], "attempt": answer["attempt"]})
+    return answer
+
+
+def finish_job(platform: Platform, event: Event) -> dict[str, Any]:
+    job = platform.lifecycle.finish(event["tenant"], event["job_id"], error_text(event))
+    logger.info("finished", extra={"job_id": job.job_id, "status": job.status.value, "reason": job.failure_reason})
+    return {"status": job.status.value}
+
+
+def on_training_event(platform: Platform, event: Event) -> None:
+    """A "SageMaker Training Job State Change" or a "Batch Job State Change": only a hint to look."""
+    detail = event["detail"]
+    parsed = parse_attempt_name(detail.get("TrainingJobName") or detail.get("jobName") or "")
+    tags = detail.get("Tags") or detail.get("tags") or {}
+    tenant = tags.get("aimatrix:tenant")
+    if parsed is None or tenant is None:
+        logger.info("not one of ours", extra={"event_id": event.get("id")})
+        return
+    job_id, number = parsed
+    platform.lifecycle.observe(tenant, job_id, number)
+    logger.info("observed", extra={"job_id": job_id, "attempt": number})
+
+
+def ingest_logs(platform: Platform, event: Event) -> None:
+    messages = lines_of(event)
+    refused = platform.reports.take(messages)
+    logger.info("ingested", extra={"lines": len(messages), "refused": refused})
+
+
+def error_text(event: Event) -> str | None:
+    """What a machine caught, as `name: cause`."""
+    error = event.get("error")
+    if not error:
+        return None
+    if isinstance(error, str):
+        return error
+    return ": ".join(str(error[part]) for part in ("Error", "Cause") if error.get(part)) or "unknown error"

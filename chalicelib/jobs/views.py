@@ -1,0 +1,108 @@
+"""A job as a document: the contract's TrainingJob and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from chalicelib.clock import duration, to_text
+from chalicelib.jobs.job import Job, JobStatus, Progress, Report
+from chalicelib.jobs.logs import LogEntry
+from chalicelib.jobs.metrics import MetricPoint, json_number
+
+
+def submitted(job: Job) -> dict[str, Any]:
+    """TrainingJobResponse."""
+    return {
+        "job_id": job.job_id,
+        "name": job.name,
+        "status": job.status.value,
+        "created_at": to_text(job.created_at),
+        "estimated_duration": duration(job.estimated_seconds),
+        "resource_allocation": job.allocation.to_dict(),
+    }
+
+
+def summary(job: Job) -> dict[str, Any]:
+    """TrainingJob as lists show it: without progress and metrics, which are read per job."""
+    document = {
+        **submitted(job),
+        "tenant": job.tenant,
+        "user_id": job.user,
+        "framework": job.framework,
+        "description": job.description,
+        "priority": job.priority,
+        "tags": list(job.tags),
+        "config": {name: value for name, value in job.config.items() if value is not None},
+        "updated_at": to_text(job.updated_at),
+        "started_at": to_text(job.started_at) if job.started_at else None,
+        "completed_at": to_text(job.completed_at) if job.completed_at else None,
+        "cancel_requested_at": to_text(job.cancel_requested_at) if job.cancel_requested_at else None,
+        "secondary_status": job.secondary_status,
+        "attempts": job.attempts,
+        "failure_reason": job.failure_reason,
+        "model_id": job.model_id,
+        "artifacts": [dict(artifact) for artifact in job.artifacts],
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def full(job: Job, report: Report, points: Iterable[MetricPoint], now: datetime) -> dict[str, Any]:
+    """TrainingJob."""
+    document = {
+        **summary(job),
+        "metrics": [metric(point) for point in points],
+        "progress": progress(job, report.progress, now),
+    }
+    if report.run:
+        document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}
+    return document
+
+
+def progress(job: Job, said: Progress, now: datetime) -> dict[str, Any]:
+    """TrainingProgress. A completed job is at 100 percent whatever it said."""
+    percentage = 100.0 if job.status is JobStatus.COMPLETED else said.percentage() or 0.0
+    elapsed = job.elapsed_seconds(now)
+    document = {
+        "current_epoch": said.epoch,
+        "total_epochs": said.epochs,
+        "current_step": said.step,
+        "total_steps": said.steps,
+        "percentage_complete": round(percentage, 2),
+        "elapsed_time": duration(elapsed) if elapsed is not None else None,
+        "remaining_time": _remaining(job, percentage, elapsed),
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _remaining(job: Job, percentage: float, elapsed: float | None) -> str | None:
+    """By the share that is done; by the estimate while the script has said nothing."""
+    if elapsed is None or job.status.is_finished:
+        return None
+    if percentage > 0:
+        return duration(elapsed * (100 - percentage) / percentage)
+    return duration(job.estimated_seconds - elapsed)
+
+
+def metric(point: MetricPoint) -> dict[str, Any]:
+    """TrainingMetric."""
+    document = {
+        "name": point.name,
+        "value": json_number(point.value),
+        "step": point.step,
+        "epoch": point.epoch,
+        "timestamp": to_text(point.timestamp),
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def log_entry(entry: LogEntry) -> dict[str, Any]:
+    """LogEntry."""
+    return {
+        "timestamp": to_text(entry.timestamp),
+        "level": entry.level,
+        "message": entry.message,
+        "source": "script",
+        "context": {"attempt": entry.attempt},
+    }

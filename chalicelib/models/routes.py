@@ -1,0 +1,59 @@
+"""`/models`, except what deploys one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.jobs.request import Framework
+from chalicelib.models import views
+from chalicelib.models.model import ModelFilter, ModelStatus
+from chalicelib.models.request import ModelChange, ModelRegistrationRequest
+
+if TYPE_CHECKING:
+    from chalice.app import CustomAuthorizer
+
+    from chalicelib.bootstrap import Platform
+
+MAX_PAGE = 200
+MAX_OFFSET = 10_000
+
+FRAMEWORKS: tuple[str, ...] = get_args(Framework)
+STATUSES = tuple(status.value for status in ModelStatus)
+
+
+def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
+    room = Room(__name__)
+
+    @room.view("GET", "/v1/models", authorizer=authorizer)
+    def list_models(request: Request) -> Reply:
+        request.only("framework", "status", "limit", "offset", "cursor")
+        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
+        if offset and "cursor" in request.query:
+            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        status = request.choice("status", STATUSES)
+        wanted = ModelFilter(request.choice("framework", FRAMEWORKS), ModelStatus(status) if status else None)
+        page = platform.models.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
+        cursor = page.cursor.encode() if page.cursor else None
+        models = [views.document(model) for model in page.models]
+        return Reply({"models": models, "limit": limit, "offset": offset, "next_cursor": cursor})
+
+    @room.view("POST", "/v1/models", authorizer=authorizer)
+    def register_external_model(request: Request) -> Reply:
+        request.only()
+        model = platform.models.register(request.caller, request.shape(ModelRegistrationRequest))
+        return Reply(views.document(model), status=201, headers={"Location": f"/api/v1/models/{model.model_id}"})
+
+    @room.view("GET", "/v1/models/{model_id}", authorizer=authorizer)
+    def get_model(request: Request, model_id: str) -> Reply:
+        request.only()
+        return Reply(views.document(platform.models.get(request.caller, model_id)))
+
+    @room.view("PATCH", "/v1/models/{model_id}", authorizer=authorizer)
+    def change_model(request: Request, model_id: str) -> Reply:
+        request.only()
+        request.shape(ModelChange)
+        return Reply(views.document(platform.models.deprecate(request.caller, model_id)))
+
+    return room

@@ -1,0 +1,114 @@
+"""List, get and deprecate models, and register one that was made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib.clock import Clock, IdMaker
+from chalicelib.errors import Conflict, NotFound
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+from chalicelib.models.external import ExternalArtifacts
+from chalicelib.models.model import Model, ModelFilter, ModelStatus
+from chalicelib.models.request import ModelRegistrationRequest
+from chalicelib.models.store import ModelPage, ModelStore, StaleModel, VersionTaken
+
+
+@dataclass(frozen=True)
+class ModelService:
+    store: ModelStore
+    artifacts: ExternalArtifacts
+    now: Clock
+    new_id: IdMaker
+
+    def register(self, caller: Caller, request: ModelRegistrationRequest) -> Model:
+        """Record a model from the caller's own files, which are copied: what is registered does not change any more.
+
+        It is ready at once, and known here only: MLflow's registry lists what runs have made.
+
+        Raises:
+            InvalidRequest, RefusedValue: what is wrong with the file, by field.
+            Conflict: the name has this version already.
+        """
+        caller.require(Permission.MODELS_REGISTER)
+        found = self.artifacts.inspect(caller, request.artifact_path)
+        if request.version and self.store.has_version(caller.tenant, request.name, request.version):
+            raise _taken(request.name, request.version)
+        model_id = self.new_id()
+        archive = self.artifacts.keep(caller.tenant, model_id, found)
+        now = self.now()
+        model = Model(
+            tenant=caller.tenant,
+            model_id=model_id,
+            user=caller.user,
+            name=request.name,
+            version=request.version or "",
+            framework=request.framework,
+            archive=archive,
+            created_at=now,
+            updated_at=now,
+            kind=found.kind,
+            servable=found.unservable_reason is None,
+            servable_reason=found.unservable_reason,
+            status=ModelStatus.READY,
+            description=request.description,
+            tags=tuple(dict.fromkeys(request.tags)),
+            metrics=request.metrics,
+            artifacts=(
+                {
+                    "name": found.path.name,
+                    "type": "model",
+                    "path": archive.uri,
+                    "size_bytes": archive.size_bytes,
+                    "checksum": archive.checksum,
+                },
+            ),
+        )
+        try:
+            return self.store.create(model)
+        except VersionTaken as taken:
+            raise _taken(request.name, str(taken)) from None
+
+    def search(self, caller: Caller, wanted: ModelFilter, limit: int, offset: int, cursor: str | None) -> ModelPage:
+        """The tenant's models, newest first."""
+        caller.require(Permission.MODELS_READ)
+        return self.store.search(caller.tenant, wanted, limit, offset, ModelStore.cursor(cursor, caller.tenant, wanted))
+
+    def get(self, caller: Caller, model_id: str) -> Model:
+        """
+        Raises:
+            NotFound: not there, or another tenant's.
+        """
+        caller.require(Permission.MODELS_READ)
+        model = self.store.get(caller.tenant, model_id)
+        if model is None:
+            raise NotFound("model")
+        return model
+
+    def deprecate(self, caller: Caller, model_id: str) -> Model:
+        """Take a model out of use. Doing it again changes nothing.
+
+        Raises:
+            NotFound: not there, or another tenant's.
+            Forbidden: somebody else's, and the caller may only deprecate own ones.
+            Conflict: a deployment serves it, or is about to.
+        """
+        while True:
+            model = self.get(caller, model_id)
+            if model.user != caller.user:
+                caller.require(Permission.MODELS_DEPRECATE_ALL)
+            if model.status is ModelStatus.DEPRECATED:
+                return model
+            if model.uses:
+                raise Conflict(
+                    f"The model is used by {len(model.uses)} deployment(s): {', '.join(sorted(model.uses))}. "
+                    "Delete them, or deploy another version there, first."
+                )
+            try:
+                return self.store.update(model, model.become(ModelStatus.DEPRECATED), self.now())
+            except StaleModel:
+                continue
+
+
+def _taken(name: str, version: str) -> Conflict:
+    return Conflict(f"The model {name} has a version {version} already. Leave version out to get the next number.")

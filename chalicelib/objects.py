@@ -1,0 +1,76 @@
+"""Objects in the artifacts bucket: what is there, small documents, and presigned addresses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.aws import error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object, or all objects below a prefix."""
+
+    objects: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Objects:
+    client: S3Client
+    bucket: str
+
+    def head(self, key: str) -> Stored | None:
+        """The object's size, or None when there is none."""
+        try:
+            return Stored(1, self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except self.client.exceptions.ClientError as error:
+            if error_code(error) in _MISSING:
+                return None
+            raise
+
+    def below(self, prefix: str, *, at_most: int) -> Stored:
+        """How much lies below a prefix, counted up to `at_most` objects."""
+        count = size = 0
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            found = page.get("Contents", [])
+            count += len(found)
+            size += sum(entry["Size"] for entry in found)
+            if count > at_most:
+                break
+        return Stored(count, size)
+
+    def read_json(self, key: str) -> Any | None:
+        """A JSON document, or None when there is none.
+
+        Raises:
+            ValueError: too large, or not JSON.
+        """
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read(MAX_DOCUMENT_BYTES + 1)
+        except self.client.exceptions.NoSuchKey:
+            return None
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise ValueError(f"{key} has more than {MAX_DOCUMENT_BYTES} bytes")
+        return json.loads(body)
+
+    def write_json(self, key: str, document: Any) -> None:
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def presigned_put(self, key: str, size: int, seconds: int) -> str:
+        """An address that takes exactly `size` bytes, for a while, without credentials."""
+        arguments = {"Bucket": self.bucket, "Key": key, "ContentLength": size}
+        return self.client.generate_presigned_url("put_object", Params=arguments, ExpiresIn=seconds, HttpMethod="PUT")
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"

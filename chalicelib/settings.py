@@ -1,0 +1,119 @@
+"""What the template tells a function about its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PREFIX = "AIMATRIX_"
+
+
+class MissingSetting(LookupError):
+    """A function asked for a setting that its template does not give it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Environment variables by name, read when they are needed.
+
+    Every function gets only the variables that it uses, so a missing one is an error of the template and is named, at the
+    first use and not at import.
+    """
+
+    environment: Mapping[str, str]
+
+    def _get(self, name: str) -> str:
+        try:
+            return self.environment[PREFIX + name]
+        except KeyError:
+            raise MissingSetting(f"{PREFIX}{name} is not set for this function: add it in infra/functions.py") from None
+
+    @property
+    def stack(self) -> str:
+        return self._get("STACK")
+
+    @property
+    def jobs_table(self) -> str:
+        return self._get("JOBS_TABLE")
+
+    @property
+    def metrics_table(self) -> str:
+        return self._get("METRICS_TABLE")
+
+    @property
+    def models_table(self) -> str:
+        return self._get("MODELS_TABLE")
+
+    @property
+    def deployments_table(self) -> str:
+        return self._get("DEPLOYMENTS_TABLE")
+
+    @property
+    def artifacts_bucket(self) -> str:
+        return self._get("ARTIFACTS_BUCKET")
+
+    @property
+    def train_job_arn(self) -> str:
+        return self._get("TRAIN_JOB_ARN")
+
+    @property
+    def deploy_model_arn(self) -> str:
+        return self._get("DEPLOY_MODEL_ARN")
+
+    @property
+    def undeploy_model_arn(self) -> str:
+        return self._get("UNDEPLOY_MODEL_ARN")
+
+    @property
+    def training_role_arn(self) -> str:
+        return self._get("TRAINING_ROLE_ARN")
+
+    @property
+    def serving_role_arn(self) -> str:
+        return self._get("SERVING_ROLE_ARN")
+
+    @property
+    def batch_job_queue(self) -> str | None:
+        """ARN of the Batch queue, or None where the stack was installed without a Batch part."""
+        return self.environment.get(PREFIX + "BATCH_JOB_QUEUE") or None
+
+    @property
+    def batch_job_definition(self) -> str:
+        return self._get("BATCH_JOB_DEFINITION")
+
+    @property
+    def batch_job_role_arn(self) -> str:
+        return self._get("BATCH_JOB_ROLE_ARN")
+
+    @property
+    def training_log_group(self) -> str:
+        return self._get("TRAINING_LOG_GROUP")
+
+    @property
+    def batch_log_group(self) -> str:
+        return self._get("BATCH_LOG_GROUP")
+
+    @property
+    def agent_uri(self) -> str:
+        return self._get("AGENT_URI")
+
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        """An http(s) address, or the ARN of a SageMaker-managed MLflow tracking server."""
+        return self._get("MLFLOW_TRACKING_URI")
+
+    @property
+    def token_issuer(self) -> str:
+        return self._get("TOKEN_ISSUER")
+
+    @property
+    def token_audience(self) -> str:
+        return self._get("TOKEN_AUDIENCE")
+
+    @property
+    def jwks_url(self) -> str:
+        return self._get("JWKS_URL")
+
+    @property
+    def region(self) -> str:
+        return self.environment["AWS_REGION"]

@@ -1,0 +1,126 @@
+"""Lambda: what each function is told, and how much time and memory it gets.
+
+Chalice makes the functions and their roles; this adds what Chalice has no words for. A function is told only what it
+uses: a new use of a setting starts here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra import names
+from infra.logs import log_group_id
+from infra.names import Function, Json, att, ref, stack_name, sub
+from infra.parameters import when
+
+_BATCH = "HasBatch"
+
+SETTINGS: dict[str, Json | str] = {
+    "STACK": ref("AWS::StackName"),
+    "JOBS_TABLE": ref("JobsTable"),
+    "METRICS_TABLE": ref("MetricsTable"),
+    "MODELS_TABLE": ref("ModelsTable"),
+    "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
+    "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
+    "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
+    "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
+    "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
+    "TRAINING_ROLE_ARN": att("TrainingRole"),
+    "SERVING_ROLE_ARN": att("ServingRole"),
+    "BATCH_JOB_QUEUE": when(_BATCH, ref("BatchJobQueue"), ""),
+    "BATCH_JOB_DEFINITION": when(_BATCH, ref("BatchJobDefinition"), ""),
+    "BATCH_JOB_ROLE_ARN": when(_BATCH, att("BatchJobRole"), ""),
+    "BATCH_LOG_GROUP": sub(names.BATCH_LOG_GROUP),
+    "TRAINING_LOG_GROUP": names.TRAINING_LOG_GROUP,
+    "AGENT_URI": ref("AgentUri"),
+    "MLFLOW_TRACKING_URI": ref("MlflowTrackingUri"),
+    "TOKEN_ISSUER": ref("TokenIssuer"),
+    "TOKEN_AUDIENCE": ref("TokenAudience"),
+    "JWKS_URL": ref("JwksUrl"),
+}
+"""Every variable that a function may be given, without its prefix, and where its value comes from."""
+
+PREFIX = "AIMATRIX_"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one function needs.
+
+    Attributes:
+        purpose: shown beside the function in the console.
+        seconds: the longest one call may take.
+        megabytes: memory; Lambda gives CPU in proportion, 1,769 MB being one core.
+        settings: names out of `SETTINGS`.
+    """
+
+    purpose: str
+    seconds: int
+    megabytes: int
+    settings: tuple[str, ...]
+
+
+_TRAINING = ("STACK", "JOBS_TABLE", "ARTIFACTS_BUCKET", "BATCH_JOB_QUEUE")
+_SERVING = ("STACK", "DEPLOYMENTS_TABLE")
+
+SHAPES: dict[str, Shape] = {
+    names.API: Shape(
+        "All routes of the REST API",
+        29,  # API Gateway hangs up after 29 s
+        1769,
+        (
+            *("STACK", "JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "ARTIFACTS_BUCKET"),
+            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
+            *("BATCH_JOB_QUEUE", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", "MLFLOW_TRACKING_URI"),
+        ),
+    ),
+    "authorize": Shape("Verifies access tokens", 10, 1024, ("STACK", "TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL")),
+    "plan_job": Shape(
+        "Decides what a job's next attempt runs on, and writes its specification",
+        60,
+        1024,
+        (
+            *_TRAINING,
+            *("TRAINING_ROLE_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
+            *("BATCH_JOB_DEFINITION", "BATCH_JOB_ROLE_ARN", "BATCH_LOG_GROUP"),
+        ),
+    ),
+    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, _TRAINING),
+    "register_model": Shape(
+        "Registers a job's model, here and in MLflow", 120, 1024, (*_TRAINING, "MODELS_TABLE", "MLFLOW_TRACKING_URI")
+    ),
+    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, (*_TRAINING, "METRICS_TABLE")),
+    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _TRAINING),
+    "ingest_logs": Shape(
+        "Turns structured log lines into metrics and progress", 60, 1024, (*_TRAINING, "METRICS_TABLE")
+    ),
+    "plan_deployment": Shape(
+        "Decides how a model is served",
+        30,
+        512,
+        (*_SERVING, "MODELS_TABLE", "ARTIFACTS_BUCKET", "SERVING_ROLE_ARN"),
+    ),
+    "await_endpoint": Shape("Notes who waits for an endpoint", 30, 512, _SERVING),
+    "on_endpoint_event": Shape("Answers who waits for an endpoint", 30, 512, _SERVING),
+    "smoke_test": Shape(
+        "Asks a new endpoint for one prediction", 120, 512, (*_SERVING, "MODELS_TABLE", "ARTIFACTS_BUCKET")
+    ),
+    "finish_deployment": Shape("Ends a deployment: the one way to every outcome", 60, 512, (*_SERVING, "MODELS_TABLE")),
+}
+
+
+def _function(function: Function) -> Json:
+    shape = SHAPES[function.name]
+    return {
+        "Properties": {
+            "FunctionName": stack_name(function.dashed),
+            "Description": shape.purpose,
+            "Environment": {"Variables": {PREFIX + name: SETTINGS[name] for name in shape.settings}},
+            # The reference makes the group before the function: Lambda would make one that keeps its lines for ever.
+            "LoggingConfig": {"LogGroup": ref(log_group_id(function.logical_id))},
+        }
+    }
+
+
+def fragment() -> Json:
+    return {"Resources": {function.logical_id: _function(function) for function in names.FUNCTIONS}}

@@ -1,0 +1,131 @@
+"""What an installation is told: the parameters of the stack, and the conditions computed from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.names import Json, ref
+
+# The periods CloudWatch Logs accepts: botocore's PutRetentionPolicy documentation.
+_RETENTION_DAYS = [
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+]
+
+
+def _text(description: str, pattern: str, complaint: str, default: str | None = None) -> Json:
+    parameter: Json = {
+        "Type": "String",
+        "Description": description,
+        "AllowedPattern": pattern,
+        "ConstraintDescription": complaint,
+    }
+    return parameter if default is None else {**parameter, "Default": default}
+
+
+# Tokens are only as good as the keys they are checked against: plain http is for a loopback address alone.
+_HTTPS = r"https://.+|http://127\.0\.0\.1[:/].*"
+_HTTP = r"https?://.+"
+_TRACKING_SERVER = r"arn:[^:]+:sagemaker:[^:]+:[0-9]{12}:mlflow-(tracking-server|app)/.+"
+
+PARAMETERS: Json = {
+    "TokenIssuer": _text("Issuer (`iss`) of the access tokens that the API accepts", r"\S{1,512}", "one word"),
+    "TokenAudience": _text("Audience (`aud`) that an access token must name", r"\S{1,256}", "one word", "aimatrix"),
+    "JwksUrl": _text(
+        "Where the issuer publishes its public keys (JWKS)", _HTTPS, "https://..., or http:// on 127.0.0.1 only"
+    ),
+    "AgentUri": _text(
+        "s3://bucket/key of the agent that runs around every training script",
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+",
+        "s3://bucket/key",
+    ),
+    "MlflowTrackingUri": _text(
+        "MLflow: the http(s) address of a tracking server, or the ARN of a SageMaker-managed one",
+        f"{_HTTP}|{_TRACKING_SERVER}",
+        "http(s)://... or the ARN of an MLflow tracking server",
+    ),
+    # A second time, because a condition cannot look at how a parameter begins.
+    "MlflowTrackingServerArn": _text(
+        "The same ARN where MlflowTrackingUri is one, so that the roles may use exactly this server; else empty",
+        f"({_TRACKING_SERVER})?",
+        "the ARN of an MLflow tracking server, or nothing",
+        "",
+    ),
+    "DeploymentBucket": _text(
+        "Bucket that holds the functions' code and the agent",
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "the name of a bucket",
+    ),
+    "BatchSubnets": {
+        "Type": "CommaDelimitedList",
+        "Description": "Subnets for AWS Batch instances; empty leaves Batch out of the installation",
+        "Default": "",
+    },
+    "BatchSecurityGroups": {
+        "Type": "CommaDelimitedList",
+        "Description": "Security groups for AWS Batch instances; needed when BatchSubnets is given",
+        "Default": "",
+    },
+    "BatchMaxCpus": {
+        "Type": "Number",
+        "Description": "Most vCPUs that each Batch compute environment may grow to",
+        "Default": 256,
+        "MinValue": 1,
+        "MaxValue": 10000,
+    },
+    "LogRetentionDays": {
+        "Type": "Number",
+        "Description": "How long logs are kept, in days",
+        "Default": 30,
+        "AllowedValues": _RETENTION_DAYS,
+    },
+    "CreateTrainingLogGroup": {
+        "Type": "String",
+        "Description": (
+            "Whether this stack makes the log group /aws/sagemaker/TrainingJobs: false where SageMaker, or another "
+            "stack of this kind, has made it in this account and region already"
+        ),
+        "Default": "true",
+        "AllowedValues": ["true", "false"],
+    },
+}
+
+
+def _given(value: Json) -> Json:
+    return {"Fn::Not": [{"Fn::Equals": [value, ""]}]}
+
+
+def _first(parameter: str) -> Json:
+    return {"Fn::Select": [0, ref(parameter)]}
+
+
+CONDITIONS: Json = {
+    "HasBatch": _given(_first("BatchSubnets")),
+    "ManagedMlflow": _given(ref("MlflowTrackingServerArn")),
+    "MakesTrainingLogGroup": {"Fn::Equals": [ref("CreateTrainingLogGroup"), "true"]},
+}
+
+
+def when(condition: str, value: Any, otherwise: Any = None) -> Json:
+    """`value` where the condition holds; else `otherwise`, by default nothing at all."""
+    return {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"} if otherwise is None else otherwise]}

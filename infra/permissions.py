@@ -1,0 +1,231 @@
+"""Who may do what: one table, from which the policies of the functions and the documentation are made.
+
+Read it as sentences: "`finish_job` may read and write jobs, read metrics, read artifacts, describe training". Resources
+are exact names or ARN patterns with our prefix; the physical names stand in `infra.names`. Everything is an `Fn::Sub` of
+the stack's name and never a reference to a resource: a function that may signal a state machine and a state machine that
+may call the function would otherwise wait for each other at creation.
+"""
+
+from __future__ import annotations
+
+from infra import names
+from infra.grants import Grant
+from infra.names import (
+    NAME_PREFIX,
+    Function,
+    arn,
+    artifacts_arn,
+    log_group_arn,
+    machine_arn,
+    sagemaker_arn,
+    table_arn,
+)
+
+_READ_ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem")
+_WRITE_ITEMS = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem")
+
+
+def read(table: str) -> Grant:
+    return Grant(f"Read{names.pascal(table)}", _READ_ITEMS, (table_arn(table), table_arn(table, "/index/*")))
+
+
+def read_and_write(table: str) -> Grant:
+    actions = (*_READ_ITEMS, *_WRITE_ITEMS)
+    return Grant(f"ReadAndWrite{names.pascal(table)}", actions, (table_arn(table), table_arn(table, "/index/*")))
+
+
+APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
+READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
+LIST_ARTIFACTS = Grant(
+    # Without ListBucket S3 answers 403 for a missing object, and "not there" could not be told from "not allowed".
+    "ListArtifacts",
+    ("s3:ListBucket",),
+    (artifacts_arn(),),
+    {"StringLike": {"s3:prefix": ["tenants/*"]}},
+)
+# HeadObject carries no prefix, so the 404 of a missing object needs the bucket without a condition on it.
+TELL_MISSING_ARTIFACTS = Grant(
+    "TellMissingArtifacts", ("s3:ListBucket",), (artifacts_arn(),), {"Null": {"s3:prefix": "true"}}
+)
+SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*/users/*"),))
+KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
+WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
+READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
+START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machine_arn(m) for m in names.MACHINES))
+ANSWER_DEPLOYMENTS = Grant(
+    "AnswerDeployments", ("states:SendTaskSuccess", "states:SendTaskFailure"), (machine_arn("deploy-model"),)
+)
+DESCRIBE_TRAINING = Grant("DescribeTraining", ("sagemaker:DescribeTrainingJob",), (sagemaker_arn("training-job"),))
+STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker_arn("training-job"),))
+DESCRIBE_BATCH = Grant("DescribeBatch", ("batch:DescribeJobs", "batch:ListJobs"), ("*",))
+FIND_BATCH_DEFINITIONS = Grant("FindBatchDefinitions", ("batch:DescribeJobDefinitions",), ("*",))
+STOP_BATCH = Grant("StopBatch", ("batch:TerminateJob",), (arn("batch", "job/*"),))
+DEFINE_BATCH_JOBS = Grant(
+    "DefineBatchJobs",
+    ("batch:RegisterJobDefinition", "batch:TagResource"),
+    (arn("batch", f"job-definition/{NAME_PREFIX}${{AWS::StackName}}-*"),),
+)
+PASS_BATCH_ROLE = Grant(
+    "PassBatchRole",
+    ("iam:PassRole",),
+    (names.att("BatchJobRole"),),
+    {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+    when="HasBatch",
+)
+READ_TRAINING_LOGS = (
+    Grant(
+        "SearchTrainingLogs",
+        ("logs:FilterLogEvents", "logs:DescribeLogStreams"),
+        tuple(log_group_arn(g + end) for g in (names.TRAINING_LOG_GROUP, names.BATCH_LOG_GROUP) for end in ("", ":*")),
+    ),
+    Grant(
+        "ReadTrainingLogs",
+        ("logs:GetLogEvents",),
+        tuple(
+            log_group_arn(g + end)
+            for g in (names.TRAINING_LOG_GROUP, names.BATCH_LOG_GROUP)
+            for end in ("", f":log-stream:{NAME_PREFIX}*")
+        ),
+    ),
+)
+DESCRIBE_ENDPOINTS = Grant("DescribeEndpoints", ("sagemaker:DescribeEndpoint",), (sagemaker_arn("endpoint"),))
+DELETE_ENDPOINTS = Grant("DeleteEndpoints", ("sagemaker:DeleteEndpoint",), (sagemaker_arn("endpoint"),))
+TAKE_BACK_ENDPOINTS = Grant(
+    "TakeBackEndpoints",
+    ("sagemaker:UpdateEndpoint",),
+    (sagemaker_arn("endpoint"), sagemaker_arn("endpoint-config")),
+)
+DELETE_REVISIONS = Grant(
+    "DeleteRevisions",
+    ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
+    (sagemaker_arn("endpoint-config"), sagemaker_arn("model")),
+)
+INVOKE_ENDPOINTS = Grant("InvokeEndpoints", ("sagemaker:InvokeEndpoint",), (sagemaker_arn("endpoint"),))
+REGISTER_IN_MLFLOW = Grant(
+    "RegisterInMlflow",
+    (
+        "sagemaker-mlflow:CreateModelVersion",
+        "sagemaker-mlflow:CreateRegisteredModel",
+        "sagemaker-mlflow:GetLoggedModel",
+        "sagemaker-mlflow:GetModelVersion",
+        "sagemaker-mlflow:GetModelVersionByAlias",
+        "sagemaker-mlflow:GetRegisteredModel",
+        "sagemaker-mlflow:GetRun",
+        "sagemaker-mlflow:SearchModelVersions",
+        "sagemaker-mlflow:SetModelVersionTag",
+        "sagemaker-mlflow:SetRegisteredModelAlias",
+        "sagemaker-mlflow:SetTag",
+        "sagemaker-mlflow:UpdateModelVersion",
+        "sagemaker-mlflow:UpdateRun",
+    ),
+    (names.ref("MlflowTrackingServerArn"),),
+    when="ManagedMlflow",
+)
+
+FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
+    names.API: (
+        *(read_and_write(table) for table in names.TABLES),
+        READ_ARTIFACTS,
+        LIST_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        SIGN_UPLOADS,
+        KEEP_MODELS,
+        START_MACHINES,
+        STOP_TRAINING,
+        DESCRIBE_BATCH,
+        STOP_BATCH,
+        *READ_TRAINING_LOGS,
+        INVOKE_ENDPOINTS,
+    ),
+    "authorize": (),
+    "plan_job": (
+        read_and_write("jobs"),
+        READ_ARTIFACTS,
+        LIST_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        WRITE_SPECIFICATIONS,
+        READ_AGENT,
+        DESCRIBE_TRAINING,
+        DESCRIBE_BATCH,
+        FIND_BATCH_DEFINITIONS,
+        DEFINE_BATCH_JOBS,
+        PASS_BATCH_ROLE,
+    ),
+    "assess_attempt": (
+        read_and_write("jobs"),
+        READ_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        DESCRIBE_TRAINING,
+        DESCRIBE_BATCH,
+    ),
+    "register_model": (
+        read_and_write("jobs"),
+        read_and_write("models"),
+        READ_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        REGISTER_IN_MLFLOW,
+    ),
+    "finish_job": (
+        read_and_write("jobs"),
+        read("metrics"),
+        READ_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        DESCRIBE_TRAINING,
+        DESCRIBE_BATCH,
+        STOP_TRAINING,
+        STOP_BATCH,
+    ),
+    "on_training_event": (
+        read_and_write("jobs"),
+        DESCRIBE_TRAINING,
+        DESCRIBE_BATCH,
+        STOP_TRAINING,
+        STOP_BATCH,
+    ),
+    "ingest_logs": (
+        Grant(
+            "ReadAndUpdateJobs",
+            (*_READ_ITEMS, "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            (table_arn("jobs"),),
+        ),
+        APPEND_METRICS,
+    ),
+    "plan_deployment": (
+        read_and_write("deployments"),
+        read_and_write("models"),
+        READ_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        DESCRIBE_ENDPOINTS,
+        DELETE_ENDPOINTS,
+        DELETE_REVISIONS,
+    ),
+    "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
+    "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
+    "smoke_test": (
+        read("models"),
+        read_and_write("deployments"),
+        READ_ARTIFACTS,
+        TELL_MISSING_ARTIFACTS,
+        INVOKE_ENDPOINTS,
+    ),
+    "finish_deployment": (
+        read_and_write("deployments"),
+        read_and_write("models"),
+        DESCRIBE_ENDPOINTS,
+        TAKE_BACK_ENDPOINTS,
+        DELETE_ENDPOINTS,
+    ),
+}
+"""What each function may do, beside writing its own log."""
+
+
+def grants(function: Function) -> tuple[Grant, ...]:
+    """All that a function may do."""
+    own_log = Grant(
+        "WriteOwnLog", ("logs:CreateLogStream", "logs:PutLogEvents"), (log_group_arn(f"{function.log_group_name}:*"),)
+    )
+    dead_letters = Grant(
+        "ReportFailures", ("sqs:SendMessage",), (arn("sqs", f"${{AWS::StackName}}-{function.dashed}-dead"),)
+    )
+    extra = (dead_letters,) if function in names.ASYNCHRONOUS else ()
+    return (own_log, *extra, *FUNCTION_GRANTS[function.name])

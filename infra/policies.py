@@ -1,0 +1,95 @@
+"""Our rules about IAM: no wildcard where AWS offers a name, no role passed further than meant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from infra.names import Json
+from infra.wildcards import MUST_BE_CONDITIONED, UNCONFINABLE
+
+_PASSED_TO = "iam:PassedToService"
+
+
+def statements(template: Json) -> Iterator[tuple[str, Json]]:
+    """Every statement of every role and policy that grants something, with where it stands."""
+    for logical_id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", []) if isinstance(policy, dict)]
+        documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+        for document in documents:
+            for statement in document["Statement"]:
+                granted = _unconditional(statement)
+                if granted["Effect"] == "Allow":
+                    yield f"{logical_id}.{granted.get('Sid', '?')}", granted
+
+
+def actions_are_named(template: Json) -> Iterator[str]:
+    for where, statement in statements(template):
+        if "NotAction" in statement:
+            yield f"{where} allows everything but something"
+        for action in _listed(statement.get("Action", [])):
+            if "*" in action:
+                yield f"{where} allows {action}"
+
+
+def resources_are_named(template: Json) -> Iterator[str]:
+    for where, statement in statements(template):
+        if "NotResource" in statement:
+            yield f"{where} allows all resources but some"
+        open_ones = [text for text in map(_text, _listed(statement.get("Resource", []))) if _is_open(text)]
+        for action in _listed(statement.get("Action", [])) if open_ones else []:
+            if action not in UNCONFINABLE:
+                yield f"{where} allows {action} on {open_ones[0]}; infra/wildcards.py has no reason for it"
+            key = MUST_BE_CONDITIONED.get(action)
+            if key and key not in statement.get("Condition", {}).get("StringEquals", {}):
+                yield f"{where} allows {action} without the condition {key}"
+
+
+def roles_are_passed_to_one_service(template: Json) -> Iterator[str]:
+    roles = {name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::IAM::Role"}
+    for where, statement in statements(template):
+        actions = _listed(statement.get("Action", []))
+        if "iam:PassRole" not in actions:
+            continue
+        if len(actions) != 1:
+            yield f"{where} mixes iam:PassRole with other actions"
+        for resource in _listed(statement["Resource"]):
+            if not (isinstance(resource, dict) and resource.get("Fn::GetAtt", [None])[0] in roles):
+                yield f"{where} passes {json.dumps(resource)}, which is no role of this template"
+        service = statement.get("Condition", {}).get("StringEquals", {}).get(_PASSED_TO)
+        if not isinstance(service, str) or "*" in service:
+            yield f"{where} passes a role to no service in particular"
+
+
+def roles_are_assumed_by_services(template: Json) -> Iterator[str]:
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::IAM::Role":
+            continue
+        for statement in resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+            if set(statement["Principal"]) != {"Service"}:
+                yield f"{logical_id} can be taken by more than an AWS service"
+
+
+def _unconditional(statement: Json) -> Json:
+    """The statement of an `Fn::If`, as it is when the condition holds."""
+    if "Fn::If" in statement:
+        inner: Json = statement["Fn::If"][1]
+        return inner
+    return statement
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _text(resource: Any) -> str:
+    if isinstance(resource, dict):
+        return str(resource.get("Fn::Sub", json.dumps(resource)))
+    return str(resource)
+
+
+def _is_open(resource: str) -> bool:
+    """Whether it names nothing: "*" itself, or an ARN that ends in nothing but a wildcard."""
+    return resource == "*" or (resource.startswith("arn:") and resource.replace("AWS::", "").split(":", 5)[-1] == "*")

@@ -1,0 +1,133 @@
+"""SageMaker: the roles that training containers and endpoints run under."""
+
+from __future__ import annotations
+
+from infra import names
+from infra.grants import Grant, role
+from infra.names import Json, arn, artifacts_arn, ref
+
+_OWN_ACCOUNT: Json = {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}}
+
+# What an unmodified script's mlflow calls come to, and the agent's own: reading and writing runs and models, nothing that
+# deletes, renames or administers. Names: Service Authorization Reference, list_amazonsagemakerwithmlflow.
+_MLFLOW_ACTIONS = tuple(
+    f"sagemaker-mlflow:{action}"
+    for action in (
+        "CreateExperiment",
+        "CreateLoggedModel",
+        "CreateModelVersion",
+        "CreateRegisteredModel",
+        "CreateRun",
+        "FinalizeLoggedModel",
+        "GetExperiment",
+        "GetExperimentByName",
+        "GetLoggedModel",
+        "GetMetricHistory",
+        "GetModelVersion",
+        "GetModelVersionByAlias",
+        "GetRegisteredModel",
+        "GetRun",
+        "ListArtifacts",
+        "LogBatch",
+        "LogInputs",
+        "LogLoggedModelParams",
+        "LogMetric",
+        "LogModel",
+        "LogOutputs",
+        "LogParam",
+        "SearchExperiments",
+        "SearchLoggedModels",
+        "SearchModelVersions",
+        "SearchRegisteredModels",
+        "SearchRuns",
+        "SetExperimentTag",
+        "SetLoggedModelTags",
+        "SetTag",
+        "UpdateRun",
+    )
+)
+
+# AWS's own images live in registries of AWS accounts that differ by region, a user's image wherever the user keeps it: the
+# account cannot be named, the kind of resource can.
+PULL_IMAGES = (
+    Grant("SignInToRegistries", ("ecr:GetAuthorizationToken",), ("*",)),
+    Grant(
+        "PullImages",
+        ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"),
+        ({"Fn::Sub": "arn:${AWS::Partition}:ecr:*:*:repository/*"},),
+    ),
+)
+
+TRAIN = (
+    Grant("ReadTenantData", ("s3:GetObject",), (artifacts_arn("tenants/*"),)),
+    Grant(
+        "WriteResults",
+        ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+        (artifacts_arn("tenants/*/jobs/*"),),
+    ),
+    Grant("PruneCheckpoints", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*/checkpoints/*"),)),
+    Grant("ListTenantData", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["tenants/*"]}}),
+    Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,)),
+    Grant(
+        # SageMaker lists a channel before it downloads it, and the agent is a channel.
+        "FindAgent",
+        ("s3:ListBucket",),
+        ({"Fn::Sub": "arn:${AWS::Partition}:s3:::${DeploymentBucket}"},),
+        {"StringLike": {"s3:prefix": ["*agent*"]}},
+    ),
+    Grant("TrackRuns", _MLFLOW_ACTIONS, (ref("MlflowTrackingServerArn"),), when="ManagedMlflow"),
+    Grant(
+        # A managed tracking server set up with this prefix as its artifact store: clients write to it themselves.
+        "StoreRunArtifacts",
+        ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+        (artifacts_arn("mlflow/*"),),
+        when="ManagedMlflow",
+    ),
+)
+"""What the agent does with its credentials, on both backends."""
+
+
+def write_log(group: str) -> Grant:
+    return Grant(
+        "WriteLog",
+        ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+        (names.log_group_arn(group), names.log_group_arn(f"{group}:*")),
+    )
+
+
+def put_metrics(namespace: str) -> Grant:
+    return Grant(
+        "PutMetrics",
+        ("cloudwatch:PutMetricData",),
+        ("*",),
+        {"StringEquals": {"cloudwatch:namespace": namespace}},
+    )
+
+
+_ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/" + names.NAME_PREFIX + "*"
+
+SERVE = (
+    Grant("ReadModels", ("s3:GetObject",), (artifacts_arn("tenants/*/jobs/*"), artifacts_arn("tenants/*/models/*"))),
+    Grant("ListModels", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["tenants/*"]}}),
+    Grant(
+        "WriteLog",
+        ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+        (arn("logs", f"log-group:{_ENDPOINT_LOGS}"),),
+    ),
+    put_metrics("/aws/sagemaker/Endpoints"),
+    *PULL_IMAGES,
+)
+
+
+def fragment() -> Json:
+    return {
+        "Resources": {
+            "TrainingRole": role(
+                "sagemaker.amazonaws.com",
+                "Training jobs",
+                (*TRAIN, write_log(names.TRAINING_LOG_GROUP), put_metrics("/aws/sagemaker/TrainingJobs"), *PULL_IMAGES),
+                trust=_OWN_ACCOUNT,
+            ),
+            "ServingRole": role("sagemaker.amazonaws.com", "Endpoints", SERVE, trust=_OWN_ACCOUNT),
+        }
+    }

@@ -1,0 +1,1 @@
+"""The process that runs ministack: the AWS services of the embedded cloud."""

@@ -1,0 +1,189 @@
+"""botocore clients of the embedded cloud, behind the two interfaces the emulator uses: objects (S3) and log lines."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, BinaryIO
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localcloud.compute.host import RoleCredentials
+from localcloud.compute.log_shipping import LogDeliveryError
+
+CHUNK_BYTES = 1024 * 1024
+PART_BYTES = 64 * 1024 * 1024
+CACHED_CLIENTS = 32
+CONNECTIONS = 16
+
+
+class ObjectError(Exception):
+    """S3 refused or could not be reached. `code` is S3's, e.g. ``NoSuchKey`` or ``AccessDenied``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class AwsClients:
+    """Makes clients for the embedded cloud. Usable from any thread."""
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._session = botocore.session.Session()
+        self._endpoint = endpoint
+        self._region = region
+        self._lock = Lock()
+        self._s3: OrderedDict[str, Any] = OrderedDict()
+        self._config = Config(
+            connect_timeout=3,
+            read_timeout=60,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            max_pool_connections=CONNECTIONS,
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+
+    def objects(self, credentials: RoleCredentials) -> S3Objects:
+        """S3 as a role. Clients are kept per access key: making one takes some milliseconds."""
+        with self._lock:
+            client = self._s3.pop(credentials.access_key_id, None)
+            if client is None:
+                client = self._create("s3", credentials.access_key_id, credentials.secret_access_key, credentials.token)
+            self._s3[credentials.access_key_id] = client
+            while len(self._s3) > CACHED_CLIENTS:
+                self._s3.popitem(last=False)
+        return S3Objects(client)
+
+    def logs(self, access_key_id: str, secret_access_key: str) -> CloudWatchLogs:
+        """CloudWatch Logs with the emulator's own keys."""
+        with self._lock:
+            return CloudWatchLogs(self._create("logs", access_key_id, secret_access_key, None))
+
+    def _create(self, service: str, key: str, secret: str, token: str | None) -> Any:
+        return self._session.create_client(
+            service,
+            region_name=self._region,
+            endpoint_url=self._endpoint,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=self._config,
+        )
+
+
+class S3Objects:
+    """See `host.ObjectStore`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list(self, bucket: str, prefix: str) -> list[tuple[str, int]]:
+        found: list[tuple[str, int]] = []
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                found += [(item["Key"], item["Size"]) for item in page.get("Contents", [])]
+        except (ClientError, BotoCoreError) as error:
+            raise object_error(error) from error
+        return found
+
+    def download(self, bucket: str, key: str, destination: Path, cancelled: Event) -> None:
+        try:
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+            with body, destination.open("xb") as target:
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    if cancelled.is_set():
+                        return
+                    target.write(chunk)
+        except (ClientError, BotoCoreError) as error:
+            raise object_error(error) from error
+
+    def upload(self, source: Path, bucket: str, key: str) -> None:
+        try:
+            # No link is followed: a job could put one in the place of a file that has been looked at.
+            with open(source, "rb", opener=_open_no_follow) as body:
+                if os.fstat(body.fileno()).st_size <= PART_BYTES:
+                    self._client.put_object(Bucket=bucket, Key=key, Body=body)
+                else:
+                    self._upload_parts(body, bucket, key)
+        except (ClientError, BotoCoreError) as error:
+            raise object_error(error) from error
+
+    def size(self, bucket: str, key: str) -> int | None:
+        try:
+            length: int = self._client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise object_error(error) from error
+        except BotoCoreError as error:
+            raise object_error(error) from error
+        return length
+
+    def _upload_parts(self, body: BinaryIO, bucket: str, key: str) -> None:
+        upload = self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        parts: list[dict[str, Any]] = []
+        try:
+            while data := body.read(PART_BYTES):
+                number = len(parts) + 1
+                part = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=data)
+                parts.append({"PartNumber": number, "ETag": part["ETag"]})
+            self._client.complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except (ClientError, BotoCoreError, OSError):
+            with suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            raise
+
+
+class CloudWatchLogs:
+    """See `log_shipping.LogSink`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def create_stream(self, group: str, stream: str) -> None:
+        try:
+            self._create_stream(group, stream)
+        except self._client.exceptions.ResourceNotFoundException:
+            self._create_group(group)
+            self._create_stream(group, stream)
+        except (ClientError, BotoCoreError) as error:
+            raise LogDeliveryError(str(error)) from error
+
+    def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+        entries = [{"timestamp": at, "message": message} for at, message in events]
+        try:
+            self._client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=entries)
+        except self._client.exceptions.ResourceNotFoundException as error:
+            self.create_stream(group, stream)
+            raise LogDeliveryError("the log stream was missing") from error
+        except (ClientError, BotoCoreError) as error:
+            raise LogDeliveryError(str(error)) from error
+
+    def _create_stream(self, group: str, stream: str) -> None:
+        with suppress(self._client.exceptions.ResourceAlreadyExistsException):
+            self._client.create_log_stream(logGroupName=group, logStreamName=stream)
+
+    def _create_group(self, group: str) -> None:
+        with suppress(self._client.exceptions.ResourceAlreadyExistsException):
+            self._client.create_log_group(logGroupName=group)
+
+
+def object_error(error: ClientError | BotoCoreError) -> ObjectError:
+    if isinstance(error, ClientError):
+        detail = error.response.get("Error", {})
+        return ObjectError(str(detail.get("Code", "Unknown")), str(detail.get("Message", "")))
+    return ObjectError(type(error).__name__, str(error))
+
+
+def _open_no_follow(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)

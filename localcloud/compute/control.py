@@ -1,0 +1,115 @@
+"""The control endpoints of the embedded cloud, spoken to over HTTP: who may do what, a role's keys, events."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from localcloud.compute.errors import AccessDenied, ApiError
+from localcloud.compute.host import Blocking, Decision, HttpRequest, RoleCredentials
+from localcloud.compute.operations import Authorization
+
+logger = logging.getLogger(__name__)
+
+SECRET_HEADER = "X-Aimatrix-Control"  # noqa: S105 the name of a header
+TIMEOUT = urllib3.Timeout(connect=2.0, read=20.0)
+CONNECTIONS = 16
+ANSWER_BYTES = 1024 * 1024
+EVENT_ATTEMPTS = 5
+
+
+class ControlUnavailable(ApiError):
+    """The embedded cloud does not answer: nothing is allowed then."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__("InternalFailure", f"the control endpoint {path} failed: {why}", 500)
+
+
+class HttpControlPlane:
+    """See `host.ControlPlane`. One pool of kept-alive connections; calls run in the blocking pool."""
+
+    def __init__(
+        self, base_url: str, secret: str, blocking: Blocking, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        parts = urlsplit(base_url)
+        self._path = parts.path.rstrip("/")
+        self._secret = secret
+        self._blocking = blocking
+        self._sleep = sleep
+        self._pool = urllib3.HTTPConnectionPool(
+            parts.hostname or "127.0.0.1", parts.port, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False
+        )
+
+    async def authorize(self, request: HttpRequest, service: str, authorization: Authorization) -> Decision:
+        answer = await self._post(
+            "/authorize",
+            {
+                "method": request.method,
+                "path": request.path,
+                "query": request.query,
+                "headers": dict(request.headers),
+                "body_b64": base64.b64encode(request.body).decode(),
+                "service": service,
+                "action": authorization.action,
+                "resources": list(authorization.resources),
+                "pass_roles": [
+                    {"role_arn": role.role_arn, "service": role.service} for role in authorization.pass_roles
+                ],
+            },
+        )
+        return Decision(
+            allowed=answer.get("allowed") is True,
+            code=str(answer.get("code") or "AccessDeniedException"),
+            message=str(answer.get("message") or "not authorized"),
+            principal=str(answer.get("principal") or ""),
+        )
+
+    async def credentials(self, role_arn: str, service: str, session_name: str) -> RoleCredentials:
+        request = {"role_arn": role_arn, "service": service, "session_name": session_name}
+        answer = await self._post("/credentials", request)
+        return RoleCredentials(
+            access_key_id=answer["AccessKeyId"],
+            secret_access_key=answer["SecretAccessKey"],
+            token=answer["Token"],
+            expiration=datetime.fromisoformat(answer["Expiration"]),
+        )
+
+    async def put_events(self, entries: list[dict[str, Any]]) -> None:
+        """Tries again while the embedded cloud restarts; events are hints, so in the end one that is lost is logged."""
+        for attempt in range(EVENT_ATTEMPTS):
+            try:
+                await self._post("/events", entries)
+            except ControlUnavailable as error:
+                logger.warning("events not delivered", extra={"attempt": attempt, "reason": error.message})
+                await self._sleep(0.2 * 2**attempt)
+            else:
+                return
+        logger.error("events lost", extra={"count": len(entries)})
+
+    async def _post(self, path: str, document: Any) -> dict[str, Any]:
+        status, body = await self._blocking.run(self._post_blocking, path, json.dumps(document).encode())
+        try:
+            answer = json.loads(body) if body else {}
+        except ValueError as error:
+            raise ControlUnavailable(path, "the answer is not JSON") from error
+        if status >= 500:
+            raise ControlUnavailable(path, f"HTTP {status}")
+        if status >= 400:
+            message = answer.get("message", f"HTTP {status}") if isinstance(answer, dict) else f"HTTP {status}"
+            raise AccessDenied(str(message))
+        return answer if isinstance(answer, dict) else {}
+
+    def _post_blocking(self, path: str, body: bytes) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json", SECRET_HEADER: self._secret}
+        try:
+            response = self._pool.urlopen("POST", self._path + path, body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise ControlUnavailable(path, type(error).__name__) from error
+        return response.status, response.data[:ANSWER_BYTES]

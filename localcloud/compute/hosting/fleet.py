@@ -1,0 +1,134 @@
+"""The running variants of one endpoint configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from localcloud.compute.host import Host
+from localcloud.compute.hosting.instance import Instance, InstanceFailed
+from localcloud.compute.hosting.plan import VariantPlan
+from localcloud.compute.hosting.settings import HostingSettings
+
+logger = logging.getLogger(__name__)
+
+STREAM_DIGITS = 17  # as in an EC2 instance id
+
+
+class Variant:
+    """One variant's plan and processes."""
+
+    def __init__(self, plan: VariantPlan, make: Callable[[VariantPlan, int], Instance], cap: int) -> None:
+        self.plan = plan
+        self._make = make
+        self._cap = cap
+        self._made = 0
+        self.instances: list[Instance] = [self._next() for _ in range(self._wanted)]
+
+    @property
+    def _wanted(self) -> int:
+        """How many processes this machine gives the variant."""
+        return min(self.plan.count, self._cap)
+
+    def _next(self) -> Instance:
+        self._made += 1
+        return self._make(self.plan, self._made)
+
+    def least_busy(self) -> Instance | None:
+        healthy = [instance for instance in self.instances if instance.healthy]
+        return min(healthy, key=lambda instance: instance.in_flight, default=None)
+
+    async def rescale(self, plan: VariantPlan) -> None:
+        """Starts or drains processes so that they are as many as `plan` wants.
+
+        Raises:
+            InstanceFailed: a new process did not come up; the old ones go on as before.
+        """
+        before, self.plan = self.plan, plan
+        added = [self._next() for _ in range(self._wanted - len(self.instances))]
+        try:
+            await start_all(added)
+        except InstanceFailed:
+            self.plan = before
+            raise
+        self.instances += added
+        surplus = self.instances[self._wanted :]
+        self.instances = self.instances[: self._wanted]
+        await asyncio.gather(*(instance.stop(drain=True, remove=True) for instance in surplus))
+
+
+class Fleet:
+    """All variants of one generation of an endpoint."""
+
+    def __init__(
+        self, host: Host, settings: HostingSettings, endpoint: str, root: Path, plans: Sequence[VariantPlan]
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._endpoint = endpoint
+        self._root = root
+        self.variants: Mapping[str, Variant] = {
+            plan.name: Variant(plan, self._make_instance, settings.instance_cap) for plan in plans
+        }
+
+    def _make_instance(self, plan: VariantPlan, number: int) -> Instance:
+        stream = f"i-{self._host.new_id().replace('-', '')[:STREAM_DIGITS]}"
+        return Instance(self._host, self._settings, self._endpoint, plan, self._root / f"{plan.name}-{number}", stream)
+
+    @property
+    def plans(self) -> list[VariantPlan]:
+        return [variant.plan for variant in self.variants.values()]
+
+    async def start(self) -> None:
+        """Brings every instance up.
+
+        Raises:
+            InstanceFailed: one did not come up; nothing of the fleet runs then.
+        """
+        try:
+            await start_all(self._instances())
+        except InstanceFailed:
+            await self.stop(drain=False, remove=True)
+            raise
+
+    def recover(self) -> None:
+        """Brings up what was in service before, each instance as often as it takes."""
+        for instance in self._instances():
+            instance.recover()
+
+    async def stop(self, *, drain: bool, remove: bool) -> None:
+        await asyncio.gather(*(instance.stop(drain=drain, remove=remove) for instance in self._instances()))
+        if remove:
+            await self._host.blocking.run(shutil.rmtree, self._root, ignore_errors=True)
+
+    def choose(self, dice: Callable[[], float]) -> Variant | None:
+        """A variant by weight; `dice` is in [0, 1). None when every weight is zero."""
+        total = sum(variant.plan.weight for variant in self.variants.values())
+        if total <= 0:
+            return None
+        point = dice() * total
+        for variant in self.variants.values():
+            point -= variant.plan.weight
+            if point < 0:
+                return variant
+        return next(v for v in reversed(list(self.variants.values())) if v.plan.weight > 0)
+
+    def _instances(self) -> list[Instance]:
+        return [instance for variant in self.variants.values() for instance in variant.instances]
+
+
+async def start_all(instances: Sequence[Instance]) -> None:
+    """Starts all at once.
+
+    Raises:
+        InstanceFailed: of the first one that did not come up; none of `instances` runs then.
+    """
+    outcomes = await asyncio.gather(*(instance.start() for instance in instances), return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        await asyncio.gather(*(instance.stop(drain=False, remove=True) for instance in instances))
+        known = next((failure for failure in failures if isinstance(failure, InstanceFailed)), None)
+        raise known or failures[0]

@@ -1,0 +1,58 @@
+"""Hosting as a part of the emulator."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from starlette.routing import BaseRoute
+
+from localcloud.compute.host import Host
+from localcloud.compute.hosting.arns import ENDPOINT, ENDPOINT_CONFIG, MODEL
+from localcloud.compute.hosting.endpoint_configs import EndpointConfigs
+from localcloud.compute.hosting.endpoints import Endpoints
+from localcloud.compute.hosting.models import Models
+from localcloud.compute.hosting.runtime import Runtime
+from localcloud.compute.hosting.settings import HostingSettings
+from localcloud.compute.operations import Operation
+from localcloud.compute.tags import SageMakerTags
+
+
+class HostingPart:
+    """See `operations.Part`."""
+
+    def __init__(
+        self,
+        host: Host,
+        tags: SageMakerTags,
+        settings: HostingSettings | None = None,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        limits = settings or HostingSettings()
+        self._models = Models(host)
+        self._configs = EndpointConfigs(host, self._models)
+        self._endpoints = Endpoints(host, limits, self._models, self._configs)
+        self._runtime = Runtime(host, limits, self._endpoints, dice)
+        tags.register(MODEL, self._models.records)
+        tags.register(ENDPOINT_CONFIG, self._configs.records)
+        tags.register(ENDPOINT, self._endpoints.records)
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            *self._models.operations(),
+            *self._configs.operations(),
+            *self._endpoints.operations(),
+            *self._runtime.operations(),
+        ]
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return []
+
+    async def start(self) -> None:
+        # One line for each invocation would drown everything else.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        await self._endpoints.start()
+
+    async def stop(self) -> None:
+        await self._endpoints.stop()

@@ -1,0 +1,1 @@
+"""What training jobs and Batch jobs share: the directory, the data, the process with its limits, the archive."""

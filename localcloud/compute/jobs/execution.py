@@ -1,0 +1,115 @@
+"""One run of a job's process: its output, its time limit, its disk allowance, and the ways it can be ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from threading import Event
+from typing import BinaryIO
+
+from localcloud.compute.host import Host
+from localcloud.compute.jobs import disk
+from localcloud.compute.log_shipping import LogDestination, LogPump
+from localcloud.compute.processes import Command, Exit, SpawnError
+
+
+class Cause(Enum):
+    """Why a process was ended from outside."""
+
+    STOPPED = "stopped"
+    MAX_RUNTIME = "max_runtime"
+    DISK = "disk"
+    INTERRUPTED = "interrupted"
+    CRASH = "crash"
+
+
+# Jobs give way to the embedded cloud, which would otherwise answer late while all of them compute.
+NICENESS = 5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one run: seconds, and bytes on disk."""
+
+    runtime: float
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; `cause` only when it was ended from outside. `start_error`: it never ran."""
+
+    exit: Exit
+    cause: Cause | None = None
+    start_error: str | None = None
+
+
+class Execution:
+    """Runs a command once."""
+
+    def __init__(
+        self,
+        host: Host,
+        command: Command,
+        watched: Path,
+        limits: Limits,
+        destination: LogDestination,
+        copy: BinaryIO | None = None,
+    ) -> None:
+        self._host = host
+        self._command = command
+        self._watched = watched
+        self._limits = limits
+        self._cause: Cause | None = None
+        self._cancelled = Event()
+        settings = host.settings
+        self._pump = LogPump(
+            host.logs, destination, host.blocking, host.now, host.sleep, settings.log_bytes_limit, copy
+        )
+        self._timers: list[asyncio.TimerHandle] = []
+        self._loop = asyncio.get_running_loop()
+        self._process = host.launcher.spawn(command)
+
+    async def run(self) -> Outcome:
+        """Waits for the end. When this returns, every process is gone and every line has been delivered."""
+        output = asyncio.create_task(self._pump.run(self._process.output))
+        watch = asyncio.create_task(self._watch_disk())
+        self._timers.append(self._loop.call_later(self._limits.runtime, self.end, Cause.MAX_RUNTIME))
+        start_error = None
+        try:
+            await self._process.started()
+        except SpawnError as error:
+            start_error = str(error)
+        ended = await self._process.wait()
+        self._cancelled.set()
+        for timer in self._timers:
+            timer.cancel()
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await output
+        return Outcome(ended, self._cause, start_error)
+
+    def end(self, cause: Cause) -> None:
+        """Ends the run: SIGTERM, and SIGKILL to all of it after the grace period; the first cause counts."""
+        if self._cause is not None or not self._process.running:
+            return
+        self._cause = cause
+        if cause in (Cause.DISK, Cause.CRASH):
+            self._process.kill()
+            return
+        self._process.terminate()
+        self._timers.append(self._loop.call_later(self._host.settings.stop_grace, self._process.kill))
+
+    def end_later(self, cause: Cause, seconds: float) -> None:
+        self._timers.append(self._loop.call_later(seconds, self.end, cause))
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await self._host.sleep(self._host.settings.disk_check_interval)
+            allowed = self._limits.disk_bytes
+            used = await self._host.blocking.run(disk.usage, self._watched, allowed, self._cancelled)
+            if used > allowed:
+                self.end(Cause.DISK)
+                return

@@ -1,0 +1,203 @@
+"""The training operations of SageMaker, and the long poll for their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
+from localcloud.compute.host import Host
+from localcloud.compute.jobs.capacity import Slots
+from localcloud.compute.jobs.waiting import Finishes, seconds_of
+from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
+from localcloud.compute.paging import page_of
+from localcloud.compute.store import AlreadyThere
+from localcloud.compute.training import listing
+from localcloud.compute.training.events import DETAIL_TYPE, SOURCE, detail_of
+from localcloud.compute.training.record import KIND, STOPPING, TrainingRecord
+from localcloud.compute.training.requests import check_create
+from localcloud.compute.training.run import INTERNAL, SERVICE, TrainingRun
+
+PAGE = 10
+
+
+class TrainingPart:
+    """See `operations.Part`. The store holds the truth; `_runs` holds the jobs that are under way."""
+
+    def __init__(self, host: Host, slots: Slots) -> None:
+        self._host = host
+        self._slots = slots
+        self._runs: dict[str, tuple[TrainingRecord, TrainingRun, asyncio.Task[None]]] = {}
+        self._finishes = Finishes()
+
+    def operations(self) -> Sequence[Operation]:
+        return [
+            Operation("sagemaker", "CreateTrainingJob", self.create, self._may_create),
+            Operation("sagemaker", "DescribeTrainingJob", self.describe, self._may("DescribeTrainingJob")),
+            Operation("sagemaker", "StopTrainingJob", self.stop_job, self._may("StopTrainingJob")),
+            Operation("sagemaker", "ListTrainingJobs", self.list_jobs, _may_list),
+        ]
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return [Route("/_compute/wait/training-jobs/{name}", self.wait_for)]
+
+    async def start(self) -> None:
+        """What was running when the emulator died has failed; what had not begun begins again."""
+        for key, document in list(self._host.store.scan(KIND)):
+            record = TrainingRecord(document)
+            if record.is_terminal:
+                continue
+            if "training_start" in record.document:
+                record.fail(f"{INTERNAL} (the host was lost)", self._host.now())
+                self._changed(record)
+            else:
+                self._begin(key, record)
+
+    async def stop(self) -> None:
+        await self._host.launcher.stop_all(grace=0.0)
+        tasks = [task for _, _, task in self._runs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Operations
+
+    async def create(self, call: Call) -> Document:
+        request = call.params
+        check_create(request)
+        name, now = request["TrainingJobName"], self._host.now()
+        arn = self._arn(name)
+        if self._host.store.get(KIND, name) is not None:
+            raise _taken(arn)
+        self._check_limit(request["ResourceConfig"]["InstanceType"])
+        record = TrainingRecord.new(request, arn, f"{name}/algo-1-{int(now.timestamp())}", now)
+        try:
+            self._host.store.insert(KIND, name, record.document)
+        except AlreadyThere as error:
+            raise _taken(arn) from error
+        self._publish(record)
+        self._begin(name, record)
+        return {"TrainingJobArn": arn}
+
+    async def describe(self, call: Call) -> Document:
+        return self._record(call.params["TrainingJobName"]).describe()
+
+    async def stop_job(self, call: Call) -> Document:
+        name = call.params["TrainingJobName"]
+        record = self._record(name)
+        if record.is_terminal:
+            raise ValidationFailed(f"The request was rejected because the training job is in status {record.status}.")
+        if not record.stop_requested:
+            record.document["stop_requested"] = True
+            record.enter(STOPPING, "Stopping", self._host.now())
+            self._changed(record)
+            self._runs[name][1].stop()
+        return {}
+
+    async def list_jobs(self, call: Call) -> Document:
+        records = (TrainingRecord(document) for _, document in self._host.store.scan(KIND))
+        page, token = page_of(
+            listing.select(records, call.params), call.params.get("NextToken"), call.params.get("MaxResults", PAGE)
+        )
+        return {"TrainingJobSummaries": [record.summary() for record in page], "NextToken": token}
+
+    async def wait_for(self, request: Request) -> Response:
+        """Answers the description (times as numbers) once the job has ended, or when the time is over."""
+        name = request.path_params["name"]
+        try:
+            seconds = seconds_of(request.query_params.get("timeout"))
+            if not self._record(name).is_terminal:
+                await self._finishes.wait(name, seconds)
+            shown = self._record(name).describe()
+        except ResourceNotFound as error:
+            return JSONResponse({"code": error.code, "message": error.message}, 404)
+        except ValueError as error:
+            return JSONResponse({"code": "ValidationException", "message": str(error)}, 400)
+        return JSONResponse(_plain(shown))
+
+    # Tags
+
+    def tags_of(self, arn: str) -> dict[str, str] | None:
+        try:
+            record = self._record(arn.rpartition("/")[2])
+        except ResourceNotFound:
+            return None
+        return dict(record.document["tags"]) if record.arn == arn else None
+
+    def replace_tags(self, arn: str, tags: dict[str, str]) -> None:
+        record = self._record(arn.rpartition("/")[2])
+        record.document["tags"] = tags
+        self._host.store.put(KIND, record.name, record.document)
+
+    # Within
+
+    def _begin(self, name: str, record: TrainingRecord) -> None:
+        run = TrainingRun(self._host, record, self._slots, self._changed)
+        task = asyncio.create_task(run.run(), name=f"training-job {name}")
+        self._runs[name] = (record, run, task)
+        task.add_done_callback(lambda _: self._runs.pop(name, None))
+
+    def _record(self, name: str) -> TrainingRecord:
+        if name in self._runs:
+            return self._runs[name][0]
+        document = self._host.store.get(KIND, name)
+        if document is None:
+            raise ResourceNotFound("Requested resource not found.")
+        return TrainingRecord(document)
+
+    def _changed(self, record: TrainingRecord) -> None:
+        self._host.store.put(KIND, record.name, record.document)
+        self._publish(record)
+        if record.is_terminal:
+            self._finishes.announce(record.name)
+
+    def _publish(self, record: TrainingRecord) -> None:
+        self._host.events.record(SOURCE, DETAIL_TYPE, detail_of(record), [record.arn], self._host.now())
+
+    def _check_limit(self, instance_type: str) -> None:
+        settings = self._host.settings
+        limit = settings.instance_limits.get(instance_type, settings.default_instance_limit)
+        used = Counter(record.instance_type for record, _, _ in self._runs.values() if not record.is_terminal)
+        if used[instance_type] >= limit:
+            raise ResourceLimitExceeded(
+                f"The account-level service limit '{instance_type} for training job usage' is {limit} Instances, with "
+                f"current utilization of {used[instance_type]} Instances and a request delta of 1 Instances. Please use "
+                f"AWS Service Quotas to request an increase for this quota."
+            )
+
+    def _arn(self, name: str) -> str:
+        settings = self._host.settings
+        return f"arn:aws:sagemaker:{settings.region}:{settings.account}:training-job/{name}"
+
+    def _may(self, operation: str) -> Callable[[Document], Authorization]:
+        return lambda params: Authorization(f"sagemaker:{operation}", (self._arn(params["TrainingJobName"]),))
+
+    def _may_create(self, params: Document) -> Authorization:
+        return Authorization(
+            "sagemaker:CreateTrainingJob",
+            (self._arn(params["TrainingJobName"]),),
+            (PassRole(params["RoleArn"], SERVICE),),
+        )
+
+
+def _may_list(_: Document) -> Authorization:
+    return Authorization("sagemaker:ListTrainingJobs")
+
+
+def _taken(arn: str) -> ResourceInUse:
+    return ResourceInUse(
+        f"Training job names must be unique within an AWS account and region, and a training job with this name already "
+        f"exists ({arn})"
+    )
+
+
+def _plain(document: Document) -> Document:
+    import json
+
+    plain: Document = json.loads(json.dumps(document, default=lambda value: value.timestamp()))
+    return plain

@@ -1,0 +1,315 @@
+"""One training job from Starting to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+from localcloud.compute.aws_clients import ObjectError
+from localcloud.compute.credentials import Grant
+from localcloud.compute.errors import ApiError
+from localcloud.compute.faults import Rule
+from localcloud.compute.host import Host, ObjectStore
+from localcloud.compute.jobs import archive
+from localcloud.compute.jobs.capacity import Slots
+from localcloud.compute.jobs.channels import DownloadFailed
+from localcloud.compute.jobs.checkpoints import CheckpointSync
+from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
+from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
+from localcloud.compute.jobs.s3_uri import S3Uri
+from localcloud.compute.log_shipping import LogDestination
+from localcloud.compute.processes import Command, SpawnError
+from localcloud.compute.training import inputs
+from localcloud.compute.training.final_metrics import final_metrics
+from localcloud.compute.training.record import COMPLETED, IN_PROGRESS, STOPPED, STOPPING, TrainingRecord
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "sagemaker.amazonaws.com"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+OUT_OF_CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
+    "or after some time."
+)
+INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
+
+
+class JobFailed(Exception):
+    """The job ends as Failed; the text is its FailureReason."""
+
+
+class TrainingRun:
+    """Drives one record. `changed` is called after every change of it, and makes it durable and known."""
+
+    def __init__(
+        self, host: Host, record: TrainingRecord, slots: Slots, changed: Callable[[TrainingRecord], None]
+    ) -> None:
+        self._host = host
+        self._record = record
+        self._slots = slots
+        self._changed = changed
+        self._directory = job_directory(host.settings, record.name)
+        self._cancelled = Event()
+        self._preparation: asyncio.Task[None] | None = None
+        self._execution: Execution | None = None
+        self._checkpoints: CheckpointSync | None = None
+        self._grant: Grant | None = None
+
+    async def run(self) -> None:
+        """Returns when the job is terminal. Never raises: what goes wrong is the job's failure reason."""
+        record = self._record
+        try:
+            await self._run()
+        except JobFailed as failure:
+            record.fail(str(failure), self._host.now())
+        except asyncio.CancelledError:
+            # The emulator is going down in order; its next start would say the same.
+            record.fail(f"{INTERNAL} (the host was shut down)", self._host.now())
+        except Exception:
+            # Whatever the fault in the emulator, the job must end and say so; the log has the story.
+            logger.exception("training job failed inside the emulator", extra={"job": record.name})
+            record.fail(INTERNAL, self._host.now())
+        finally:
+            self._cancelled.set()
+            if self._grant is not None:
+                self._host.credentials.close(self._grant)
+            self._changed(record)
+            if not self._host.settings.keep_directories:
+                await self._host.blocking.run(self._directory.remove)
+
+    def stop(self) -> None:
+        """The user wants it stopped: waiting and downloading end at once, a process gets its grace period."""
+        self._cancelled.set()
+        if self._execution is not None:
+            self._execution.end(Cause.STOPPED)
+        elif self._preparation is not None:
+            self._preparation.cancel()
+
+    async def _run(self) -> None:
+        record, host = self._record, self._host
+        fault = host.faults.on_job("CreateTrainingJob", record.name)
+        while True:
+            ready = await self._prepare_stoppably(fault)
+            if not ready:
+                self._enter(STOPPED, "Stopped", silent=True)
+                return
+            try:
+                outcome = await self._train(fault)
+                if outcome.cause is not Cause.INTERRUPTED:
+                    await self._finish(outcome)
+                    return
+                await self._upload_checkpoints()
+            finally:
+                self._slots.release()
+            if not record.spot:
+                raise JobFailed(INTERNAL)
+            record.release(host.now())
+            self._enter(IN_PROGRESS, "Interrupted")
+            self._enter(IN_PROGRESS, "Starting")
+            fault = host.faults.on_job("CreateTrainingJob", record.name)
+
+    # Starting and Downloading
+
+    async def _prepare_stoppably(self, fault: Rule | None) -> bool:
+        """Waits for a slot and fetches the data; False when the job was stopped meanwhile. Holds a slot when True."""
+        self._execution = None
+        if self._record.stop_requested:
+            return False
+        self._preparation = asyncio.create_task(self._prepare(fault))
+        try:
+            await self._preparation
+        except asyncio.CancelledError:
+            if not self._record.stop_requested:
+                self._preparation.cancel()
+                raise
+            return False
+        finally:
+            self._preparation = None
+        if self._record.stop_requested:
+            self._slots.release()
+            return False
+        return True
+
+    async def _prepare(self, fault: Rule | None) -> None:
+        record, host = self._record, self._host
+        if fault is not None and fault.seconds:
+            await host.sleep(fault.seconds)
+        if fault is not None and fault.fault == "no_capacity":
+            raise JobFailed(OUT_OF_CAPACITY)
+        await self._slots.acquire()
+        try:
+            record.occupy(host.now())
+            self._enter(IN_PROGRESS, "Downloading")
+            if self._grant is None:
+                self._grant = host.credentials.open(record.request["RoleArn"], SERVICE, "SageMaker")
+            await self._download()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def _download(self) -> None:
+        host, record = self._host, self._record
+        objects = await self._objects()
+        working = host.blocking.run(
+            inputs.prepare, objects, self._directory, record, host.settings.region, self._cancelled
+        )
+        task = asyncio.ensure_future(working)
+        try:
+            self._checkpoints = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The thread sees the event at its next chunk; the directory is its own until then.
+            self._cancelled.set()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        except DownloadFailed as error:
+            raise JobFailed(f"ClientError: {error}") from error
+        except OSError as error:
+            raise JobFailed(f"ClientError: Data download failed: {error}") from error
+
+    # Training
+
+    async def _train(self, fault: Rule | None) -> Outcome:
+        host, record = self._host, self._record
+        settings = host.settings
+        self._enter(IN_PROGRESS, "Training")
+        with ExitStack() as stack:
+            copy = None
+            if record.request["AlgorithmSpecification"].get("MetricDefinitions"):
+                copy = stack.enter_context(self._directory.output_copy.open("ab"))
+            destination = LogDestination(LOG_GROUP, record.document["log_stream"])
+            try:
+                self._execution = Execution(
+                    host, self._command(), self._directory.root, self._limits(), destination, copy
+                )
+            except SpawnError as error:
+                raise JobFailed(f"AlgorithmError: {error}, exit code: 127") from error
+            if record.stop_requested:
+                self._execution.end(Cause.STOPPED)
+            if fault is not None and fault.fault in ("spot_interruption", "crash"):
+                cause = Cause.CRASH if fault.fault == "crash" else Cause.INTERRUPTED
+                self._execution.end_later(cause, fault.after_seconds)
+            syncing = asyncio.create_task(self._sync_checkpoints())
+            outcome = await self._execution.run()
+            syncing.cancel()
+            await asyncio.gather(syncing, return_exceptions=True)
+        if settings.keep_directories:
+            logger.info("job directory kept", extra={"directory": str(self._directory.root)})
+        return outcome
+
+    def _command(self) -> Command:
+        host, record = self._host, self._record
+        algorithm = record.request["AlgorithmSpecification"]
+        words = [*algorithm["ContainerEntrypoint"], *algorithm.get("ContainerArguments", [])]
+        own = {"TRAINING_JOB_NAME": record.name, "TRAINING_JOB_ARN": record.arn}
+        if self._grant is not None:
+            own |= self._grant.environment(host.settings.own_url)
+        return Command(
+            argument_list(self._directory, words, host.settings.python),
+            environment_of(self._directory, host.settings, record.request.get("Environment", {}), own),
+            self._directory.ml,
+            file_size_limit=inputs.volume_bytes(record),
+            niceness=NICENESS,
+        )
+
+    def _limits(self) -> Limits:
+        stopping = self._record.request["StoppingCondition"]
+        return Limits(stopping.get("MaxRuntimeInSeconds", 86400), inputs.volume_bytes(self._record))
+
+    async def _sync_checkpoints(self) -> None:
+        """Checkpoints go out as they are written, so that a job that is cut off can resume."""
+        while self._checkpoints is not None:
+            await self._host.sleep(self._host.settings.checkpoint_sync_interval)
+            try:
+                await self._upload_checkpoints()
+            except JobFailed as failure:
+                logger.info("checkpoints not uploaded yet", extra={"job": self._record.name, "reason": str(failure)})
+
+    async def _upload_checkpoints(self) -> None:
+        if self._checkpoints is None:
+            return
+        objects = await self._objects()
+        try:
+            await self._host.blocking.run(self._checkpoints.upload_changes, objects)
+        except (archive.UnsafeLink, ObjectError, OSError) as error:
+            raise JobFailed(f"ClientError: Artifact upload failed: checkpoints: {error}") from error
+
+    # The end
+
+    async def _finish(self, outcome: Outcome) -> None:
+        record, host = self._record, self._host
+        failure = self._failure(outcome)
+        self._enter(IN_PROGRESS, "Uploading")
+        await self._upload(with_model=failure is None)
+        record.document["metrics"] = await final_metrics(
+            record.request["AlgorithmSpecification"].get("MetricDefinitions", []),
+            self._directory.output_copy,
+            host.now(),
+        )
+        if failure is not None:
+            raise JobFailed(failure)
+        if outcome.cause is Cause.MAX_RUNTIME:
+            self._enter(STOPPED, "MaxRuntimeExceeded", silent=True)
+        elif record.stop_requested:
+            self._enter(STOPPED, "Stopped", silent=True)
+        else:
+            self._enter(COMPLETED, "Completed", silent=True)
+
+    def _failure(self, outcome: Outcome) -> str | None:
+        if outcome.start_error is not None:
+            return f"AlgorithmError: {outcome.start_error}, exit code: 127"
+        if outcome.cause is Cause.DISK:
+            size = self._record.request["ResourceConfig"]["VolumeSizeInGB"]
+            return (
+                f"ClientError: The job used more disk than its volume of {size} GB has. Please raise VolumeSizeInGB, or "
+                f"write less."
+            )
+        if outcome.cause in (Cause.STOPPED, Cause.MAX_RUNTIME) or outcome.exit.succeeded:
+            return None
+        return f"AlgorithmError: {self._directory.failure_text()}, exit code: {outcome.exit.shell_code}"
+
+    async def _upload(self, *, with_model: bool) -> None:
+        """model/ and output/data/, each as one archive when there is something in it, with the role's credentials."""
+        record = self._record
+        target = S3Uri.parse(record.request["OutputDataConfig"]["S3OutputPath"]).under(record.name, "output")
+        objects = await self._objects()
+        await self._upload_checkpoints()
+        folders = [(self._directory.output_data, target.under("output.tar.gz"))]
+        if with_model:
+            folders.append((self._directory.model, target.under("model.tar.gz")))
+            record.document["model_artifacts"] = str(target.under("model.tar.gz"))
+        for folder, address in folders:
+            try:
+                await self._host.blocking.run(_upload_folder, objects, folder, address, self._directory.root)
+            except (archive.UnsafeLink, ObjectError, OSError) as error:
+                raise JobFailed(f"ClientError: Artifact upload failed: {folder.name}: {error}") from error
+
+    async def _objects(self) -> ObjectStore:
+        if self._grant is None:
+            raise JobFailed(INTERNAL)
+        try:
+            credentials = await self._host.credentials.credentials_of(self._grant)
+        except ApiError as error:
+            role = self._record.request["RoleArn"]
+            raise JobFailed(f"ClientError: Cannot assume the role {role}: {error.message}") from error
+        return await self._host.blocking.run(self._host.objects, credentials)
+
+    def _enter(self, status: str, secondary: str, *, silent: bool = False) -> None:
+        """`silent`: the terminal change is made known by `run`, after everything else."""
+        if self._record.stop_requested and status == IN_PROGRESS:
+            status = STOPPING
+        self._record.enter(status, secondary, self._host.now())
+        if not silent:
+            self._changed(self._record)
+
+
+def _upload_folder(objects: ObjectStore, folder: Path, address: S3Uri, scratch: Path) -> None:
+    if not folder.is_dir() or folder.is_symlink() or archive.is_empty(folder):
+        return
+    packed = scratch / address.key.rpartition("/")[2]
+    archive.make_archive(folder, packed)
+    objects.upload(packed, address.bucket, address.key)
+    packed.unlink()

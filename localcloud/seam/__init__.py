@@ -1,0 +1,68 @@
+"""The seam: all that reaches into ministack, in one place.
+
+ministack is pinned exactly, and `pins` names every function and variable that is hooked here; a test fails as soon as an
+upgrade moves one of them.
+
+- `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
+- `machines`: Step Functions' integrations with SageMaker and Batch; `batch_types`: CloudFormation's Batch types
+- `functions`, `interpreter`, `worker`: how Lambda functions run
+- `stores`: what the journal sees of the tables, keys, secrets and logs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localcloud.journal.directory import JournalDirectory
+from localcloud.journal.writer import Journal
+from localcloud.state import Settings, StateDir
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """ministack with everything installed.
+
+    Attributes:
+        application: what is to be served.
+        close: ends what was started and writes what is left.
+    """
+
+    application: ASGI3Application
+    close: Callable[[], None]
+
+
+def install(state: StateDir, settings: Settings) -> Cloud:
+    """Import ministack and hook into it; its configuration must be in the environment already."""
+    from ministack import app as ministack_app
+    from ministack.core import lambda_runtime
+
+    from localcloud.seam import access, batch_types, control, functions, machines, pins
+    from localcloud.seam.compute_client import ComputeClient, Keys
+    from localcloud.seam.stores import Durable, Stores
+
+    pins.check()
+    journal = Journal(JournalDirectory(state.part("journal")))
+    stores = Stores(journal.append)
+    stores.install(journal.open())
+    compute = ComputeClient(settings.compute_url, settings.control_secret)
+    access.admit_root(settings)
+    functions.install(state.part("aws") / "lambda")
+    machines.install(compute, journal.flush)
+    batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
+    services = Durable(ministack_app.app, stores, journal.flush)
+    guard = access.Guard(services, control.Control(journal.flush), settings.control_secret)
+
+    def close() -> None:
+        with lambda_runtime._lock:
+            workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+            lambda_runtime._workers.clear()
+        lambda_runtime.kill_workers(workers)
+        stores.note_small_services()
+        journal.close()
+
+    return Cloud(guard, close)

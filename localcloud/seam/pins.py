@@ -1,0 +1,157 @@
+"""What the seam relies on in ministack, checked before anything is hooked: an upgrade that moves it must fail, loudly."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+MINISTACK = "1.5.33"
+
+
+class MovedError(Exception):
+    """ministack is not what the seam was made for."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One thing in ministack.
+
+    Attributes:
+        parameters: a function's parameters, if its signature matters.
+        contains: text its source must contain, if what it does inside matters.
+    """
+
+    module: str
+    name: str
+    parameters: tuple[str, ...] | None = None
+    contains: tuple[str, ...] = ()
+
+    def problem(self) -> str | None:
+        """Why the seam does not fit, or None."""
+        place = f"{self.module}.{self.name}"
+        target: Any = importlib.import_module(self.module)
+        for part in self.name.split("."):
+            if not hasattr(target, part):
+                return f"{place} is gone"
+            target = getattr(target, part)
+        if self.parameters is not None:
+            found = tuple(inspect.signature(target).parameters)
+            if found != self.parameters:
+                return f"{place} takes {found}, not {self.parameters}"
+        source = inspect.getsource(target) if self.contains else ""
+        missing = [text for text in self.contains if text not in source]
+        return f"{place} no longer contains {missing}" if missing else None
+
+
+_SFN = "ministack.services.stepfunctions"
+_RUNTIME = "ministack.core.lambda_runtime"
+_LAMBDA = "ministack.services.lambda_svc"
+_IAM = "ministack.core.iam_evaluator"
+_DYNAMODB = "ministack.services.dynamodb"
+_LOGS = "ministack.services.cloudwatch_logs"
+_CFN = "ministack.services.cloudformation"
+
+PINS = (
+    Pin("ministack.app", "app", ("scope", "receive", "send")),
+    Pin("ministack.app", "_request_account_scope", ("access_key_id",)),
+    Pin(_SFN, "_SERVICE_DISPATCH"),
+    Pin(_SFN, "_executions"),
+    Pin(_SFN, "_state_machines"),
+    Pin(_SFN, "_ExecutionError.__init__", ("self", "error", "cause")),
+    Pin(
+        _SFN, "_invoke_resource", ("resource", "input_data"), ("_SERVICE_DISPATCH.items()", "clean.startswith(prefix)")
+    ),
+    Pin(_SFN, "_invoke_resource_with_timeout", ("resource", "input_data", "timeout"), ("copy_context().run",)),
+    Pin(_SFN, "_start_execution", ("data",), ("args=(_run_execution, exec_arn)",)),
+    Pin(_SFN, "_run_execution", ("exec_arn",), ("time.sleep(0.15)", 'execution["status"] == "RUNNING"')),
+    Pin(_SFN, "_stop_execution", ("data",)),
+    Pin(_SFN, "_fail_execution", ("execution", "error", "cause")),
+    Pin(_RUNTIME, "Worker.__init__", ("self", "func_name", "config", "code_zip")),
+    Pin(_RUNTIME, "Worker._spawn", ("self",)),
+    Pin(_RUNTIME, "Worker._read_stderr", ("self",), ("self._stderr_queue.put",)),
+    Pin(_RUNTIME, "Worker._drain_stderr_bounded", ("self", "first_line_wait", "idle_confirm", "hard_cap")),
+    Pin(
+        _RUNTIME, "Worker.invoke", contains=("self._spawn()", "_drain_stderr_bounded()", '"timeout_ms"', '"request_id"')
+    ),
+    Pin(_RUNTIME, "_worker_class_for", ("config",)),
+    Pin(_RUNTIME, "acquire_worker", contains=("_worker_class_for(config)(func_name, config, code_zip)",)),
+    Pin(_RUNTIME, "ensure_spawned", ("worker",)),
+    Pin(_RUNTIME, "release_worker", ("worker",)),
+    Pin(_RUNTIME, "kill_workers", ("workers",)),
+    Pin(_RUNTIME, "execution_credentials", ("config",)),
+    Pin(_RUNTIME, "_account_region_from_function_config", ("config",)),
+    Pin(_RUNTIME, "_RESERVED_RUNTIME_ENV_VARS"),
+    Pin(_RUNTIME, "_workers"),
+    Pin(_RUNTIME, "_lock"),
+    Pin(_LAMBDA, "_ensure_reaper_thread", (), ("reap_idle_workers()",)),
+    Pin(_LAMBDA, "_execute_function_warm", ("func", "event", "request_id"), ("errorMessage",)),
+    Pin(_LAMBDA, "_get_func_record_for_ref"),
+    Pin("ministack.services.sts", "register_session", ("access_key", "session")),
+    Pin("ministack.services.eventbridge", "_put_events", ("data", "allow_aws_source")),
+    Pin("ministack.services.iam", "_roles"),
+    Pin("ministack.core.router", "extract_access_key_id", ("headers", "query_params")),
+    Pin("ministack.core.router", "extract_region", ("headers", "query_params")),
+    Pin("ministack.core.responses", "set_request_account_id", ("access_key_id",)),
+    Pin("ministack.core.responses", "set_request_region", ("region",)),
+    Pin(_IAM, "is_root_access_key", ("access_key_id",)),
+    Pin(_IAM, "enforce", ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context")),
+    Pin(_IAM, "pin_signed_request", ("method", "raw_path", "query_params", "raw_headers", "handshake")),
+    Pin(_IAM, "pin_signed_body", ("body",)),
+    Pin(_IAM, "pin_request_caller", ("headers", "query_params")),
+    Pin(_IAM, "pin_request_origin", ("source_ip", "secure_transport")),
+    Pin(_IAM, "caller_arn", ()),
+    Pin(_IAM, "evaluate_resource_policy", ("doc", "ctx", "service", "named_only", "direct_only")),
+    Pin("ministack.core.responses", "AccountScopedDict", contains=("self._data",)),
+    Pin(
+        "ministack.core.responses",
+        "AccountRegionScopedDict",
+        contains=("self._data", "return (get_account_id(), get_region(), key)"),
+    ),
+    Pin("ministack.core.persistence", "_json_default", ("obj",)),
+    Pin("ministack.core.persistence", "_json_object_hook", ("obj",)),
+    Pin(_DYNAMODB, "_tables"),
+    Pin(_DYNAMODB, "_set_item", ("table", "pk_val", "sk_val", "item")),
+    Pin(_DYNAMODB, "_remove_item", ("table", "pk_val", "sk_val")),
+    Pin(_DYNAMODB, "_items_replaced", ("table",)),
+    Pin(_DYNAMODB, "_update_counts", ("table",)),
+    Pin(_DYNAMODB, "_put_item", ("data",), ("_set_item(",)),
+    Pin(_DYNAMODB, "_update_item", ("data",), ("_set_item(",)),
+    Pin(_DYNAMODB, "_delete_item", ("data",), ("_remove_item(",)),
+    Pin(_DYNAMODB, "_batch_write_item", ("data",), ("_set_item(", "_remove_item(")),
+    Pin(_DYNAMODB, "_transact_write_items", ("data",), ("_set_item(", "_remove_item(")),
+    Pin(_DYNAMODB, "_execute_transaction", ("data",), ("_items_replaced(",)),
+    Pin(_DYNAMODB, "_partiql_insert", contains=("_set_item(",)),
+    Pin(_DYNAMODB, "_partiql_update", contains=("_set_item(",)),
+    Pin(_DYNAMODB, "_partiql_delete", contains=("_remove_item(",)),
+    Pin(_DYNAMODB, "_ttl_reaper", (), ("_remove_item(",)),
+    Pin(_LOGS, "_log_groups"),
+    Pin(_LOGS, "_append_log_events", ("stream", "events")),
+    Pin(_LOGS, "_create_log_stream", ("data",)),
+    Pin(_LOGS, "_delete_log_stream", ("data",)),
+    Pin(_LOGS, "_put_log_events", ("data",), ("_append_log_events(s, stored)",)),
+    Pin("ministack.services.s3", "_buckets"),
+    Pin("ministack.services.s3", "_put_object", contains=("_persist_object(bucket_name, key, obj)",)),
+    Pin("ministack.services.kms", "get_state", ()),
+    Pin("ministack.services.kms", "_restore_state", ("data",)),
+    Pin("ministack.services.secretsmanager", "get_state", ()),
+    Pin("ministack.services.secretsmanager", "_restore_state", ("data",)),
+    Pin(f"{_CFN}.provisioners", "_RESOURCE_HANDLERS"),
+    Pin(f"{_CFN}.stacks", "_runs_on_worker_thread", ("resource_type",)),
+)
+
+
+def check() -> None:
+    """Compare ministack with what the seam was made for.
+
+    Raises:
+        MovedError: with everything that does not fit.
+    """
+    problems = [problem for pin in PINS if (problem := pin.problem())]
+    installed = version("ministack")
+    if installed != MINISTACK:
+        problems.insert(0, f"ministack {installed} is installed, not {MINISTACK}")
+    if problems:
+        raise MovedError("; ".join(problems))

@@ -1,0 +1,93 @@
+"""One embedded cloud for all end-to-end tests, reached only from outside: HTTPS addresses, tokens, boto3."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimatrix.client import Client
+
+ROOT = Path(__file__).parents[2]
+AIMATRIX = [sys.executable, "-m", "aimatrix.cli"]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+def aimatrix(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    return subprocess.run(
+        [*AIMATRIX, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def last_json(output: str) -> Any:
+    """The document that every command with --json ends with."""
+    return json.loads(output.strip().splitlines()[-1])
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running embedded cloud."""
+
+    state: Path
+    addresses: dict[str, str]
+
+    @property
+    def api(self) -> str:
+        return self.addresses["api"]
+
+    def token(self, user: str, *roles: str, tenant: str = "default") -> str:
+        options = [part for role in roles for part in ("--role", role)]
+        done = aimatrix("token", "--state", str(self.state), "--user", user, "--tenant", tenant, *options, "--json")
+        assert done.returncode == 0, done.stderr
+        token: str = last_json(done.stdout)["token"]
+        return token
+
+    def client(self, user: str = "alice", *roles: str, tenant: str = "default") -> Client:
+        token = self.token(user, *(roles or ("USER", "MODEL_DEPLOYER")), tenant=tenant)
+        return Client.connect(api=self.api, token=token)
+
+
+def start(state: Path, port: int | None = None) -> Cloud:
+    done = aimatrix("up", "--state", str(state), "--port", str(port or free_port()), "--detach", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Cloud(state, last_json(done.stdout))
+
+
+def stop(state: Path) -> None:
+    done = aimatrix("down", "--state", str(state))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of its own, on free ports; ended with the session."""
+    state = tmp_path_factory.mktemp("cloud")
+    running = start(state)
+    yield running
+    stop(state)
+
+
+@pytest.fixture(scope="session")
+def alice(cloud: Cloud) -> Iterator[Client]:
+    with cloud.client("alice") as client:
+        yield client

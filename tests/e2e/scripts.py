@@ -1,0 +1,37 @@
+"""Small training scripts and data, submitted as a user would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aimatrix.client import Client, Job, JobRequest
+from aimatrix.client.uploads import UploadFile
+
+DATA = "a,b,target\n" + "".join(f"{row % 7},{row % 5},{(row % 7 + row % 5) % 2}\n" for row in range(200))
+
+
+def submit(client: Client, folder: Path, script: str, **request: Any) -> Job:
+    """Upload a script (and what `files` adds) with a small dataset, and submit it.
+
+    Args:
+        files: more files beside the script, name → content.
+        data: the dataset's text.
+    """
+    files = {"train.py": script, "data.csv": request.pop("data", DATA), **request.pop("files", {})}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    upload = client.upload([UploadFile(folder / name, name) for name in files])
+    defaults = {"name": "e2e", "framework": "custom", "max_runtime_seconds": 120}
+    paths = {"script_path": upload["train.py"], "dataset_path": upload["data.csv"]}
+    return client.jobs.submit(JobRequest(**{**defaults, **paths, **request}))
+
+
+def run(client: Client, folder: Path, script: str, **request: Any) -> Job:
+    """Submit and wait for the end."""
+    return client.jobs.wait(submit(client, folder, script, **request).job_id, timeout=180)
+
+
+def lines(client: Client, job: Job) -> list[str]:
+    """All that the script printed."""
+    return [entry.message for entry in client.jobs.follow_logs(job.job_id)]

@@ -1,0 +1,571 @@
+"""Training jobs as real processes, over fakes of S3, CloudWatch Logs and the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
+from tests.unit.compute.fakes import ROLE, FakeControl, FakeObjects
+from tests.unit.compute.harness import Emulator, emulator
+
+Run = Callable[..., Any]
+
+SHOW_SURROUNDINGS = """
+import json, os, pathlib
+ml = pathlib.Path("/opt/ml") if False else pathlib.Path.cwd()
+print(json.dumps({
+    "files": sorted(str(p.relative_to(ml)) for p in ml.rglob("*") if p.is_file()),
+    "environment": dict(os.environ),
+    "hyperparameters": json.loads((ml / "input/config/hyperparameters.json").read_text()),
+    "channels": json.loads((ml / "input/config/inputdataconfig.json").read_text()),
+    "resources": json.loads((ml / "input/config/resourceconfig.json").read_text()),
+}))
+"""
+
+FORK_AWAY = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("tmp-pid", "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+while not os.path.exists("tmp-pid"):
+    time.sleep(0.01)
+print("daemon", open("tmp-pid").read(), flush=True)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a scenario against a fresh emulator."""
+
+    def run(scenario: Callable[[Emulator], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+        async def started() -> Any:
+            async with emulator(tmp_path, **options) as running:
+                return await scenario(running)
+
+        return asyncio.run(started())
+
+    return run
+
+
+def statuses(shown: dict[str, Any]) -> list[str]:
+    return [step["Status"] for step in shown["SecondaryStatusTransitions"]]
+
+
+def members(archive: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return sorted(tar.getnames())
+
+
+async def printed(emulated: Emulator, beginning: str) -> str:
+    """The first line that begins so, once it has been delivered."""
+    async with asyncio.timeout(15):
+        while True:
+            for line in emulated.logs.lines():
+                if line.startswith(beginning):
+                    return line
+            await asyncio.sleep(0.005)
+
+
+class TestACompletedJob:
+    def test_sees_a_sagemaker_container(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], Path]:
+            await emulated.train("job", SHOW_SURROUNDINGS, HyperParameters={"depth": "3"}, Environment={"ROOT": "/opt/ml/model", "HOME": "/x"})
+            await emulated.ended("job")
+            return json.loads(emulated.logs.lines()[0]), emulated.host.settings.jobs_directory / "job"
+
+        seen, root = run(scenario)
+
+        assert seen["files"] == [
+            "input/config/hyperparameters.json",
+            "input/config/inputdataconfig.json",
+            "input/config/resourceconfig.json",
+            "input/data/training/rows.csv",
+        ]
+        assert seen["hyperparameters"] == {"depth": "3"}
+        assert seen["channels"]["training"]["TrainingInputMode"] == "File"
+        assert seen["resources"]["hosts"] == ["algo-1"]
+        environment = seen["environment"]
+        assert environment["TRAINING_JOB_NAME"] == "job"
+        assert environment["ROOT"] == f"{root}/ml/model"
+        assert environment["HOME"] == f"{root}/home"
+        assert environment["TMPDIR"] == f"{root}/tmp"
+        assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:2/_compute/credentials/")
+        assert not {"AIMATRIX_CONTROL_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & set(environment)
+        assert not root.exists()
+
+    def test_leaves_model_and_output_and_bills_its_time(self, run: Run) -> None:
+        source = 'open("model/m.bin", "w").write("m"); open("output/data/plot.svg", "w").write("p")'
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], FakeObjects]:
+            await emulated.train("job", source)
+            return await emulated.ended("job"), emulated.objects
+
+        shown, objects = run(scenario)
+
+        assert shown["TrainingJobStatus"] == "Completed"
+        assert statuses(shown) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+        assert shown["ModelArtifacts"]["S3ModelArtifacts"] == "s3://out/jobs/job/output/model.tar.gz"
+        assert members(objects.get("s3://out/jobs/job/output/model.tar.gz")) == ["m.bin"]
+        assert members(objects.get("s3://out/jobs/job/output/output.tar.gz")) == ["plot.svg"]
+        assert shown["BillableTimeInSeconds"] >= 1
+        assert shown["TrainingStartTime"] <= shown["TrainingEndTime"]
+        assert set(objects.used_tokens) == {f"token of {ROLE}"}
+
+    def test_uploads_nothing_when_it_leaves_nothing(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> FakeObjects:
+            await emulated.train("job", "pass")
+            await emulated.ended("job")
+            return emulated.objects
+
+        assert {bucket for bucket, _ in run(scenario).content} == {"data"}
+
+    def test_tells_eventbridge_every_change_in_order(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> list[dict[str, Any]]:
+            await emulated.train("job", "pass")
+            await emulated.ended("job")
+            async with asyncio.timeout(5):
+                while len(emulated.control.events) < 5:
+                    await asyncio.sleep(0.005)
+            return emulated.control.events
+
+        events = run(scenario)
+
+        details = [json.loads(event["Detail"]) for event in events]
+        assert [detail["SecondaryStatus"] for detail in details] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+        assert {event["DetailType"] for event in events} == {"SageMaker Training Job State Change"}
+        assert {event["Source"] for event in events} == {"aws.sagemaker"}
+
+    def test_finds_the_metrics_its_definitions_describe(self, run: Run) -> None:
+        source = 'print("loss=0.5;"); print("loss=0.25; acc=nan"); print("acc=0.75")'
+
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", source, AlgorithmSpecification={
+                "TrainingImage": "i", "TrainingInputMode": "File", "ContainerEntrypoint": ["python3", "-c", source],
+                "MetricDefinitions": [
+                    {"Name": "loss", "Regex": "loss=([0-9.]+);"},
+                    {"Name": "acc", "Regex": "acc=(.*)"},
+                    {"Name": "broken", "Regex": "("},
+                ],
+            })  # fmt: skip
+            return await emulated.ended("job")
+
+        metrics = {entry["MetricName"]: entry["Value"] for entry in run(scenario)["FinalMetricDataList"]}
+
+        assert metrics == {"loss": 0.25, "acc": 0.75}
+
+    def test_keeps_checkpoints_in_step_with_s3(self, run: Run) -> None:
+        source = """
+import os, time
+print("resumes from", open("checkpoints/state").read(), flush=True)
+open("checkpoints/new", "w").write("2")
+time.sleep(600)
+"""
+        objects = FakeObjects()
+        objects.put("s3://out/checkpoints/state", b"1")
+
+        async def scenario(emulated: Emulator) -> None:
+            await emulated.train("job", source, CheckpointConfig={"S3Uri": "s3://out/checkpoints/"})
+            async with asyncio.timeout(15):
+                while ("out", "checkpoints/new") not in objects.content:
+                    await asyncio.sleep(0.01)
+            assert emulated.logs.lines() == ["resumes from 1"]
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
+            await emulated.ended("job")
+
+        run(scenario, objects=objects)
+
+
+class TestAFailedJob:
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ('open("output/failure", "w").write("bad rows"); raise SystemExit(3)', "AlgorithmError: bad rows, exit code: 3"),
+            ("raise SystemExit(7)", "AlgorithmError: , exit code: 7"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "AlgorithmError: , exit code: 139"),
+        ],
+    )
+    def test_says_why(self, run: Run, source: str, reason: str) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", source)
+            return await emulated.ended("job")
+
+        shown = run(scenario)
+
+        assert (shown["TrainingJobStatus"], shown["FailureReason"]) == ("Failed", reason)
+        assert "ModelArtifacts" not in shown
+
+    def test_a_program_that_is_not_there(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            algorithm = {"TrainingImage": "i", "TrainingInputMode": "File", "ContainerEntrypoint": ["no-such-program"]}
+            await emulated.train("job", "", AlgorithmSpecification=algorithm)
+            return await emulated.ended("job")
+
+        assert run(scenario)["FailureReason"] == "AlgorithmError: No such file or directory: no-such-program, exit code: 127"
+
+    def test_missing_data_fails_it_before_anything_runs(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://data/nothing-here"}}
+            channel = {"ChannelName": "training", "DataSource": source}
+            await emulated.train("job", "print(1)", InputDataConfig=[channel])
+            shown = await emulated.ended("job")
+            assert emulated.logs.lines() == []
+            return shown
+
+        shown = run(scenario)
+
+        assert shown["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found under S3 URL")
+        assert statuses(shown) == ["Starting", "Downloading", "Failed"]
+
+    def test_a_role_that_cannot_be_assumed(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", "print(1)")
+            return await emulated.ended("job")
+
+        reason = run(scenario, control=FakeControl(unknown_roles={ROLE}))["FailureReason"]
+
+        assert reason.startswith(f"ClientError: Cannot assume the role {ROLE}")
+
+    @pytest.mark.parametrize(
+        ("source", "where"),
+        [
+            ('import os; os.symlink("/etc/passwd", "model/m")', "model: the symbolic link 'm'"),
+            ('import os; os.symlink("../../../..", "output/data/up")', "data: the symbolic link 'up'"),
+            ('import os; os.symlink("/etc/passwd", "checkpoints/c")', "checkpoints: the symbolic link 'c'"),
+        ],
+    )
+    def test_a_link_out_of_its_directory_is_refused(self, run: Run, source: str, where: str) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", source, CheckpointConfig={"S3Uri": "s3://out/checkpoints/"})
+            shown = await emulated.ended("job")
+            assert not [key for bucket, key in emulated.objects.content if bucket == "out"]
+            return shown
+
+        assert where in run(scenario)["FailureReason"]
+
+    def test_a_refused_upload(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", 'open("model/m", "w").write("m")')
+            return await emulated.ended("job")
+
+        reason = run(scenario, objects=FakeObjects(refuse_uploads=True))["FailureReason"]
+
+        assert reason == "ClientError: Artifact upload failed: model: AccessDenied: Access Denied"
+
+    def test_using_more_disk_than_its_volume_has(self, run: Run) -> None:
+        source = """
+import os, time
+for n in range(3):
+    with open(f"model/part-{n}", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 400 * 1024 * 1024)
+time.sleep(600)
+"""
+
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", source)
+            return await emulated.ended("job")
+
+        shown = run(scenario)
+
+        assert "more disk than its volume of 1 GB" in shown["FailureReason"]
+
+    def test_a_file_larger_than_its_volume_cannot_be_written(self, run: Run) -> None:
+        source = 'open("model/m", "wb").truncate(2 * 1024**3)'
+
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", source)
+            return await emulated.ended("job")
+
+        assert run(scenario)["TrainingJobStatus"] == "Failed"
+
+
+class TestOutput:
+    def test_invalid_utf_8_and_long_lines_arrive(self, run: Run) -> None:
+        source = r'import sys; sys.stdout.buffer.write(b"\xff\xfe\n" + b"x" * 600_000 + b"\nlast"); sys.stdout.flush()'
+
+        async def scenario(emulated: Emulator) -> list[str]:
+            await emulated.train("job", source)
+            await emulated.ended("job")
+            return emulated.logs.lines()
+
+        lines = run(scenario)
+
+        assert lines[0] == "\ufffd\ufffd"
+        assert "".join(lines[1:-1]) == "x" * 600_000
+        assert lines[-1] == "last"
+
+    def test_fifty_megabytes_are_there_before_the_job_is_completed(self, run: Run) -> None:
+        source = 'line = "y" * 99 + "\\n"\nimport sys\nfor n in range(500): sys.stdout.write(line * 1050)\nprint("end")'
+
+        async def scenario(emulated: Emulator) -> list[str]:
+            await emulated.train("job", source)
+            await emulated.ended("job")
+            return emulated.logs.lines()
+
+        lines = run(scenario)
+
+        assert len(lines) == 500 * 1050 + 1
+        assert lines[-1] == "end"
+
+    def test_stdout_and_stderr_share_the_stream_of_the_job(self, run: Run) -> None:
+        source = 'import sys; print("out", flush=True); print("err", file=sys.stderr, flush=True); print("out again")'
+
+        async def scenario(emulated: Emulator) -> dict[tuple[str, str], list[str]]:
+            await emulated.train("job", source)
+            await emulated.ended("job")
+            return emulated.logs.streams
+
+        ((group, stream), lines) = next(iter(run(scenario).items()))
+
+        assert group == "/aws/sagemaker/TrainingJobs"
+        assert stream.startswith("job/algo-1-")
+        assert lines == ["out", "err", "out again"]
+
+    def test_the_last_words_of_a_killed_process_are_there(self, run: Run) -> None:
+        source = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked to stop", flush=True))
+print("ready", flush=True)
+while True: time.sleep(600)
+"""
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], list[str]]:
+            await emulated.train("job", source)
+            await printed(emulated, "ready")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
+            shown = await emulated.ended("job")
+            return shown, emulated.logs.lines()
+
+        shown, lines = run(scenario, stop_grace=0.3)
+
+        assert lines == ["ready", "asked to stop"]
+        assert shown["TrainingJobStatus"] == "Stopped"
+
+
+class TestTimeLimit:
+    def test_ends_the_job_and_every_process_it_forked(self, run: Run) -> None:
+        source = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FORK_AWAY + "\ntime.sleep(600)"
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], int]:
+            await emulated.train("job", source, StoppingCondition={"MaxRuntimeInSeconds": 1})
+            daemon = int((await printed(emulated, "daemon")).split()[1])
+            assert psutil.pid_exists(daemon)
+            return await emulated.ended("job"), daemon
+
+        shown, daemon = run(scenario, stop_grace=0.2)
+
+        assert (shown["TrainingJobStatus"], shown["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+        assert not psutil.pid_exists(daemon)
+
+    def test_daemons_end_with_the_program_that_started_them(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], int]:
+            await emulated.train("job", FORK_AWAY)
+            shown = await emulated.ended("job")
+            return shown, int((await printed(emulated, "daemon")).split()[1])
+
+        shown, daemon = run(scenario)
+
+        assert shown["TrainingJobStatus"] == "Completed"
+        assert not psutil.pid_exists(daemon)
+
+    def test_nothing_is_left_when_a_job_kills_its_guardian(self, run: Run) -> None:
+        source = FORK_AWAY + "\nimport signal\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)"
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], int]:
+            await emulated.train("job", source)
+            daemon = int((await printed(emulated, "daemon")).split()[1])
+            return await emulated.ended("job"), daemon
+
+        shown, daemon = run(scenario)
+
+        assert shown["FailureReason"] == "AlgorithmError: , exit code: 137"
+        assert not psutil.pid_exists(daemon)
+
+
+class TestStopping:
+    def test_during_the_download(self, run: Run) -> None:
+        objects = FakeObjects()
+        objects.gate.clear()
+
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("job", "print(1)")
+            async with asyncio.timeout(10):
+                while not objects.waiting.is_set():
+                    await asyncio.sleep(0.005)
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
+            shown = await emulated.ended("job")
+            assert emulated.logs.lines() == []
+            return shown
+
+        shown = run(scenario, objects=objects)
+
+        assert shown["TrainingJobStatus"] == "Stopped"
+        assert statuses(shown) == ["Starting", "Downloading", "Stopping", "Stopped"]
+
+    def test_while_it_waits_for_a_slot(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            await emulated.train("first", "import time; print('up', flush=True); time.sleep(600)")
+            await printed(emulated, "up")
+            await emulated.train("second", "print(2)")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="second")
+            shown = await emulated.ended("second")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="first")
+            await emulated.ended("first")
+            return shown
+
+        shown = run(scenario, host_slots=1)
+
+        assert statuses(shown) == ["Starting", "Stopping", "Stopped"]
+        assert "BillableTimeInSeconds" not in shown
+
+    def test_keeps_the_model_of_a_stopped_job(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> FakeObjects:
+            await emulated.train("job", "import time; open('model/m', 'w').write('m'); print('up', flush=True); time.sleep(600)")
+            await printed(emulated, "up")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
+            shown = await emulated.ended("job")
+            assert statuses(shown)[-3:] == ["Stopping", "Uploading", "Stopped"]
+            return emulated.objects
+
+        assert members(run(scenario).get("s3://out/jobs/job/output/model.tar.gz")) == ["m"]
+
+    def test_a_job_that_has_ended_cannot_be_stopped(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> None:
+            await emulated.train("job", "pass")
+            await emulated.ended("job")
+            with pytest.raises(ValidationFailed, match="the training job is in status Completed"):
+                await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
+
+        run(scenario)
+
+    def test_at_any_moment_leaves_no_process(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> list[str]:
+            for n in range(20):
+                await emulated.train(f"job-{n}", "import time; time.sleep(600)")
+            for n in range(20):
+                await asyncio.sleep(0.003 * n)
+                await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName=f"job-{n}")
+            shown = [await emulated.ended(f"job-{n}") for n in range(20)]
+            children = [c for c in psutil.Process(os.getpid()).children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE]
+            assert children == []
+            return [job["TrainingJobStatus"] for job in shown]
+
+        assert run(scenario) == ["Stopped"] * 20
+
+
+class TestCapacity:
+    def test_names_are_taken_once_and_for_ever(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> None:
+            await emulated.train("job", "pass")
+            with pytest.raises(ResourceInUse, match="must be unique"):
+                await emulated.train("job", "pass")
+            await emulated.ended("job")
+            with pytest.raises(ResourceInUse):
+                await emulated.train("job", "pass")
+            with pytest.raises(ResourceNotFound):
+                await emulated.call("sagemaker", "DescribeTrainingJob", TrainingJobName="other")
+
+        run(scenario)
+
+    def test_an_account_limit_refuses_what_is_over_it(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> None:
+            await emulated.train("one", "import time; time.sleep(600)")
+            with pytest.raises(ResourceLimitExceeded, match="ml.m5.large for training job usage' is 1 Instances"):
+                await emulated.train("two", "pass")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="one")
+            await emulated.ended("one")
+            await emulated.train("two", "pass")
+            await emulated.ended("two")
+
+        run(scenario, instance_limits={"ml.m5.large": 1})
+
+    def test_jobs_beyond_the_slots_wait_in_starting_first_come_first_served(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> list[str]:
+            await emulated.train("first", "import time; print('up', flush=True); time.sleep(600)")
+            await printed(emulated, "up")
+            for n in range(5):
+                await emulated.train(f"job-{n}", f"print('ran {n}')")
+            shown = await emulated.call("sagemaker", "DescribeTrainingJob", TrainingJobName="job-0")
+            assert (shown["TrainingJobStatus"], shown["SecondaryStatus"]) == ("InProgress", "Starting")
+            await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="first")
+            for n in range(5):
+                await emulated.ended(f"job-{n}")
+            return [line for line in emulated.logs.lines() if line.startswith("ran")]
+
+        assert run(scenario, host_slots=1) == [f"ran {n}" for n in range(5)]
+
+    def test_twenty_jobs_at_once_all_complete(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> list[str]:
+            for n in range(20):
+                await emulated.train(f"job-{n}", f"print({n})")
+            return [(await emulated.ended(f"job-{n}"))["TrainingJobStatus"] for n in range(20)]
+
+        assert run(scenario) == ["Completed"] * 20
+
+
+class TestInjectedFaults:
+    def test_a_spot_interruption_starts_the_job_again_from_its_checkpoint(self, run: Run) -> None:
+        source = """
+import os, time
+if os.path.exists("checkpoints/state"):
+    print("resumed", flush=True)
+else:
+    open("checkpoints/state", "w").write("half way")
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], list[str]]:
+            emulated.host.faults.replace({"rules": [{"fault": "spot_interruption", "after_seconds": 0.3, "times": 1}]})
+            await emulated.train(
+                "job", source, EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": "s3://out/checkpoints/"},
+                StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
+            )  # fmt: skip
+            return await emulated.ended("job"), emulated.logs.lines()
+
+        shown, lines = run(scenario)
+
+        assert lines == ["begun", "resumed"]
+        assert shown["TrainingJobStatus"] == "Completed"
+        assert statuses(shown) == [
+            "Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading", "Training", "Uploading", "Completed",
+        ]  # fmt: skip
+        assert shown["BillableTimeInSeconds"] <= shown["TrainingTimeInSeconds"]
+
+    @pytest.mark.parametrize(
+        ("rule", "reason"),
+        [
+            ({"fault": "no_capacity"}, "CapacityError: Unable to provision requested ML compute capacity."),
+            ({"fault": "crash"}, "AlgorithmError: , exit code: 137"),
+            ({"fault": "spot_interruption"}, "InternalServerError: We encountered an internal error. Please try again."),
+        ],
+    )
+    def test_a_job_without_spot_fails_with_the_reason(self, run: Run, rule: dict[str, Any], reason: str) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            emulated.host.faults.replace({"rules": [{**rule, "times": 1}]})
+            await emulated.train("job", "import time; time.sleep(600)")
+            return await emulated.ended("job")
+
+        assert run(scenario)["FailureReason"].startswith(reason)
+
+    def test_a_slow_start_stays_in_starting(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            emulated.host.faults.replace({"rules": [{"fault": "slow_start", "seconds": 0.3}]})
+            await emulated.train("job", "pass")
+            return await emulated.ended("job")
+
+        starting = run(scenario)["SecondaryStatusTransitions"][0]
+
+        assert (starting["EndTime"] - starting["StartTime"]).total_seconds() >= 0.3

@@ -1,0 +1,164 @@
+"""The jobs room on moto's DynamoDB and S3, with fakes for what runs jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from chalicelib.identity.caller import Caller
+from chalicelib.jobs.gateways import ABSENT, BackendJob, BackendState
+from chalicelib.jobs.job import Attempt, Backend
+from chalicelib.jobs.lifecycle import Lifecycle
+from chalicelib.jobs.metrics import MetricStore
+from chalicelib.jobs.plan import Surroundings
+from chalicelib.jobs.reports import Reports
+from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.service import JobService
+from chalicelib.jobs.store import JobStore
+from chalicelib.objects import Objects
+from chalicelib.table import Table
+from tests.functional.tables import create_table
+
+BUCKET = "artifacts"
+ALICE = Caller("acme", "alice", frozenset({"USER"}))
+BOB = Caller("acme", "bob", frozenset({"USER"}))
+VIEWER = Caller("acme", "vera", frozenset({"VIEWER"}))
+ADMIN = Caller("acme", "root", frozenset({"ADMIN"}))
+STRANGER = Caller("umbrella", "alice", frozenset({"ADMIN"}))
+
+
+@dataclass
+class FakeClock:
+    moment: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeMachine:
+    """Remembers what was started; can lose a call, as a network does."""
+
+    started: list[tuple[str, str]] = field(default_factory=list)
+    lost: int = 0
+
+    def start(self, tenant: str, job_id: str) -> None:
+        if self.lost:
+            self.lost -= 1
+            raise ConnectionError("the call was lost")
+        self.started.append((tenant, job_id))
+
+
+@dataclass
+class FakeBackend:
+    """A backend whose view of each attempt the test sets."""
+
+    jobs: dict[str, BackendJob] = field(default_factory=dict)
+    stopped: list[str] = field(default_factory=list)
+
+    def describe(self, attempt: Attempt) -> BackendJob:
+        return self.jobs.get(attempt.name, ABSENT)
+
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        if attempt.name in self.jobs and not self.jobs[attempt.name].state.is_finished:
+            self.stopped.append(attempt.name)
+
+    def says(self, attempt_name: str, state: BackendState, **more: Any) -> None:
+        self.jobs[attempt_name] = BackendJob(state, backend_id=attempt_name, **more)
+
+
+@dataclass
+class FakeBackends:
+    sagemaker: FakeBackend = field(default_factory=FakeBackend)
+    batch: FakeBackend = field(default_factory=FakeBackend)
+
+    def of(self, backend: Backend) -> FakeBackend:
+        return self.sagemaker if backend is Backend.SAGEMAKER else self.batch
+
+
+@dataclass
+class FakeDefinitions:
+    queue: str = "arn:aws:batch:us-east-1:000000000000:job-queue/aimatrix"
+
+    def for_image(self, image: str) -> str:
+        return f"definition-of-{image}"
+
+
+@dataclass
+class Jobs:
+    """Everything of the room, over one clock."""
+
+    clock: FakeClock
+    machine: FakeMachine
+    backends: FakeBackends
+    store: JobStore
+    objects: Objects
+    metrics: MetricStore
+    service: JobService
+    lifecycle: Lifecycle
+    reports: Reports
+
+    def upload(self, caller: Caller, name: str, body: bytes = b"print('hello')\n") -> str:
+        key = f"{caller.prefix}uploads/u1/{name}"
+        self.objects.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+        return f"s3://{BUCKET}/{key}"
+
+    def request(self, caller: Caller = ALICE, **config: Any) -> TrainingJobRequest:
+        values = {
+            "script_path": self.upload(caller, "train.py"),
+            "dataset_path": self.upload(caller, "data.csv", b"a,b\n1,2\n"),
+            "resource_requirements": {"gpu_count": 0, "cpu_cores": 2, "memory_gb": 4},
+            **config,
+        }
+        return TrainingJobRequest.model_validate({"name": "churn", "framework": "sklearn", "config": values})
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        for name in ("jobs", "metrics"):
+            create_table(dynamodb, name)
+        clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
+        store = JobStore(Table(dynamodb, "jobs"))
+        objects = Objects(s3, BUCKET)
+        ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
+        tokens = (f"token-{number}" for number in count(1))
+        service = JobService(
+            store=store,
+            objects=objects,
+            machine=machine,  # type: ignore[arg-type]  # a fake of the same shape
+            backends=backends,  # type: ignore[arg-type]
+            has_batch=lambda: True,
+            now=clock,
+            new_id=lambda: next(ids),
+        )
+        lifecycle = Lifecycle(
+            store=store,
+            objects=objects,
+            backends=backends,  # type: ignore[arg-type]
+            definitions=FakeDefinitions(),  # type: ignore[arg-type]
+            around=lambda: Surroundings(
+                BUCKET, f"s3://{BUCKET}/system/agent.zip", "arn:aws:iam::0:role/training", "http://mlflow"
+            ),
+            region="us-east-1",
+            now=clock,
+            new_token=lambda: next(tokens),
+        )
+        metrics = MetricStore(Table(dynamodb, "metrics"))
+        reports = Reports(store, metrics, lifecycle)
+        yield Jobs(clock, machine, backends, store, objects, metrics, service, lifecycle, reports)

@@ -1,0 +1,152 @@
+"""The agent's structured log lines become records; anything else is left alone."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from typing import Any
+
+import pytest
+
+from chalicelib.jobs.job import JobStatus, Progress, Run
+from chalicelib.jobs.metrics import MetricPoint, MetricStore
+from chalicelib.jobs.reports import lines_of, parse
+from tests.functional.jobs.conftest import ALICE, Jobs
+
+AT = 1_772_366_400_000
+
+
+def _line(
+    job_id: str, kind: str, *, token: str = "token-1", tenant: str = "acme", number: int = 1, **values: Any
+) -> str:
+    return "#aimatrix " + json.dumps({"j": f"{tenant}#{job_id}", "n": number, "k": token, "t": kind, **values})
+
+
+@pytest.fixture
+def job_id(jobs: Jobs) -> str:
+    made = jobs.service.submit(ALICE, jobs.request(), None).job_id
+    jobs.lifecycle.plan("acme", made)
+    return made
+
+
+def _points(jobs: Jobs, job_id: str) -> tuple[MetricPoint, ...]:
+    return jobs.metrics.read("acme", job_id, name=None, limit=1000, after=None).points
+
+
+class TestReports:
+    def test_take_metrics_run_progress_and_start(self, jobs: Jobs, job_id: str) -> None:
+        refused = jobs.reports.take(
+            [
+                _line(job_id, "run", experiment_id="7", run_id="abc"),
+                _line(job_id, "started", at=AT, arguments="document"),
+                _line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT], ["loss", 0.25, 2, 1, AT + 1]]),
+                _line(job_id, "progress", epoch=1, epochs=4),
+                _line(job_id, "progress", epoch=2),
+            ]
+        )
+        report = jobs.store.report("acme", job_id)
+        assert refused == 0
+        assert report.run == Run("7", "abc")
+        assert report.progress == Progress(epoch=2, epochs=4)
+        assert report.progress.percentage() == 50
+        assert [(point.value, point.step, point.epoch) for point in _points(jobs, job_id)] == [
+            (0.5, 1, None),
+            (0.25, 2, 1),
+        ]
+        assert jobs.service.get(ALICE, job_id).status is JobStatus.RUNNING
+
+    def test_delivered_twice_change_nothing(self, jobs: Jobs, job_id: str) -> None:
+        line = _line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT]])
+        jobs.reports.take([line, line])
+        jobs.reports.take([line])
+        assert len(_points(jobs, job_id)) == 1
+
+    def test_keep_nan_and_infinities(self, jobs: Jobs, job_id: str) -> None:
+        values = ["NaN", "Infinity", "-Infinity"]
+        jobs.reports.take(
+            [_line(job_id, "metrics", points=[["m", value, step, None, AT] for step, value in enumerate(values)])]
+        )
+        found = [point.value for point in _points(jobs, job_id)]
+        assert math.isnan(found[0])
+        assert found[1:] == [math.inf, -math.inf]
+
+    @pytest.mark.parametrize("change", [{"token": "guessed"}, {"tenant": "umbrella"}, {"number": 2}, {"token": ""}])
+    def test_of_an_attempt_they_do_not_belong_to_are_refused(
+        self, jobs: Jobs, job_id: str, change: dict[str, Any]
+    ) -> None:
+        refused = jobs.reports.take([_line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT]], **change)])
+        assert refused == 1
+        assert _points(jobs, job_id) == ()
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "#aimatrix not json",
+            "#aimatrix []",
+            "#aimatrix {}",
+            '#aimatrix {"j": 1, "n": 1, "k": "x", "t": "metrics"}',
+            "just printed",
+        ],
+    )
+    def test_that_are_malformed_do_not_hold_up_their_neighbours(self, jobs: Jobs, job_id: str, bad: str) -> None:
+        good = _line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT]])
+        assert jobs.reports.take([bad, good]) == 1
+        assert len(_points(jobs, job_id)) == 1
+
+    @pytest.mark.parametrize(
+        "point",
+        [
+            ["loss"],
+            ["", 1, 1, None, AT],
+            ["x" * 300, 1, 1, None, AT],
+            ["m", "abc", 1, None, AT],
+            ["m", 1, 2**63, None, AT],
+        ],
+    )
+    def test_with_an_impossible_point_are_refused(self, jobs: Jobs, job_id: str, point: list[Any]) -> None:
+        assert jobs.reports.take([_line(job_id, "metrics", points=[point])]) == 1
+        assert _points(jobs, job_id) == ()
+
+    def test_never_wake_a_finished_job(self, jobs: Jobs, job_id: str) -> None:
+        jobs.lifecycle.finish("acme", job_id, "over")
+        jobs.reports.take([_line(job_id, "started", at=AT)])
+        assert jobs.service.get(ALICE, job_id).status is JobStatus.FAILED
+
+
+class TestMetricStore:
+    def test_reads_one_metric_in_order_of_steps_also_negative_ones(self, jobs: Jobs, job_id: str) -> None:
+        points = [["loss", step / 10, step, None, AT] for step in (10, 2, -1)] + [
+            ["loss#2", 9, 0, None, AT],
+            ["los", 9, 0, None, AT],
+        ]
+        jobs.reports.take([_line(job_id, "metrics", points=points)])
+        found = jobs.metrics.read("acme", job_id, name="loss", limit=10, after=None).points
+        assert [point.step for point in found] == [-1, 2, 10]
+
+    def test_goes_on_where_a_page_ended(self, jobs: Jobs, job_id: str) -> None:
+        jobs.reports.take([_line(job_id, "metrics", points=[["loss", step, step, None, AT] for step in range(60)])])
+        first = jobs.metrics.read("acme", job_id, name="loss", limit=40, after=None)
+        assert first.cursor is not None
+        after = MetricStore.cursor(first.cursor.encode(), "acme", job_id)
+        rest = jobs.metrics.read("acme", job_id, name="loss", limit=40, after=after)
+        assert [point.step for point in (*first.points, *rest.points)] == list(range(60))
+        assert rest.cursor is None
+
+
+class TestLinesOf:
+    def test_unpacks_a_subscription_event(self) -> None:
+        document = {"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "timestamp": AT, "message": "hello"}]}
+        data = base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
+        assert lines_of({"awslogs": {"data": data}}) == ["hello"]
+
+    def test_ignores_cloudwatchs_own_test_message(self) -> None:
+        document = {"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "CWL CONTROL MESSAGE"}]}
+        data = base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
+        assert lines_of({"awslogs": {"data": data}}) == []
+
+
+def test_a_line_that_only_looks_structured_is_none() -> None:
+    assert parse("#aimatrix") is None
+    assert parse(" #aimatrix {}") is None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import Forbidden, Unauthenticated
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+
+words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+names = st.text("abcXYZ019_.@:|+=,-", min_size=1, max_size=128).filter(lambda name: name not in {".", ".."})
+
+
+class TestContext:
+    @given(tenant=names, user=names, roles=st.frozensets(words), granted=st.frozensets(words))
+    def test_comes_back_as_it_went(
+        self, tenant: str, user: str, roles: frozenset[str], granted: frozenset[str]
+    ) -> None:
+        caller = Caller(tenant, user, roles, granted)
+        assert Caller.from_context(caller.to_context()) == caller
+
+    def test_is_flat_text_as_the_gateway_demands(self) -> None:
+        context = Caller("acme", "ada", frozenset({"USER", "ADMIN"})).to_context()
+        assert context == {"tenant": "acme", "user": "ada", "roles": "ADMIN USER", "permissions": ""}
+
+    @pytest.mark.parametrize("context", [{}, {"tenant": "acme"}, {"user": "ada"}, {"tenant": "", "user": ""}])
+    def test_that_is_missing_means_that_nobody_was_verified(self, context: dict[str, str]) -> None:
+        with pytest.raises(Unauthenticated):
+            Caller.from_context(context)
+
+
+class TestPrefix:
+    @given(user=names)
+    def test_is_one_segment_whatever_the_user_is_called(self, user: str) -> None:
+        prefix = Caller("acme", user, frozenset()).prefix
+        assert prefix.startswith("tenants/acme/users/")
+        assert prefix.count("/") == 4
+        assert ".." not in prefix.split("/")
+
+    @given(one=names, other=names)
+    def test_differs_when_the_users_differ(self, one: str, other: str) -> None:
+        prefixes = {Caller("acme", user, frozenset()).prefix for user in (one, other)}
+        assert len(prefixes) == len({one, other})
+
+    def test_of_one_user_is_never_inside_that_of_another(self) -> None:
+        assert not Caller("acme", "ada2", frozenset()).prefix.startswith(Caller("acme", "ada", frozenset()).prefix)
+
+
+class TestRequire:
+    def test_passes_with_the_permission(self) -> None:
+        Caller("acme", "ada", frozenset({"USER"})).require(Permission.JOBS_SUBMIT)
+
+    def test_names_the_permission_that_is_missing(self) -> None:
+        with pytest.raises(Forbidden) as raised:
+            Caller("acme", "ada", frozenset({"VIEWER"})).require(Permission.JOBS_SUBMIT)
+        assert "jobs:submit" in raised.value.detail

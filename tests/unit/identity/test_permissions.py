@@ -1,0 +1,61 @@
+"""The table of who may do what, against the sentences of the service's description."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.identity.permissions import GRANTS, Permission, Role, permissions_of
+
+ANYBODY = {
+    Permission.MODELS_READ,
+    Permission.MODELS_REGISTER,
+    Permission.UPLOADS_CREATE,
+    Permission.DEPLOYMENTS_READ,
+    Permission.DEPLOYMENTS_INVOKE,
+}
+
+# Said again here on purpose: a change of the table must be made twice, knowingly.
+EXPECTED: dict[frozenset[str], set[Permission]] = {
+    frozenset(): ANYBODY,
+    frozenset({"USER"}): ANYBODY | {Permission.JOBS_READ, Permission.JOBS_SUBMIT},
+    frozenset({"VIEWER"}): ANYBODY | {Permission.JOBS_READ, Permission.JOBS_READ_ALL},
+    frozenset({"MODEL_DEPLOYER"}): ANYBODY | {Permission.MODELS_DEPLOY},
+    frozenset({"ADMIN"}): set(Permission),
+    frozenset({"USER", "MODEL_DEPLOYER"}): ANYBODY
+    | {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.MODELS_DEPLOY},
+}
+
+
+class TestRoles:
+    @pytest.mark.parametrize(("roles", "allowed"), EXPECTED.items(), ids=lambda value: "+".join(map(str, value)))
+    def test_give_exactly_what_the_table_says(self, roles: frozenset[str], allowed: set[Permission]) -> None:
+        assert permissions_of(roles, frozenset()) == allowed
+
+    @pytest.mark.parametrize("name", ["admin", "Admin", "ADMIN ", " ADMIN", "ROLE_ADMIN", "ADMINS", "*", "", "А DMIN"])
+    def test_that_nobody_knows_give_nothing(self, name: str) -> None:
+        assert permissions_of(frozenset({name}), frozenset()) == ANYBODY
+
+    def test_training_needs_user_so_a_deployer_cannot_submit(self) -> None:
+        assert Permission.JOBS_SUBMIT not in permissions_of(frozenset({"MODEL_DEPLOYER", "VIEWER"}), frozenset())
+
+    def test_only_admin_cancels_jobs_of_others(self) -> None:
+        assert [role for role in Role if Permission.JOBS_CANCEL_ALL in GRANTS[role]] == [Role.ADMIN]
+
+    def test_jobs_of_others_are_seen_by_admin_and_viewer(self) -> None:
+        assert {role for role in Role if Permission.JOBS_READ_ALL in GRANTS[role]} == {Role.ADMIN, Role.VIEWER}
+
+    def test_models_are_deployed_by_deployer_and_admin(self) -> None:
+        assert {role for role in Role if Permission.MODELS_DEPLOY in GRANTS[role]} == {Role.ADMIN, Role.MODEL_DEPLOYER}
+
+    def test_every_role_is_in_the_table(self) -> None:
+        assert set(GRANTS) == set(Role)
+
+
+class TestGrantedPermissions:
+    @pytest.mark.parametrize("permission", Permission)
+    def test_each_can_be_given_by_itself(self, permission: Permission) -> None:
+        assert permissions_of(frozenset(), frozenset({permission.value})) == ANYBODY | {permission}
+
+    @pytest.mark.parametrize("name", ["*", "jobs:*", "JOBS_READ", "jobs:read:all", "models:deploy "])
+    def test_that_nobody_knows_give_nothing(self, name: str) -> None:
+        assert permissions_of(frozenset(), frozenset({name})) == ANYBODY
