@@ -24,6 +24,8 @@ Progress = Callable[[str], None]
 Ready = Callable[["Addresses"], None]
 
 _DOWN_SECONDS = 45.0
+_DOCUMENT_SECONDS = 5.0
+_DOCUMENT_PROBE_SECONDS = 0.02
 
 
 class CloudError(Exception):
@@ -120,6 +122,8 @@ def up(
     reader, writer = os.pipe()
     log = directory.logs / "supervisor.log"
     rotate(log)
+    # What the last run left speaks of processes whose ids may be others' now.
+    directory.run_file.unlink(missing_ok=True)
     options = [*(["--detach"] if detach else []), *(["--build", str(build.resolve())] if build else [])]
     with log.open("ab") as output, os.fdopen(reader, "rb") as messages:
         try:
@@ -139,6 +143,8 @@ def up(
             found = _await_ready(messages, directory, progress)
         except BaseException:
             down(directory.root)
+            # The supervisor's end of the pipe closes when its process is gone, not a moment earlier.
+            messages.read()
             supervisor.wait()
             raise
     ready(found)
@@ -255,8 +261,17 @@ def _await_ready(messages: IO[bytes], directory: StateDir, progress: Progress) -
 
 
 def _run_document(directory: StateDir) -> _RunDocument:
-    document: _RunDocument = json.loads(directory.run_file.read_bytes())
-    return document
+    """What the supervisor that holds the lock says about itself; it says it a moment after it has taken the lock."""
+    deadline = time.monotonic() + _DOCUMENT_SECONDS
+    while True:
+        try:
+            document: _RunDocument = json.loads(directory.run_file.read_bytes())
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise CloudError(f"the supervisor of {directory.root} does not say what it runs") from None
+            time.sleep(_DOCUMENT_PROBE_SECONDS)
+        else:
+            return document
 
 
 def _handles(pids: Sequence[int]) -> dict[int, int]:

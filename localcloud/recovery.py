@@ -37,14 +37,20 @@ class Recovery:
         if "JobsTable" in outputs and "TrainJobStateMachineArn" in outputs:
             for item in self._scan(outputs["JobsTable"], "job", UNFINISHED_JOB):
                 tenant, job_id = _text(item, "tenant"), _text(item, "job_id")
-                data = {"tenant": tenant, "job_id": job_id}
+                data: dict[str, Any] = {"tenant": tenant, "job_id": job_id}
                 started += self._start(outputs["TrainJobStateMachineArn"], job_id, data)
         if "DeploymentsTable" in outputs and "DeployModelStateMachineArn" in outputs:
             for item in self._scan(outputs["DeploymentsTable"], "deployment", ("deploying",)):
-                tenant, deployment_id = _text(item, "tenant"), _text(item, "deployment_id")
-                revision = int(item["revision"]["N"])
-                deploying = {"tenant": tenant, "deployment_id": deployment_id, "revision": revision}
-                started += self._start(outputs["DeployModelStateMachineArn"], f"{deployment_id}-{revision}", deploying)
+                deployment_id, revision = _text(item, "deployment_id"), int(item["target"]["M"]["number"]["N"])
+                data = {"tenant": _text(item, "tenant"), "deployment_id": deployment_id, "revision": revision}
+                started += self._start(outputs["DeployModelStateMachineArn"], f"{deployment_id}-{revision}", data)
+        if "DeploymentsTable" in outputs and "UndeployModelStateMachineArn" in outputs:
+            # Inactive is what a deployment is while it is being taken down.
+            for item in self._scan(outputs["DeploymentsTable"], "deployment", ("inactive",)):
+                deployment_id = _text(item, "deployment_id")
+                name = f"{deployment_id}-undeploy-{int(item['undeployments']['N'])}"
+                data = {"tenant": _text(item, "tenant"), "deployment_id": deployment_id}
+                started += self._start(outputs["UndeployModelStateMachineArn"], name, data)
         return started
 
     def _scan(self, table: str, sort_key: str, statuses: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

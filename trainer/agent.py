@@ -192,6 +192,8 @@ class Attempt:
         from trainer.processes import end_descendants
         from trainer.report import Report
 
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         end_descendants()
         self._console.say(reason)
         report = Report(self._spec)

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from trainer.errors import ObjectMissing, StorageError
 from trainer.sigv4 import EMPTY_SHA256, sign
-from trainer.transport import BROKEN, CHUNK, Backoff, Transport
+from trainer.transport import BROKEN, CHUNK, Backoff, Transport, read_body
 
 TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class S3Client:
 
         def attempt() -> bytes:
             response = self._send("GET", uri)
-            body = response.read(limit + 1)
+            body = read_body(response, limit + 1)
             if len(body) > limit:
                 self._transport.discard()
                 raise StorageError(f"{uri} is larger than {limit} bytes")

@@ -102,6 +102,9 @@ class Transport:
                 response = self._exchange(connection, method, target, headers, body)
             except (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest):
                 connection.close()
+            except BaseException:
+                connection.close()
+                raise
             else:
                 connections[origin] = connection
                 return response

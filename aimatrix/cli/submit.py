@@ -260,7 +260,7 @@ def outcome(job: Job, model: Model | None) -> list[str]:
             "model": f"{bold(model.name)} version {bold(model.version)}",
             "id": model.id,
             "metrics": metrics,
-            "serve it": f"aimatrix deploy {model.id} --environment development"
+            "serve it": f"aimatrix deploy {model.reference} --environment development"
             if model.servable
             else f"not as it is: {model.servable_reason}",
         }

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 WORD = len("completed")
 
 # Steps of metrics told at once, line by line; a fast script logs hundreds between two looks.
-MOST_STEPS = 4
+MOST_STEPS = 5
 
 
 class View(Protocol):
@@ -127,7 +127,8 @@ def describe(job: Job) -> str:
     """What there is to say about a job's status, in a few words."""
     if job.status == "failed":
         return printable((job.failure_reason or "").strip().splitlines()[-1]) if job.failure_reason else ""
-    parts = [job.secondary_status or ""]
+    # SageMaker's secondary status ends in the status itself.
+    parts = [job.secondary_status if (job.secondary_status or "").lower() != job.status else ""]
     if job.attempts > 1:
         parts.append(f"attempt {job.attempts}")
     return " · ".join(part for part in parts if part)
@@ -158,4 +159,4 @@ def summarise(metrics: tuple[Metric, ...]) -> list[str]:
         for step, values in by_step.items()
     ]
     left_out = len(lines) - MOST_STEPS
-    return lines if left_out <= 0 else [f"({left_out} steps more)", *lines[-MOST_STEPS:]]
+    return lines if left_out <= 0 else [f"({left_out} more step{'s' if left_out > 1 else ''})", *lines[-MOST_STEPS:]]

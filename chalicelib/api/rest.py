@@ -130,6 +130,9 @@ class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
     def __call__(self, event: Any, context: Any) -> Any:
         response = super().__call__(event, context)
         status = int(response["statusCode"])
+        if status == 405 and event.get("requestContext", {}).get("resourcePath") not in self.routes:
+            # Chalice takes every path that it does not know for one without methods.
+            status = response["statusCode"] = 404
         if status >= 400 and response.get("headers", {}).get("Content-Type") != PROBLEM:
             code = _CODES.get(status, ErrorCode.INTERNAL if status >= 500 else ErrorCode.INVALID_REQUEST)
             detail = {404: "There is no such path.", 405: "This path does not know this method."}.get(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.deployments.waiting import ENDPOINT_FAILED
 from chalicelib.log import logger
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def error_text(error: Any) -> str | None:
     if not isinstance(error, Mapping):
         return str(error)
     name, cause = str(error.get("Error") or ""), str(error.get("Cause") or "")
+    if name == ENDPOINT_FAILED:
+        return cause
     try:
         message = json.loads(cause)["errorMessage"]
     except (ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState, 
 from chalicelib.deployments.store import DeploymentStore, Waiter
 
 MAX_CAUSE = 1024
+ENDPOINT_FAILED = "EndpointFailed"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Waiting:
         if endpoint.state is EndpointState.IN_SERVICE and endpoint.config == wanted:
             self.waiters.succeed(waiter.token, {"endpoint": deployment.endpoint, "revision": waiter.revision})
             return
-        self.waiters.fail(waiter.token, "EndpointFailed", why_not(endpoint)[:MAX_CAUSE])
+        self.waiters.fail(waiter.token, ENDPOINT_FAILED, why_not(endpoint)[:MAX_CAUSE])
 
 
 def why_not(endpoint: Endpoint) -> str:

@@ -254,6 +254,12 @@ class _WithoutStartDelay:
         return getattr(time, name)
 
 
+def current_execution_arn() -> str | None:
+    """The execution on whose behalf this thread works, if any."""
+    current = _current.get()
+    return current.arn if current else None
+
+
 def _with_current_execution(run: Callable[[str], None]) -> Callable[[str], None]:
     @functools.wraps(run)
     def wrapper(arn: str) -> None:

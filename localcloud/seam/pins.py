@@ -67,6 +67,7 @@ PINS = (
     Pin(_SFN, "_invoke_resource_with_timeout", ("resource", "input_data", "timeout"), ("copy_context().run",)),
     Pin(_SFN, "_start_execution", ("data",), ("args=(_run_execution, exec_arn)",)),
     Pin(_SFN, "_run_execution", ("exec_arn",), ("time.sleep(0.15)", 'execution["status"] == "RUNNING"')),
+    Pin(_SFN, "_invoke_with_callback", ("resource", "input_data", "token", "state_def")),
     Pin(_SFN, "_stop_execution", ("data",)),
     Pin(_SFN, "_fail_execution", ("execution", "error", "cause")),
     Pin(_RUNTIME, "Worker.__init__", ("self", "func_name", "config", "code_zip")),

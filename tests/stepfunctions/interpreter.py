@@ -125,9 +125,7 @@ def _execute(stepfunctions: Any, definition: dict[str, Any], arn: str, document:
 def _answer_token(stepfunctions: Any, token: str, prepared: dict[str, Any]) -> None:
     if "throw" in prepared:
         error = prepared["throw"]
-        stepfunctions._send_task_failure(
-            {"taskToken": token, "error": error["Error"], "cause": error.get("Cause", "")}
-        )
+        stepfunctions._send_task_failure({"taskToken": token, "error": error["Error"], "cause": error.get("Cause", "")})
     else:
         stepfunctions._send_task_success({"taskToken": token, "output": json.dumps(prepared["return"])})
 

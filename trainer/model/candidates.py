@@ -21,6 +21,8 @@ from trainer.model.formats import Format, recognise
 
 DEPTH = 3
 MOST_FILES = 10_000
+CODE_BYTES = 1024 * 1024
+MLMODEL_BYTES = 1024 * 1024
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 FORMATS = ("sklearn", "xgboost", "keras", "torchscript", "torch_export", "unknown")
 OF_FRAMEWORK = {
@@ -57,17 +59,19 @@ class UserCode:
 
 def find_user_code(script_dir: Path, model_dir: Path) -> UserCode | None:
     for path in (script_dir / "inference.py", model_dir / "code" / "inference.py"):
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             return _read_user_code(path)
     return None
 
 
 def _read_user_code(path: Path) -> UserCode:
     try:
+        if path.stat().st_size > CODE_BYTES:
+            return UserCode(path, (), f"inference.py is larger than {CODE_BYTES} bytes")
         tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
         return UserCode(path, (), f"inference.py has a syntax error in line {error.lineno}: {error.msg}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         return UserCode(path, (), f"inference.py can't be read: {error}")
     defined = set(_top_level_names(tree))
     return UserCode(path, tuple(name for name in FUNCTIONS if name in defined))
@@ -100,7 +104,8 @@ def _mlflow_directories(root: Path) -> list[Candidate]:
 
 
 def _mlflow(home: Path, root: Path) -> Candidate:
-    document = (home / "MLmodel").read_text(encoding="utf-8", errors="replace")
+    with (home / "MLmodel").open(encoding="utf-8", errors="replace") as stream:
+        document = stream.read(MLMODEL_BYTES)
     if any(line.strip() == "python_function:" for line in document.splitlines()):
         return Candidate("mlflow", home, root)
     return Candidate("mlflow", home, root, "the MLflow model has no python_function flavor, so MLflow can't serve it")

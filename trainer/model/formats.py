@@ -105,8 +105,11 @@ def _zip_names(path: Path) -> set[str]:
 
 def _pickled_classes(path: Path, member: str) -> list[tuple[str, str]]:
     """(module, name) of every global that a pickle in a zip archive refers to, read from its opcodes."""
-    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-        content = stream.read(PICKLE_BYTES)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            content = stream.read(PICKLE_BYTES)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError):
+        return []
     found = []
     strings: list[str] = []
     try:

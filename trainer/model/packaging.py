@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ DOCUMENT = "aimatrix-model.json"
 SCHEMA = 1
 SIBLING_BYTES = 1024 * 1024
 SIBLINGS = 200
+TEXT_BYTES = 1024 * 1024
 
 
 def prepare(
@@ -74,7 +77,7 @@ def prepare(
 
 
 def _holds_files(directory: Path) -> bool:
-    return directory.is_dir() and any(directory.iterdir())
+    return any(files for _, _, files in os.walk(directory))
 
 
 def _stage_candidate(taken: Candidate, model_dir: Path, staging_dir: Path) -> str:
@@ -136,6 +139,8 @@ def _make_servable(
 ) -> Prepared:
     """Adds the code, then loads the model with it in a child of the training environment."""
     code = prepared.directory / "code"
+    if code.exists() and not code.is_dir():
+        return replace(prepared, servable=False, reason="the model has a file named code, where its code is to lie")
     code.mkdir(exist_ok=True)
     notes: list[str] = []
     if user_code is not None and user_code.functions:
@@ -210,12 +215,17 @@ def _write_document(prepared: Prepared, taken: Candidate | None, framework: str,
 
 def _write(path: Path, text: str) -> None:
     # Never through a hard link into the script's own directory.
+    if path.is_dir():
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return stream.read(TEXT_BYTES)
 
 
 def _mlflow_model_id(home: Path) -> str | None:

@@ -37,6 +37,8 @@ def serving_requirements(versions: dict[str, str], *, user: str, model: str) -> 
     A library is named once; the first to name it decides. A local version (`2.13.0+cpu`) loses its label, because
     package indexes do not know it.
     """
+    if "--hash=" in user:
+        return user  # pip then wants the hash of every package, and we have none
     lines: list[str] = []
     named: set[str] = set()
     trained = [f"{name}=={version.split('+')[0]}" for name, version in versions.items() if name != "python"]

@@ -39,8 +39,8 @@ def interpreter_for(requirements: Path, environ: Mapping[str, str]) -> str:
 def unsatisfied(text: str) -> Iterator[str]:
     """The requirements that what is installed does not meet. A line that is no plain requirement counts as not met."""
     requirement_class, invalid = _packaging()
-    for line in text.splitlines():
-        line = line.split(" #")[0].strip()
+    for line in text.replace("\\\n", " ").splitlines():
+        line = line.split(" #")[0].split(" --")[0].strip()
         if not line or line.startswith(("#", "-")):
             continue  # options such as an index say where to look, not what for
         try:

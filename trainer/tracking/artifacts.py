@@ -79,9 +79,12 @@ def _download(upstream: Upstream, path: str, target: Path) -> None:
         if response.status != 200:
             upstream.discard()
             raise StorageError(f"the logged model's file {path!r} can't be fetched: HTTP {response.status}")
+        expected = response.length
         with target.open("wb") as file:
             for chunk in iter(lambda: response.read(CHUNK), b""):
                 file.write(chunk)
+            if expected is not None and file.tell() < expected:
+                raise ConnectionError(f"it broke off after {file.tell()} of {expected} bytes")
     except (Unreachable, *BROKEN) as error:
         upstream.discard()
         raise StorageError(f"the logged model's file {path!r} can't be fetched: {error}") from error

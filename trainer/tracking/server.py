@@ -138,9 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif has_body:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        sent = 0
         try:
             while has_body:
                 chunk = response.read(CHUNK)
+                sent += len(chunk)
                 if length is None:
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 else:
@@ -148,6 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if not chunk:
                     break
             self.wfile.flush()
+            if has_body and length is not None and sent < int(length):
+                raise ConnectionError("the server broke off")
         except BROKEN:
             # The status is out already: only a cut connection tells the client that the body is not whole.
             upstream.discard()

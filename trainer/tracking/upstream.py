@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from trainer.errors import AgentError
 from trainer.sigv4 import EMPTY_SHA256, sign
-from trainer.transport import BROKEN, Transport
+from trainer.transport import BROKEN, Transport, read_body
 
 TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Upstream:
         """
         response = self.send(method, target, headers, body)
         try:
-            answer = response.read(_ANSWER_LIMIT)
+            answer = read_body(response, _ANSWER_LIMIT)
         except BROKEN as error:
             self.discard()
             raise Unreachable(f"the MLflow server broke off: {error!r}") from error

@@ -129,7 +129,7 @@ class Dispatcher:
         waiting = [
             Waiting(record.job_id, record.queue, record.requirements)
             for record in self._open.values()
-            if record.status == RUNNABLE and record.job_id not in self._held_back
+            if record.status == RUNNABLE and record.job_id not in self._held_back | self._running.keys()
         ]
         if not waiting:
             return

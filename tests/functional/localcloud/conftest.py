@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,14 @@ def free_port() -> int:
     """A port for a front door; the others are chosen by the state directory itself."""
     blank = Settings("", 0, os.getpid() % 1000 + 20_000, 0, 0, "", "", "")
     return with_free_ports(blank).compute_port
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Look again and again until it is so; fails when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it was not so in time"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 
 from localcloud import commands, locks
 from localcloud.state import StateDir
-from tests.functional.localcloud.conftest import Cloud, Start
+from tests.functional.localcloud.conftest import Cloud, Start, free_port, until
 
 GONE_SECONDS = 15.0
 
@@ -65,11 +65,10 @@ class TestUp:
         broken = tmp_path / "broken"
         broken.mkdir()
         (broken / "deployment.zip").write_bytes(b"")
-        resource = {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": {"Fn::GetAtt": ["Nothing", "Arn"]}}}
-        (broken / "template.json").write_text(json.dumps({"Resources": {"Table": resource}}))
+        (broken / "template.json").write_text(json.dumps({"Resources": {"It": {"Type": "AWS::No::Such"}}}))
         root = tmp_path / "state"
-        with pytest.raises(commands.CloudError, match="Nothing"):
-            commands.up(root, None, detach=True, build=broken)
+        with pytest.raises(commands.CloudError, match="AWS::No::Such"):
+            commands.up(root, free_port(), detach=True, build=broken)
         assert commands.status(root) == []
         assert not locks.is_held(StateDir(root).lock_file)
         mine = [p for p in psutil.process_iter(["cmdline"]) if str(root) in " ".join(p.info["cmdline"] or [])]
@@ -87,10 +86,12 @@ class TestStatus:
     def test_counts_the_restarts_of_a_part(self, cloud: Cloud) -> None:
         before = cloud.part("front-door")
         psutil.Process(before.pid).kill()
-        for line in follow_run(cloud.root):
-            part = next(part for part in line["parts"] if part["name"] == "front-door")
-            if part["health"] == "healthy" and part["restarts"] == before.restarts + 1:
-                break
+
+        def restarted() -> bool:
+            part = cloud.part("front-door")
+            return part.health == "healthy" and part.restarts == before.restarts + 1
+
+        until(restarted)
         assert cloud.part("front-door").pid != before.pid
         assert get(f"http://127.0.0.1:{cloud.settings.port}", "/healthz")[0] == 200
 
@@ -106,12 +107,13 @@ class TestServersListen:
         assert addresses == {"127.0.0.1"}
 
 
+@pytest.fixture(scope="module")
+def other(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    return start(tmp_path_factory.mktemp("other"))
+
+
 class TestAnotherState:
     """One more cloud beside the first, through its whole life."""
-
-    @pytest.fixture(scope="class")
-    def other(self, cloud: Cloud, start: Start, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
-        return start(tmp_path_factory.mktemp("other"))
 
     def test_runs_side_by_side_with_data_of_its_own(self, cloud: Cloud, other: Cloud) -> None:
         assert other.addresses.api != cloud.addresses.api
@@ -156,9 +158,11 @@ class TestForeground:
         root = tmp_path / "state"
         program = (
             "import sys; from pathlib import Path; from localcloud import commands;"
-            "commands.up(Path(sys.argv[1]), None, build=Path(sys.argv[2]), ready=lambda a: print(a.api, flush=True))"
+            "commands.up(Path(sys.argv[1]), int(sys.argv[2]), build=Path(sys.argv[3]),"
+            "ready=lambda addresses: print(addresses.api, flush=True))"
         )
-        process = subprocess.Popen([sys.executable, "-c", program, str(root), str(build)], stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", program, str(root), str(free_port()), str(build)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         with process.stdout:
             assert process.stdout.readline().startswith(b"http://127.0.0.1:")
@@ -167,27 +171,3 @@ class TestForeground:
             assert process.wait(timeout=GONE_SECONDS) == 0
         assert all_gone(inside)
 
-
-def follow_run(root: Path) -> "Follow":
-    return Follow(root)
-
-
-class Follow:
-    """The run document, again and again, for at most 20 seconds."""
-
-    def __init__(self, root: Path) -> None:
-        self._file = StateDir(root).run_file
-
-    def __iter__(self) -> "Follow":
-        import time
-
-        self._deadline = time.monotonic() + 20
-        return self
-
-    def __next__(self) -> dict[str, list[dict[str, object]]]:
-        import time
-
-        assert time.monotonic() < self._deadline, "the part was not restarted in time"
-        time.sleep(0.02)
-        document: dict[str, list[dict[str, object]]] = json.loads(self._file.read_bytes())
-        return document

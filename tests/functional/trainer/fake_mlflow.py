@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A server that goes away takes its kept connections with it.
         self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - names of http.server
 
     def _artifact(self, request: Request) -> None:
         if request.method == "PUT":

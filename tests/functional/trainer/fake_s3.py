@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._change(name, query, body)
 
-    do_GET = do_PUT = do_POST = do_DELETE = _serve
+    do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 - names of http.server
 
     def _get(self, name: str, query: dict[str, str]) -> None:
         if "list-type" in query:

@@ -72,7 +72,7 @@ class TestBundle:
             text=True,
             check=True,
         )
-        slow = {"asyncio", "concurrent.futures", "dataclasses", "http.server", "logging", "tarfile", "typing", "urllib.request"}
+        slow = {"asyncio", "concurrent.futures", "dataclasses", "http.server", "logging", "tarfile", "typing"}
         assert slow & set(result.stdout.split()) == set()
 
     def test_it_says_how_it_is_used(self, agent: Path) -> None:

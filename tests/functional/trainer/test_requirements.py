@@ -58,10 +58,10 @@ def test_a_job_runs_in_an_environment_of_its_own_that_sees_the_laptops_packages(
     container.s3.objects[f"{BUCKET}/uploads/requirements.txt"] = requirements(tmp_path, wheels).read_bytes()
     container.spec["requirements"] = {"uri": f"s3://{BUCKET}/uploads/requirements.txt"}
     container.environ["AIMATRIX_ENV_CACHE"] = str(cache)
-    container.script = """
+    container.script = f"""
 import greeting, numpy, os, shutil, sys
-print(greeting.VERSION, sys.prefix.startswith(%r), shutil.which("python") == sys.executable)
-""" % str(cache)
+print(greeting.VERSION, sys.prefix.startswith({str(cache)!r}), shutil.which("python") == sys.executable)
+"""
     assert container.run().script_lines() == ["1.0 True True"]
 
 
@@ -90,7 +90,7 @@ def test_the_same_requirements_are_installed_once(tmp_path: Path, wheels: Path, 
 
 def test_a_failed_installation_leaves_nothing_and_says_why(tmp_path: Path, wheels: Path, cache: Path) -> None:
     path = requirements(tmp_path, wheels, "greeting==9.9")
-    with pytest.raises(RequirementsError, match="No matching distribution found for greeting==9.9"):
+    with pytest.raises(RequirementsError, match=r"No matching distribution found for greeting==9\.9"):
         install(path, environ={"AIMATRIX_ENV_CACHE": str(cache)}, console=Console())
     assert [entry for entry in cache.iterdir() if entry.is_dir()] == []
 

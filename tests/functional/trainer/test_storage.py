@@ -42,7 +42,7 @@ def pauses() -> Pauses:
 def transport() -> Iterator[Transport]:
     transport = Transport(connect_seconds=2, read_seconds=5)
     yield transport
-    transport.discard()
+    transport.close()
 
 
 @pytest.fixture

@@ -124,9 +124,11 @@ class TestMetrics:
             + """
 metrics = [{"key": f"m{i}", "value": i, "step": 1, "timestamp": 1} for i in range(3)]
 post("runs/log-batch", run_id=RUN, metrics=metrics)
-body = gzip.compress(json.dumps({"run_id": RUN, "metrics": [{"key": "zipped", "value": "NaN", "timestamp": "7"}]}).encode())
+zipped = {"run_id": RUN, "metrics": [{"key": "zipped", "value": "NaN", "timestamp": "7"}]}
+body = gzip.compress(json.dumps(zipped).encode())
 call("POST", "/api/3.0/mlflow/runs/log-batch", raw=body, headers={"Content-Encoding": "gzip"})
-call("POST", "/ajax-api/2.0/mlflow/runs/log-metric", {"run_uuid": RUN, "run_id": RUN, "key": "ajax", "value": 1, "timestamp": 1})
+ajax = {"run_uuid": RUN, "run_id": RUN, "key": "ajax", "value": 1, "timestamp": 1}
+call("POST", "/ajax-api/2.0/mlflow/runs/log-metric", ajax)
 """
         )
         finished = ok(tracked.run())

@@ -54,6 +54,7 @@ class FakeObjects:
     """S3 in a dictionary, one for all roles. While `gate` is closed, downloads wait (or see that they are cancelled)."""
 
     content: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    buckets: frozenset[str] = frozenset({"data", "out"})
     refuse_uploads: bool = False
     gate: Event = field(default_factory=Event)
     waiting: Event = field(default_factory=Event)
@@ -75,7 +76,7 @@ class FakeObjects:
         return self.content[bucket, key]
 
     def list(self, bucket: str, prefix: str) -> list[tuple[str, int]]:
-        if not any(held == bucket for held, _ in self.content):
+        if bucket not in self.buckets:
             raise ObjectError("NoSuchBucket", "The specified bucket does not exist")
         return sorted(
             (key, len(data)) for (held, key), data in self.content.items() if held == bucket and key.startswith(prefix)

@@ -76,7 +76,7 @@ class TestChannels:
         assert (tmp_path / "training/x/b.csv").read_bytes() == b"345"
 
     def test_missing_data_is_said_in_the_words_of_aws(self, tmp_path: Path) -> None:
-        objects = FakeObjects()
+        objects = FakeObjects(buckets=frozenset({"data", "nothing"}))
         objects.put("s3://data/t/a.csv", b"12")
 
         for address in ("s3://data/nothing", "s3://nobucket/t"):

@@ -6,15 +6,9 @@ from chalicelib import errors
 from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, NotFound, RefusedValue, ServiceError
 
 KINDS = [
-    errors.InvalidRequest,
-    errors.RefusedValue,
-    errors.Unauthenticated,
-    errors.Forbidden,
-    errors.NotFound,
-    errors.Conflict,
-    errors.TooLarge,
-    errors.QuotaExceeded,
-    errors.Unavailable,
+    kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, ServiceError) and kind is not ServiceError and name[0] != "_"
 ]
 
 

@@ -348,7 +348,7 @@ class Stub:
         self.calls.append(arguments)
         reasons = self._transact.pop(0)
         if reasons:
-            error = {
+            error: Any = {
                 "Error": {"Code": "TransactionCanceledException", "Message": "TransactionCanceled"},
                 "CancellationReasons": [{"Code": reason} for reason in reasons],
             }

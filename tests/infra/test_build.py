@@ -1,0 +1,199 @@
+"""Building: repeatable, refused when something is missing, and small."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from infra import archive, build, dependencies, pruning
+from infra.build import Build, BuildError
+from infra.dependencies import DependencyError, Target
+from tests.infra.conftest import CACHE
+
+
+def copy_of_project(folder: Path) -> Path:
+    for name in ("chalicelib", "infra", "stepfunctions", "trainer"):
+        shutil.copytree(build.PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(build.PROJECT / name, folder)
+    return folder
+
+
+class TestBuild:
+    def test_is_not_repeated_while_nothing_changed(self, built: Build) -> None:
+        steps: list[str] = []
+        again = build.build(built.folder, cache=CACHE, say=steps.append)
+        assert not again.fresh
+        assert again.digest == built.digest
+        assert len(steps) == 1
+
+    def test_makes_the_same_bytes_elsewhere(self, built: Build, tmp_path: Path) -> None:
+        other = build.build(tmp_path, cache=CACHE)
+        assert other.fresh
+        assert other.zip.read_bytes() == built.zip.read_bytes()
+        assert other.template.read_text() == built.template.read_text()
+
+    def test_depends_on_every_source_file(self, tmp_path: Path) -> None:
+        project = copy_of_project(tmp_path)
+        target = Target((3, 11), "x86_64")
+        before = build.inputs_digest(project, target)
+        for name in (
+            "app.py",
+            "chalicelib/settings.py",
+            "stepfunctions/train_job.asl.json",
+            "infra/names.py",
+            "requirements.txt",
+        ):
+            (project / name).write_text((project / name).read_text() + "\n")
+            after = build.inputs_digest(project, target)
+            assert after != before, name
+            before = after
+
+    def test_depends_on_the_target(self) -> None:
+        digests = {build.inputs_digest(build.PROJECT, Target(python, "arm64")) for python in ((3, 11), (3, 12))}
+        assert len(digests) == 2
+
+    def test_says_what_is_wrong_with_the_application_and_keeps_the_last_build(
+        self, built: Build, tmp_path: Path
+    ) -> None:
+        project = copy_of_project(tmp_path / "project")
+        out = tmp_path / "out"
+        shutil.copytree(built.folder, out)
+        (project / "app.py").write_text("import a_module_that_is_nowhere\n")
+        with pytest.raises(BuildError, match="a_module_that_is_nowhere"):
+            build.build(out, project=project, cache=CACHE)
+        assert (out / "template.json").read_bytes() == built.template.read_bytes()
+        assert not list(out.glob(".making-*"))
+
+    def test_is_refused_without_an_application(self, tmp_path: Path) -> None:
+        project = copy_of_project(tmp_path / "project")
+        (project / "app.py").unlink()
+        with pytest.raises(BuildError, match=r"no app\.py"):
+            build.build(tmp_path / "out", project=project, cache=CACHE)
+
+
+class TestZip:
+    def test_stays_under_its_limit(self, built: Build) -> None:
+        assert built.zip.stat().st_size <= 10_000_000
+
+    def test_holds_the_application_with_its_data_and_no_client_library(self, built: Build) -> None:
+        names = set(zipfile.ZipFile(built.zip).namelist())
+        data = {
+            f"chalicelib/{p.relative_to(build.PROJECT / 'chalicelib')}"
+            for p in build.PROJECT.glob("chalicelib/**/*.json")
+        }
+        assert {"app.py", "chalice/app.py", "chalicelib/settings.py", *data} <= names
+        assert not [name for name in names if name.startswith(("boto3/", "botocore/", "mlflow/", "cffi/", "infra/"))]
+
+    def test_carries_one_date_and_no_path_of_the_machine_that_built_it(self, built: Build) -> None:
+        with zipfile.ZipFile(built.zip) as code:
+            assert {entry.date_time for entry in code.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+            for entry in code.infolist():
+                if entry.filename.endswith(".pyc"):
+                    assert str(build.PROJECT).encode() not in code.read(entry)
+
+    def test_imports_with_nothing_of_ours_installed_beside_it(self, built: Build, tmp_path: Path) -> None:
+        with zipfile.ZipFile(built.zip) as code:
+            code.extractall(tmp_path)
+        # What Lambda's runtime brings by itself, and no more: botocore and its own dependencies.
+        runtime = tmp_path / "runtime"
+        runtime.mkdir()
+        for name in ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"):
+            module = __import__(name)
+            source = Path(module.__file__ or "")
+            (runtime / (name if source.name == "__init__.py" else source.name)).symlink_to(
+                source.parent if source.name == "__init__.py" else source
+            )
+        source_code = (
+            f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; sys.path.append({str(runtime)!r}); import app; "
+            "import jwt.algorithms; from cryptography.hazmat.primitives.asymmetric import rsa; print(app.app.app_name)"
+        )
+        # -I and -S: no site-packages, no environment.
+        result = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", source_code], capture_output=True, text=True, check=False
+        )
+        assert result.stdout.strip() == "aimatrix", result.stderr
+
+    def test_is_refused_when_it_grows_too_large(self, tmp_path: Path) -> None:
+        with pytest.raises(archive.ArchiveError, match="more than 10"):
+            archive.write(tmp_path / "code.zip", {"a.txt": b"some text"}, largest=10)
+
+
+class TestDependencies:
+    def test_ask_for_wheels_that_run_on_lambda(self) -> None:
+        options = Target((3, 11), "arm64").pip_options()
+        assert "--only-binary=:all:" in options
+        assert "--platform=manylinux_2_26_aarch64" in options
+        assert "--platform=manylinux_2_28_aarch64" not in options
+        assert "--platform=manylinux_2_34_x86_64" in Target((3, 12), "x86_64").pip_options()
+
+    def test_a_missing_wheel_fails_the_build_and_leaves_nothing(self, tmp_path: Path) -> None:
+        def no_wheel(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+            return subprocess.CompletedProcess(arguments, 1, "", "ERROR: No matching distribution found for a==1")
+
+        requirements = tmp_path / "requirements.txt"
+        requirements.write_text("a==1\n")
+        with pytest.raises(DependencyError, match="No matching distribution found"):
+            dependencies.install(requirements, Target((3, 11), "x86_64"), tmp_path / "cache", run=no_wheel)
+        assert list((tmp_path / "cache").iterdir()) == []
+
+    def test_are_downloaded_once_for_each_set(self, tmp_path: Path) -> None:
+        asked: list[list[str]] = []
+
+        def pip(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+            asked.append(arguments)
+            folder = next(a.removeprefix("--target=") for a in arguments if a.startswith("--target="))
+            Path(folder, "library").mkdir(parents=True)
+            Path(folder, "library", "__init__.py").write_text("x = 1\n")
+            return subprocess.CompletedProcess(arguments, 0, "", "")
+
+        requirements, target = tmp_path / "requirements.txt", Target.of_this_machine()
+        requirements.write_text("a==1\n")
+        first = dependencies.install(requirements, target, tmp_path / "cache", run=pip)
+        assert dependencies.install(requirements, target, tmp_path / "cache", run=pip) == first
+        assert len(asked) == 1
+        assert list((first / "library").glob("__pycache__/*.pyc"))
+        requirements.write_text("a==2\n")
+        assert dependencies.install(requirements, target, tmp_path / "cache", run=pip) != first
+
+    def test_are_pinned_as_in_pyproject(self) -> None:
+        pinned = {
+            line.strip()
+            for line in (build.PROJECT / "requirements.txt").read_text().splitlines()
+            if line.strip() and not line.startswith("#")
+        }
+        project = (build.PROJECT / "pyproject.toml").read_text()
+        assert all(json.dumps(requirement) in project for requirement in pinned)
+
+
+class TestPruning:
+    @pytest.mark.parametrize(
+        ("name", "is_needed"),
+        [
+            ("pydantic/main.py", True),
+            ("pydantic/main.pyi", False),
+            ("pydantic/py.typed", False),
+            ("pydantic/v1/main.py", False),
+            ("library/tests/test_it.py", False),
+            ("tests.py", True),
+            ("library-1.0.dist-info/METADATA", True),
+            ("library-1.0.dist-info/RECORD", False),
+            ("cffi/api.py", False),
+            ("_cffi_backend.cpython-311-x86_64-linux-gnu.so", True),
+            ("aws_lambda_powertools/logging/logger.py", True),
+            ("aws_lambda_powertools/event_handler/api_gateway.py", False),
+        ],
+    )
+    def test_keeps_only_what_functions_need(self, name: str, is_needed: bool) -> None:
+        assert pruning.needed(name) == is_needed
+
+    def test_refuses_code_that_does_not_compile(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.py").write_text("def (")
+        with pytest.raises(pruning.PruningError, match=r"broken\.py"):
+            pruning.compile_all(tmp_path)
