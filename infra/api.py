@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from chalicelib.api.rest import problem_document
+from chalicelib.errors import ErrorCode
 from infra.names import Json, ref, sub
 
 STAGE = "api"
@@ -12,17 +14,9 @@ STAGE = "api"
 ENDPOINT = "REGIONAL"
 
 
-def _problem(status: int, title: str, code: str) -> Json:
-    """What the gateway itself refuses looks like what the service refuses: problem JSON (RFC 9457)."""
-    body = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": "$context.error.message",
-        "code": code,
-        "request_id": "$context.requestId",
-        "errors": [],
-    }
+def _problem(status: int, code: ErrorCode, detail: str) -> Json:
+    """What the gateway itself refuses looks like what the service refuses."""
+    body = problem_document(status, code, detail, "$context.requestId", ())
     return {
         "statusCode": str(status),
         "responseParameters": {"gatewayresponse.header.Content-Type": "'application/problem+json'"},
@@ -31,12 +25,18 @@ def _problem(status: int, title: str, code: str) -> Json:
 
 
 GATEWAY_RESPONSES: Json = {
-    "UNAUTHORIZED": _problem(401, "Unauthorized", "unauthorized"),
-    "ACCESS_DENIED": _problem(403, "Forbidden", "forbidden"),
-    "MISSING_AUTHENTICATION_TOKEN": _problem(404, "Not Found", "not_found"),
-    "REQUEST_TOO_LARGE": _problem(413, "Content Too Large", "too_large"),
-    "THROTTLED": _problem(429, "Too Many Requests", "throttled"),
-    "INTEGRATION_TIMEOUT": _problem(504, "Gateway Timeout", "timeout"),
+    "UNAUTHORIZED": _problem(401, ErrorCode.UNAUTHENTICATED, "Send a valid token: Authorization: Bearer ..."),
+    "ACCESS_DENIED": _problem(403, ErrorCode.FORBIDDEN, "This token may not do this."),
+    # API Gateway's name for a path or method that it does not know.
+    "MISSING_AUTHENTICATION_TOKEN": _problem(
+        404, ErrorCode.NOT_FOUND, "There is no such path, or not with this method."
+    ),
+    "REQUEST_TOO_LARGE": _problem(413, ErrorCode.TOO_LARGE, "The request is larger than 10 MB."),
+    "THROTTLED": _problem(429, ErrorCode.QUOTA_EXCEEDED, "Too many requests. Try again."),
+    "INTEGRATION_TIMEOUT": _problem(504, ErrorCode.UNAVAILABLE, "The answer took too long. Try again."),
+    "INTEGRATION_FAILURE": _problem(503, ErrorCode.UNAVAILABLE, "The service is not available. Try again."),
+    "DEFAULT_4XX": _problem(400, ErrorCode.INVALID_REQUEST, "The request was refused."),
+    "DEFAULT_5XX": _problem(500, ErrorCode.INTERNAL, "Something failed here, not in your request."),
 }
 
 
@@ -47,6 +47,8 @@ def fragment() -> Json:
                 "Properties": {
                     "Name": ref("AWS::StackName"),
                     "EndpointConfiguration": {"Type": ENDPOINT},
+                    # Said so that SAM leaves out the stage called "Stage" that it would add.
+                    "OpenApiVersion": "2.0",
                     # In the definition and not as resources of their own: so they are part of each deployment.
                     "DefinitionBody": {"x-amazon-apigateway-gateway-responses": GATEWAY_RESPONSES},
                     "MethodSettings": [

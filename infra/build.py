@@ -38,7 +38,8 @@ TEMPLATE, ZIP, AGENT, INPUTS = "template.json", "deployment.zip", "agent.zip", "
 # Everything that a build depends on. A file that is not under one of these cannot change the outcome.
 _SOURCES = ("app.py", "chalicelib", "requirements.txt", "infra", "stepfunctions", "trainer")
 _TOOLS = ("chalice",)
-_CHALICE = "from chalice.cli import main; main()"
+# Its entry point returns the exit code, where a console script would pass it on.
+_CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 
 Progress = Callable[[str], None]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 _AGENT_PREFIX, _CODE_PREFIX = "aimatrix/agent/", "aimatrix/code"
 # What this program finds out by itself.
 _DERIVED = ("AgentUri", "DeploymentBucket", "MlflowTrackingServerArn")
+
+# The longest name made from it is the bucket's, of at most 63 characters, all lower case:
+# <stack>-artifacts-<12 digits>-<region, 14 at most>.
+_STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,24}")
 
 Run = Callable[[Sequence[str]], str]
 
@@ -92,8 +97,10 @@ def complete(what: Deployment, agent_uri: str) -> dict[str, str]:
     """All parameters to pass: those given, and those that follow from them.
 
     Raises:
-        DeployError: one is unknown, derived, or missing.
+        DeployError: one is unknown, derived, or missing; or the stack's name cannot begin a bucket's.
     """
+    if not _STACK_NAME.fullmatch(what.stack):
+        raise DeployError(f"--stack {what.stack}: at most 25 lower case letters, digits and hyphens, a letter first")
     settable = sorted(PARAMETERS.keys() - set(_DERIVED))
     for name in what.parameters:
         if name not in settable:

@@ -29,7 +29,6 @@ SETTINGS: dict[str, Json | str] = {
     "SERVING_ROLE_ARN": att("ServingRole"),
     "BATCH_JOB_QUEUE": when(_BATCH, ref("BatchJobQueue"), ""),
     "BATCH_JOB_DEFINITION": when(_BATCH, ref("BatchJobDefinition"), ""),
-    "BATCH_JOB_ROLE_ARN": when(_BATCH, att("BatchJobRole"), ""),
     "BATCH_LOG_GROUP": sub(names.BATCH_LOG_GROUP),
     "TRAINING_LOG_GROUP": names.TRAINING_LOG_GROUP,
     "AGENT_URI": ref("AgentUri"),
@@ -60,8 +59,7 @@ class Shape:
     settings: tuple[str, ...]
 
 
-_TRAINING = ("STACK", "JOBS_TABLE", "ARTIFACTS_BUCKET", "BATCH_JOB_QUEUE")
-_SERVING = ("STACK", "DEPLOYMENTS_TABLE")
+_BACKENDS = ("JOBS_TABLE", "ARTIFACTS_BUCKET", "BATCH_JOB_QUEUE")
 
 SHAPES: dict[str, Shape] = {
     names.API: Shape(
@@ -69,43 +67,42 @@ SHAPES: dict[str, Shape] = {
         29,  # API Gateway hangs up after 29 s
         1769,
         (
-            *("STACK", "JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "ARTIFACTS_BUCKET"),
+            *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "ARTIFACTS_BUCKET"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
-            *("BATCH_JOB_QUEUE", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", "MLFLOW_TRACKING_URI"),
+            *("BATCH_JOB_QUEUE", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
         ),
     ),
-    "authorize": Shape("Verifies access tokens", 10, 1024, ("STACK", "TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL")),
+    "authorize": Shape("Verifies access tokens", 10, 1024, ("TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL")),
     "plan_job": Shape(
         "Decides what a job's next attempt runs on, and writes its specification",
         60,
         1024,
-        (
-            *_TRAINING,
-            *("TRAINING_ROLE_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
-            *("BATCH_JOB_DEFINITION", "BATCH_JOB_ROLE_ARN", "BATCH_LOG_GROUP"),
-        ),
+        (*_BACKENDS, "STACK", "TRAINING_ROLE_ARN", "BATCH_JOB_DEFINITION", "AGENT_URI", "MLFLOW_TRACKING_URI"),
     ),
-    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, _TRAINING),
+    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, _BACKENDS),
     "register_model": Shape(
-        "Registers a job's model, here and in MLflow", 120, 1024, (*_TRAINING, "MODELS_TABLE", "MLFLOW_TRACKING_URI")
+        "Registers a job's model, here and in MLflow",
+        120,
+        1024,
+        ("JOBS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
     ),
-    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, (*_TRAINING, "METRICS_TABLE")),
-    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _TRAINING),
+    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, _BACKENDS),
+    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _BACKENDS),
     "ingest_logs": Shape(
-        "Turns structured log lines into metrics and progress", 60, 1024, (*_TRAINING, "METRICS_TABLE")
+        "Turns structured log lines into metrics and progress",
+        60,
+        1024,
+        ("JOBS_TABLE", "METRICS_TABLE", "ARTIFACTS_BUCKET"),
     ),
     "plan_deployment": Shape(
-        "Decides how a model is served",
-        30,
-        512,
-        (*_SERVING, "MODELS_TABLE", "ARTIFACTS_BUCKET", "SERVING_ROLE_ARN"),
+        "Decides how a model is served", 30, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE", "SERVING_ROLE_ARN")
     ),
-    "await_endpoint": Shape("Notes who waits for an endpoint", 30, 512, _SERVING),
-    "on_endpoint_event": Shape("Answers who waits for an endpoint", 30, 512, _SERVING),
-    "smoke_test": Shape(
-        "Asks a new endpoint for one prediction", 120, 512, (*_SERVING, "MODELS_TABLE", "ARTIFACTS_BUCKET")
+    "await_endpoint": Shape("Notes who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),
+    "on_endpoint_event": Shape("Answers who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),
+    "smoke_test": Shape("Asks a new endpoint for one prediction", 120, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")),
+    "finish_deployment": Shape(
+        "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
-    "finish_deployment": Shape("Ends a deployment: the one way to every outcome", 60, 512, (*_SERVING, "MODELS_TABLE")),
 }
 
 

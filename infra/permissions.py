@@ -1,6 +1,6 @@
 """Who may do what: one table, from which the policies of the functions and the documentation are made.
 
-Read it as sentences: "`finish_job` may read and write jobs, read metrics, read artifacts, describe training". Resources
+Read it as sentences: "`finish_job` may read and write jobs, read artifacts, describe and stop training". Resources
 are exact names or ARN patterns with our prefix; the physical names stand in `infra.names`. Everything is an `Fn::Sub` of
 the stack's name and never a reference to a resource: a function that may signal a state machine and a state machine that
 may call the function would otherwise wait for each other at creation.
@@ -167,7 +167,6 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "finish_job": (
         read_and_write("jobs"),
-        read("metrics"),
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
         DESCRIBE_TRAINING,
@@ -191,23 +190,15 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         APPEND_METRICS,
     ),
     "plan_deployment": (
-        read_and_write("deployments"),
-        read_and_write("models"),
-        READ_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
+        read("deployments"),
+        read("models"),
         DESCRIBE_ENDPOINTS,
         DELETE_ENDPOINTS,
         DELETE_REVISIONS,
     ),
     "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
     "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
-    "smoke_test": (
-        read("models"),
-        read_and_write("deployments"),
-        READ_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        INVOKE_ENDPOINTS,
-    ),
+    "smoke_test": (read("models"), read_and_write("deployments"), INVOKE_ENDPOINTS),
     "finish_deployment": (
         read_and_write("deployments"),
         read_and_write("models"),

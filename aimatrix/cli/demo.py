@@ -64,7 +64,7 @@ def demo(
         )
     from aimatrix.cli.views import Plain
 
-    teller = Plain(output.line, lambda line: output.line(f"            {dim('│')} {line}"), used.now)
+    teller = Plain(output.line, lambda line: output.line(f"          {dim('│')} {line}"), used.now)
     output.line(f"\n{bold('A real model on real data, through the whole service, on this machine')}")
     with _cloud(used, output, teller, state or STATE, port, keep=keep) as addresses:
         with used.connect(Target(state=state or STATE)) as client:
@@ -188,7 +188,8 @@ class _Story:
             raise CommandError(
                 ExitCode.FAILED, "deployment_failed", f"the deployment {deployment.status}: {deployment.failure_reason}"
             )
-        self._facts({"endpoint": deployment.endpoint, "id": deployment.id})
+        address = f"{self.client.connection.api}/deployments/{deployment.id}/invocations"
+        self._facts({"endpoint": deployment.endpoint, "ask it": f"POST {address}"})
         return deployment
 
     def _predict(self, deployment: Deployment, rows: list[dict[str, str]]) -> list[object]:

@@ -42,13 +42,13 @@ class Plain:
         self._say = say
         self._print_line = print_line
         self._now = now
-        self._said: tuple[str, str, int] | None = None
+        self._said: tuple[str, str] | None = None
 
     def show(self, event: Event) -> None:
         match event:
             case Changed(job):
                 # Progress alone isn't worth a line here: the script's own lines tell it.
-                told = (job.status, job.secondary_status or "", job.attempts)
+                told = (job.status, describe(job))
                 if told != self._said:
                     self._said = told
                     self.tell(status(job.status, WORD), describe(job))

@@ -127,10 +127,14 @@ class Room(Blueprint):  # type: ignore[misc]  # Chalice is untyped
 class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
     """A Chalice application whose own refusals are problem documents too."""
 
+    @property
+    def known_paths(self) -> set[str]:
+        return {path for path, methods in self.routes.items() if methods}
+
     def __call__(self, event: Any, context: Any) -> Any:
         response = super().__call__(event, context)
         status = int(response["statusCode"])
-        if status == 405 and event.get("requestContext", {}).get("resourcePath") not in self.routes:
+        if status == 405 and event.get("requestContext", {}).get("resourcePath") not in self.known_paths:
             # Chalice takes every path that it does not know for one without methods.
             status = response["statusCode"] = 404
         if status >= 400 and response.get("headers", {}).get("Content-Type") != PROBLEM:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from chalicelib.aws import error_code
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ class Waiters:
             _raise_unless_nobody_waits(error)
 
 
-def _raise_unless_nobody_waits(error: ClientError) -> None:
+def _raise_unless_nobody_waits(error: Exception) -> None:
     # Answered before, or the wait is over: an answer is given once and then comes to nothing.
     if error_code(error) not in _NOBODY_WAITS:
         raise error
@@ -147,7 +145,7 @@ class Endpoints:
                 raise
 
 
-def _is_missing(error: ClientError) -> bool:
+def _is_missing(error: Exception) -> bool:
     return error_code(error) in _REFUSED and (
         "could not find" in str(error).lower() or "not found" in str(error).lower()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ class ModelEndpoint:
             )
         except self.client.exceptions.ModelError as error:
             status = int(error.response.get("OriginalStatusCode", 500))  # type: ignore[call-overload]  # not in the stubs
-            message = str(error.response.get("OriginalMessage") or error)[:_MAX_MESSAGE]
+            message = _own_words(str(error.response.get("OriginalMessage") or error))[:_MAX_MESSAGE]
             if 400 <= status < 500:
                 raise InvalidRequest(f"The model refused the request: {message}") from None
             raise ModelFailed(f"The model failed: {message}") from None
@@ -84,6 +85,16 @@ class ModelEndpoint:
         if len(body) > MAX_ANSWER_BYTES:
             raise TooLarge(f"The answer has more than {MAX_ANSWER_BYTES:,} bytes. Send fewer rows at a time.")
         return Answer(body, answer.get("ContentType") or invocation.accept, answer.get("InvokedProductionVariant", ""))
+
+
+def _own_words(message: str) -> str:
+    """What a container says; the generated `inference.py` and AWS's own servers wrap it in a JSON object."""
+    try:
+        document = json.loads(message)
+    except ValueError:
+        return message
+    words = (document.get("error") or document.get("message")) if isinstance(document, dict) else None
+    return words if isinstance(words, str) else message
 
 
 @dataclass(frozen=True)

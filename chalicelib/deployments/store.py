@@ -115,7 +115,7 @@ class DeploymentStore:
         """One page. With a model's id, the other filters choose among that model's few deployments."""
         index, key = _index(wanted)
         value = partition(tenant, wanted)
-        if wanted.model_id is None:
+        if wanted.model_id is None or (wanted.environment is None and wanted.status is None):
             page = self.table.query(
                 (key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True
             )

@@ -29,6 +29,7 @@ LATE_LINES = timedelta(seconds=10)
 _CALLS_PER_READ = 8
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
 
+AGENT_PREFIX = "aimatrix: "
 _LEVEL = re.compile(r"\b(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
@@ -38,6 +39,11 @@ class LogEntry:
     timestamp: datetime
     message: str
     attempt: int
+
+    @property
+    def source(self) -> str:
+        """Who printed the line: the script, or the agent around it."""
+        return "agent" if self.message.startswith(AGENT_PREFIX) else "script"
 
     @property
     def level(self) -> str:

@@ -103,6 +103,6 @@ def log_entry(entry: LogEntry) -> dict[str, Any]:
         "timestamp": to_text(entry.timestamp),
         "level": entry.level,
         "message": entry.message,
-        "source": "script",
+        "source": entry.source,
         "context": {"attempt": entry.attempt},
     }

@@ -32,20 +32,40 @@ class ControlUnavailable(ApiError):
         super().__init__("InternalFailure", f"the control endpoint {path} failed: {why}", 500)
 
 
-class HttpControlPlane:
-    """See `host.ControlPlane`. One pool of kept-alive connections; calls run in the blocking pool."""
+Post = Callable[[str, bytes], tuple[int, bytes]]
+"""Sends a JSON body to a path below the control endpoints and returns status and body. *Blocking*."""
 
-    def __init__(
-        self, base_url: str, secret: str, blocking: Blocking, sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
-        parts = urlsplit(base_url)
-        self._path = parts.path.rstrip("/")
-        self._secret = secret
+
+def http_post(base_url: str, secret: str) -> Post:
+    """The real one: a pool of kept-alive connections.
+
+    Raises (when called):
+        ControlUnavailable: no answer.
+    """
+    parts = urlsplit(base_url)
+    prefix = parts.path.rstrip("/")
+    headers = {"Content-Type": "application/json", SECRET_HEADER: secret}
+    pool = urllib3.HTTPConnectionPool(
+        parts.hostname or "127.0.0.1", parts.port, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False
+    )
+
+    def post(path: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            response = pool.urlopen("POST", prefix + path, body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise ControlUnavailable(path, type(error).__name__) from error
+        return response.status, response.data[:ANSWER_BYTES]
+
+    return post
+
+
+class HttpControlPlane:
+    """See `host.ControlPlane`. Calls run in the blocking pool."""
+
+    def __init__(self, post: Post, blocking: Blocking, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._post_blocking = post
         self._blocking = blocking
         self._sleep = sleep
-        self._pool = urllib3.HTTPConnectionPool(
-            parts.hostname or "127.0.0.1", parts.port, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False
-        )
 
     async def authorize(self, request: HttpRequest, service: str, authorization: Authorization) -> Decision:
         answer = await self._post(
@@ -105,11 +125,3 @@ class HttpControlPlane:
             message = answer.get("message", f"HTTP {status}") if isinstance(answer, dict) else f"HTTP {status}"
             raise AccessDenied(str(message))
         return answer if isinstance(answer, dict) else {}
-
-    def _post_blocking(self, path: str, body: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", SECRET_HEADER: self._secret}
-        try:
-            response = self._pool.urlopen("POST", self._path + path, body=body, headers=headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise ControlUnavailable(path, type(error).__name__) from error
-        return response.status, response.data[:ANSWER_BYTES]

@@ -149,21 +149,29 @@ def reap(child: int) -> int | None:
 
 
 def kill_descendants(wake: int) -> None:
-    """SIGKILL to every descendant, until none is left.
+    """SIGKILL to every descendant, until none is left, not even one that has ended and waits to be reaped.
 
     All are stopped before any is killed, so that a process cannot fork its way out between two rounds.
     """
     deadline = monotonic() + KILL_SECONDS
-    while monotonic() < deadline:
-        reap(0)
+    while children_left() and monotonic() < deadline:
         alive = descendants()
-        if not alive:
-            return
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in alive:
                 signal_process(pid, number)
         select.select([wake], [], [], SWEEP_SECONDS)
         drain(wake)
+
+
+def children_left() -> bool:
+    """Reaps what has ended. Orphans of the whole tree become children here, so no child means nobody."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
 
 
 def drain(wake: int) -> None:

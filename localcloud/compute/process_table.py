@@ -24,6 +24,14 @@ def carries(pid: int, variable: str, value: str) -> bool:
         return False
 
 
+def is_ended(pid: int) -> bool:
+    """Whether the process has ended and waits to be reaped."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def marked(variable: str, value: str) -> Iterator[int]:
     """Every process that was started with this environment variable."""
     for pid in psutil.pids():

@@ -226,9 +226,14 @@ class ProcessLauncher:
     def sweep_orphans(self) -> None:
         """Kills and reaps children of this process that nobody here started: orphans of a guardian that was killed."""
         for pid in process_table.children_of(os.getpid()):
-            if pid not in self._running and process_table.carries(pid, MARK, self._host_id):
+            if pid in self._running:
+                continue
+            if process_table.carries(pid, MARK, self._host_id):
                 process_table.kill_tree(pid)
                 logger.warning("killed a process whose guardian was gone", extra={"pid": pid})
+            elif process_table.is_ended(pid) and os.getsid(pid) != os.getsid(0):
+                # An ended one shows no environment any more; only guarded processes have sessions of their own.
+                os.waitpid(pid, os.WNOHANG)
 
     def sweep_leftovers(self) -> int:
         """Kills every process of an earlier emulator on the same state directory. Returns how many there were."""

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from localcloud.compute.app import build_app
 from localcloud.compute.aws_clients import AwsClients
 from localcloud.compute.batch import BatchPart
-from localcloud.compute.control import HttpControlPlane
+from localcloud.compute.control import HttpControlPlane, http_post
 from localcloud.compute.credentials import CredentialDesk
 from localcloud.compute.event_outbox import EventOutbox
 from localcloud.compute.faults import FaultPlan
@@ -84,7 +84,7 @@ def real_host(settings: Settings, environment: Mapping[str, str]) -> Host:
     secret = environment["AIMATRIX_CONTROL_SECRET"]
     return make_host(
         settings,
-        lambda blocking: HttpControlPlane(settings.control_url, secret, blocking, asyncio.sleep),
+        lambda blocking: HttpControlPlane(http_post(settings.control_url, secret), blocking, asyncio.sleep),
         clients.objects,
         clients.logs(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]),
     )

@@ -97,6 +97,10 @@ class Upstream:
         while self._idle:
             self._idle.pop().close()
 
+    def idle_closed(self) -> bool:
+        """Whether the server has closed every connection that is kept."""
+        return all(connection.reader.at_eof() for connection in self._idle)
+
     def _take(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()

@@ -5,7 +5,7 @@ upgrade moves one of them.
 
 - `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
 - `machines`: Step Functions' integrations with SageMaker and Batch; `task_tokens`: whose a token is; `batch_types`: CloudFormation's Batch types
-- `functions`, `interpreter`, `worker`: how Lambda functions run
+- `functions`, `interpreter`, `worker`: how Lambda functions run; `gateway_responses`: what the gateway itself answers
 - `stores`: what the journal sees of the tables, keys, secrets and logs
 """
 
@@ -41,7 +41,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     from ministack import app as ministack_app
     from ministack.core import lambda_runtime
 
-    from localcloud.seam import access, batch_types, control, functions, machines, pins, task_tokens
+    from localcloud.seam import access, batch_types, control, functions, gateway_responses, machines, pins, task_tokens
     from localcloud.seam.compute_client import ComputeClient, Keys
     from localcloud.seam.stores import Durable, Stores
 
@@ -54,6 +54,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     functions.install(state.part("aws") / "lambda")
     machines.install(compute, journal.flush)
     task_tokens.install()
+    gateway_responses.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     guard = access.Guard(services, control.Control(journal.flush), settings.control_secret)

@@ -1,9 +1,10 @@
-"""Lambda functions run by a lean worker of ours instead of ministack's own.
+"""Lambda functions run by lean workers of ours instead of ministack's own.
 
-ministack extracts the zip again for every worker, gives it all of the launcher's packages and environment, waits 50 ms
-after an invocation that logged nothing and 5 ms after one that did, and keeps the first worker of a function for ever. Here
-the code is extracted once, the environment is named, the end of a log is marked, an exception keeps its type, and a worker
-that had nothing to do for a while is ended.
+ministack extracts the zip and imports the libraries again for every worker, starts one for every invocation that finds the
+others busy, gives it all of the launcher's packages and environment, waits 50 ms after an invocation that logged nothing and
+5 ms after one that did, and keeps the first worker of a function for ever. Here the code is extracted once, workers are forked
+from a process that has the libraries, the environment is named, the end of a log is marked, an exception keeps its type, and
+a worker that had nothing to do for a while is ended.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import json
 import logging
 import os
 import queue
-import subprocess
 import threading
 import time
 import zipfile
@@ -27,7 +27,9 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from localcloud.seam import worker
+from localcloud.seam.breeder import Breeder, Forked
 from localcloud.seam.interpreter import build
+from localcloud.seam.pool import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -41,47 +43,81 @@ _ENDPOINTS = "AWS_ENDPOINT_URL"
 _extraction = threading.Lock()
 
 
-def install(directory: Path) -> None:
+def install(directory: Path) -> Callable[[], None]:
     """Make ministack run Python functions by `Worker`.
 
     Args:
         directory: where the interpreter and the extracted code are kept.
+
+    Returns:
+        what ends every worker.
     """
-    interpreter = build(directory / "python")
+    pool = Pool()
+    farm = Farm(directory)
 
     class BoundWorker(Worker):
-        code_root = directory / "code"
-        executable = interpreter
+        pool_of = pool
+        farm_of = farm
 
     provided = lambda_runtime._worker_class_for
     lambda_runtime._worker_class_for = lambda config: (
         BoundWorker if str(config.get("Runtime", "")).startswith("python") else provided(config)
     )
+    lambda_svc.acquire_worker = lambda_runtime.acquire_worker = pool.acquire
+    lambda_svc.release_worker = lambda_runtime.release_worker = pool.release
     lambda_svc.reap_idle_workers = reap_idle
     lambda_svc._execute_function_warm = with_error_types(lambda_svc._execute_function_warm)
+
+    def close() -> None:
+        reap_idle(ttl=-1)
+        farm.close()
+
+    return close
+
+
+class Farm:
+    """Extracted code, and the process that forks workers of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._code = directory / "code"
+        self._interpreter = build(directory / "python")
+        self._lock = threading.Lock()
+        self._breeders: dict[Path, Breeder] = {}
+
+    def fork(self, config: Mapping[str, Any], code_zip: bytes) -> tuple[Forked, Path]:
+        """A new worker of a function, and the directory of its code."""
+        code = extract(code_zip, self._code)
+        variables = environment(config, code, os.environ)
+        with self._lock:
+            breeder = self._breeders.get(code)
+            if breeder is None or not breeder.alive:
+                inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+                breeder = self._breeders[code] = Breeder(self._interpreter, code, inherited)
+        return breeder.fork(variables), code
+
+    def close(self) -> None:
+        with self._lock:
+            while self._breeders:
+                self._breeders.popitem()[1].close()
 
 
 class Worker(lambda_runtime.Worker):  # type: ignore[misc]  # ministack is untyped
     """One execution environment of one function."""
 
-    code_root: Path
-    executable: Path
+    pool_of: Pool
+    farm_of: Farm
 
     def _spawn(self) -> None:
+        self.pool_of.begin_start()
+        try:
+            self._start()
+        finally:
+            self.pool_of.end_start()
+
+    def _start(self) -> None:
         config: Mapping[str, Any] = self.config
-        code = extract(self.code_zip, self.code_root)
-        variables = config.get("Environment", {}).get("Variables", {})
+        process, code = self.farm_of.fork(config, self.code_zip)
         module, _, handler = config.get("Handler", "index.handler").rpartition(".")
-        process = subprocess.Popen(
-            [str(self.executable), worker.__file__],
-            cwd=code,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env=environment(config, code, os.environ),
-        )
         self._proc = process
         self._stderr_queue: queue.Queue[str] = queue.Queue()
         self._stderr_thread = threading.Thread(target=self._read_stderr, daemon=True, name=f"stderr-{self.func_name}")
@@ -90,13 +126,10 @@ class Worker(lambda_runtime.Worker):  # type: ignore[misc]  # ministack is untyp
             "code_dir": str(code),
             "module": module.replace("/", "."),
             "handler": handler,
-            "env": variables,
             "function_name": config.get("FunctionName", ""),
             "memory": config.get("MemorySize", 128),
             "arn": config.get("FunctionArn", ""),
         }
-        assert process.stdin is not None  # noqa: S101  (both are pipes)
-        assert process.stdout is not None  # noqa: S101
         process.stdin.write(json.dumps(init) + "\n")
         process.stdin.flush()
         answer = process.stdout.readline()
@@ -212,12 +245,12 @@ def warm(names: list[str]) -> list[str]:
         function, config, _ = lambda_svc._get_func_record_for_ref(name)
         if not function or not config or not function.get("code_zip"):
             continue
-        leased, _reason = lambda_runtime.acquire_worker(name, config, _bytes(function["code_zip"]))
+        leased, _reason = lambda_svc.acquire_worker(name, config, _bytes(function["code_zip"]))
         try:
             lambda_runtime.ensure_spawned(leased)
             started.append(name)
         finally:
-            lambda_runtime.release_worker(leased)
+            lambda_svc.release_worker(leased)
     return started
 
 

@@ -47,6 +47,8 @@ class Pin:
 
 
 _SFN = "ministack.services.stepfunctions"
+_APIGATEWAY = "ministack.services.apigateway_v1"
+_IAM_ACTIONS = "ministack.core.iam_actions"
 _RUNTIME = "ministack.core.lambda_runtime"
 _LAMBDA = "ministack.services.lambda_svc"
 _IAM = "ministack.core.iam_evaluator"
@@ -70,6 +72,9 @@ PINS = (
     Pin(_SFN, "_invoke_with_callback", ("resource", "input_data", "token", "state_def")),
     Pin(_SFN, "_stop_execution", ("data",)),
     Pin(_SFN, "_fail_execution", ("execution", "error", "cause")),
+    Pin(_APIGATEWAY, "_import_security_schemes", ("api_id", "spec")),
+    Pin(_APIGATEWAY, "_put_gateway_response", ("api_id", "response_type", "data")),
+    Pin(_IAM_ACTIONS, "extract_resource_arn"),
     Pin(_RUNTIME, "Worker.__init__", ("self", "func_name", "config", "code_zip")),
     Pin(_RUNTIME, "Worker._spawn", ("self",)),
     Pin(_RUNTIME, "Worker._read_stderr", ("self",), ("self._stderr_queue.put",)),

@@ -33,5 +33,5 @@ def run(client: Client, folder: Path, script: str, **request: Any) -> Job:
 
 
 def lines(client: Client, job: Job) -> list[str]:
-    """All that the script printed."""
-    return [entry.message for entry in client.jobs.follow_logs(job.job_id)]
+    """All that the script itself printed."""
+    return [entry.message for entry in client.jobs.follow_logs(job.job_id) if entry.source == "script"]

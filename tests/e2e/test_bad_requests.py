@@ -133,7 +133,7 @@ class TestIdentity:
         assert httpx.get(f"{cloud.api}/health").json() == {"status": "ok"}
         assert httpx.get(f"{cloud.api}/info").json()["service"] == "aimatrix-training"
 
-    @pytest.mark.parametrize("header", [None, "Bearer nonsense", "Basic dXNlcjpwYXNz", "Bearer "])
+    @pytest.mark.parametrize("header", [None, "Bearer nonsense", "Basic dXNlcjpwYXNz", "Bearer"])
     def test_everything_else_needs_a_good_one(self, cloud: Cloud, header: str | None) -> None:
         headers = {"Authorization": header} if header else {}
         for path in ("/training/jobs", "/models", "/deployments"):

@@ -107,7 +107,7 @@ class TestJourney:
         cursor = None
         while True:
             page = alice.jobs.log_page(job.job_id, cursor, follow=True)
-            seen += [entry.message for entry in page.entries]
+            seen += [entry.message for entry in page.entries if entry.source == "script"]
             if page.ended:
                 break
             cursor = page.next_cursor

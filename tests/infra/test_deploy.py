@@ -88,6 +88,11 @@ class TestDeploy:
         assert complaint in str(raised.value)
         assert aws.commands == []
 
+    @pytest.mark.parametrize("stack", ["Ours", "1ours", "ours_two", "a" * 26, "", "-x"])
+    def test_refuses_a_stack_that_no_bucket_can_be_named_after(self, small_build: Build, stack: str) -> None:
+        with pytest.raises(DeployError, match="lower case letters"):
+            deploy(Deployment(stack, "bucket", PARAMETERS), small_build, Aws())
+
     def test_stops_at_the_first_command_that_fails(self, small_build: Build) -> None:
         aws = Aws()
 

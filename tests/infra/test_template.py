@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra import assertions, functions, names, permissions, template as composer
+from infra import assertions, functions, names, permissions
+from infra import template as composer
 from infra.names import Json
 
 Change = Callable[[Json], object]
@@ -54,7 +55,10 @@ class TestBuiltTemplate:
         [
             ("JobsTable", {"tenant", "tenant-status", "owner", "owner-status"}),
             ("ModelsTable", {"tenant", "tenant-status", "tenant-framework", "tenant-framework-status"}),
-            ("DeploymentsTable", {"tenant", "model"}),
+            (
+                "DeploymentsTable",
+                {"tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"},
+            ),
             ("MetricsTable", set()),
         ],
     )
@@ -73,6 +77,9 @@ class TestBuiltTemplate:
         for shape in functions.SHAPES.values():
             assert set(shape.settings) <= functions.SETTINGS.keys()
             assert len(set(shape.settings)) == len(shape.settings)
+
+    def test_has_no_setting_that_no_function_is_given(self) -> None:
+        assert {name for shape in functions.SHAPES.values() for name in shape.settings} == functions.SETTINGS.keys()
 
     def test_runs_every_function_within_the_wait_of_its_state(self, template: Json) -> None:
         from infra import asl, machines
@@ -212,8 +219,8 @@ class TestRules:
 
 class TestComposing:
     def test_refuses_a_part_for_a_function_that_the_application_lacks(self) -> None:
-        packaged = {"Resources": {"PlanJob": {"Properties": {}}}, "Outputs": {}}
-        with pytest.raises(composer.TemplateError, match="app.py has no function or API for .*PlanJob"):
+        packaged: Json = {"Resources": {"PlanJob": {"Properties": {}}}, "Outputs": {}}
+        with pytest.raises(composer.TemplateError, match=r"app\.py has no function or API for .*PlanJob"):
             composer.completed(packaged)
 
     def test_refuses_a_function_without_permissions(self) -> None:

@@ -53,14 +53,15 @@ def prepare(
         timeout_seconds: How long the child may take.
 
     Returns:
-        What was found, or `None` when the script left no file at all and logged no model.
+        What was found, or `None` when the script left no file at all, logged no model, and brought no `model_fn`.
 
     Raises:
         OSError: The staging directory can't be written.
     """
     user_code = find_user_code(script_dir, model_dir)
     candidates = find_models(model_dir, output_dir, logged_model, framework)
-    if not candidates and not _holds_files(model_dir):
+    makes_its_own = user_code is not None and "model_fn" in user_code.functions
+    if not candidates and not makes_its_own and not _holds_files(model_dir):
         return None
     staging_dir.mkdir(parents=True, exist_ok=True)
     notes = stage_tree(model_dir, staging_dir) if model_dir.is_dir() else []

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 SERVICE = "sagemaker.amazonaws.com"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+DEFAULT_RUNTIME_SECONDS = 86400
 OUT_OF_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
     "or after some time."
@@ -40,6 +41,10 @@ INTERNAL = "InternalServerError: We encountered an internal error. Please try ag
 
 class JobFailed(Exception):
     """The job ends as Failed; the text is its FailureReason."""
+
+
+class WaitedTooLong(Exception):
+    """A managed spot job got no instance within MaxWaitTimeInSeconds."""
 
 
 class TrainingRun:
@@ -66,6 +71,8 @@ class TrainingRun:
             await self._run()
         except JobFailed as failure:
             record.fail(str(failure), self._host.now())
+        except WaitedTooLong:
+            record.enter(STOPPED, "MaxWaitTimeExceeded", self._host.now())
         except asyncio.CancelledError:
             # The emulator is going down in order; its next start would say the same.
             record.fail(f"{INTERNAL} (the host was shut down)", self._host.now())
@@ -136,11 +143,16 @@ class TrainingRun:
 
     async def _prepare(self, fault: Rule | None) -> None:
         record, host = self._record, self._host
-        if fault is not None and fault.seconds:
-            await host.sleep(fault.seconds)
+        try:
+            async with asyncio.timeout(self._wait_seconds()):
+                if fault is not None and fault.seconds:
+                    await host.sleep(fault.seconds)
+                if fault is None or fault.fault != "no_capacity":
+                    await self._slots.acquire()
+        except TimeoutError as error:
+            raise WaitedTooLong from error
         if fault is not None and fault.fault == "no_capacity":
             raise JobFailed(OUT_OF_CAPACITY)
-        await self._slots.acquire()
         try:
             record.occupy(host.now())
             self._enter(IN_PROGRESS, "Downloading")
@@ -215,9 +227,17 @@ class TrainingRun:
             niceness=NICENESS,
         )
 
+    def _wait_seconds(self) -> float | None:
+        """How long a managed spot job may still wait for an instance; other jobs wait as long as it takes."""
+        longest = self._record.request["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        if longest is None:
+            return None
+        return max(0.0, longest - (self._host.now() - self._record.document["created"]).total_seconds())
+
     def _limits(self) -> Limits:
-        stopping = self._record.request["StoppingCondition"]
-        return Limits(stopping.get("MaxRuntimeInSeconds", 86400), inputs.volume_bytes(self._record))
+        """The time limit is one for all runs of a job that was interrupted."""
+        longest = self._record.request["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_RUNTIME_SECONDS)
+        return Limits(max(1.0, longest - self._record.document["occupied"]), inputs.volume_bytes(self._record))
 
     async def _sync_checkpoints(self) -> None:
         """Checkpoints go out as they are written, so that a job that is cut off can resume."""

@@ -59,7 +59,9 @@ def served(state: Path, **changes: Any) -> Iterator[Served]:
     servers: list[uvicorn.Server] = []
 
     async def serve() -> None:
-        host = make_host(replace(SETTINGS, state=state, own_url=url, **changes), lambda _: control, objects.as_role, logs)
+        host = make_host(
+            replace(SETTINGS, state=state, own_url=url, **changes), lambda _: control, objects.as_role, logs
+        )
         config = uvicorn.Config(
             make_app(host, SECRET), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1
         )

@@ -14,7 +14,7 @@ import pytest
 from localcloud.compute.batch.names import ClientFault
 from localcloud.compute.batch.scheduler import NO_MACHINE
 from tests.unit.compute.fakes import ROLE
-from tests.unit.compute.harness import Emulator, emulator
+from tests.unit.compute.harness import Emulator, emulator, eventually
 
 
 class Batch:
@@ -57,10 +57,9 @@ class Batch:
         return found[0]
 
     async def until(self, job_id: str, *statuses: str) -> dict[str, Any]:
-        async with asyncio.timeout(15):
-            while (shown := await self.shown(job_id))["status"] not in statuses:
-                await asyncio.sleep(0.005)
-        return shown
+        find = self.emulated.host.store.get
+        await eventually(lambda: (find("batch-job", job_id) or {})["detail"]["status"] in statuses)
+        return await self.shown(job_id)
 
     async def ended(self, job_id: str) -> dict[str, Any]:
         return await self.until(job_id, "SUCCEEDED", "FAILED")
@@ -94,9 +93,7 @@ class TestAJob:
 
         async def scenario(batch: Batch) -> tuple[dict[str, Any], Any]:
             shown = await batch.ended(await batch.submit(source, tags={"a": "b"}))
-            async with asyncio.timeout(5):
-                while len(batch.emulated.control.events) < 6:
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(batch.emulated.control.events) == 6)
             return shown, batch.emulated
 
         shown, emulated = run(scenario)
@@ -106,7 +103,14 @@ class TestAJob:
         assert shown["tags"] == {"a": "b"}
         assert shown["createdAt"] <= shown["startedAt"] <= shown["stoppedAt"]
         details = [json.loads(event["Detail"]) for event in emulated.control.events]
-        assert [d["status"] for d in details] == ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+        assert [d["status"] for d in details] == [
+            "SUBMITTED",
+            "PENDING",
+            "RUNNABLE",
+            "STARTING",
+            "RUNNING",
+            "SUCCEEDED",
+        ]
         assert {event["DetailType"] for event in emulated.control.events} == {"Batch Job State Change"}
         ((group, stream), lines) = next(iter(emulated.logs.streams.items()))
         assert (group, stream) == ("/aws/batch/job", shown["container"]["logStreamName"])
@@ -195,7 +199,9 @@ class TestRoom:
 
     def test_a_job_no_machine_holds_stays_runnable_with_the_reason(self, run: Run) -> None:
         async def scenario(batch: Batch) -> dict[str, Any]:
-            job = await batch.submit("pass", containerOverrides={"resourceRequirements": [{"type": "GPU", "value": "1"}]})
+            job = await batch.submit(
+                "pass", containerOverrides={"resourceRequirements": [{"type": "GPU", "value": "1"}]}
+            )
             await batch.ended(await batch.submit("pass"))
             return await batch.shown(job)
 
@@ -208,7 +214,9 @@ class TestRoom:
             first, second = await batch.submit(HANG), await batch.submit("pass")
             await batch.until(first, "RUNNING")
             assert (await batch.shown(second))["status"] == "RUNNABLE"
-            await batch.call("UpdateComputeEnvironment", computeEnvironment="machines", computeResources={"maxvCpus": 2})
+            await batch.call(
+                "UpdateComputeEnvironment", computeEnvironment="machines", computeResources={"maxvCpus": 2}
+            )
             assert (await batch.ended(second))["status"] == "SUCCEEDED"
 
         run(scenario, max_vcpus=1)
@@ -282,7 +290,10 @@ class TestResources:
             ({"retryStrategy": {"attempts": 11}}, "between 1 and 10"),
             ({"arrayProperties": {"size": 2}}, "arrayProperties"),
             ({"dependsOn": [{"jobId": "x"}]}, "Job x does not exist"),
-            ({"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "half"}]}}, "not a valid GPU value"),
+            (
+                {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "half"}]}},
+                "not a valid GPU value",
+            ),
         ],
     )
     def test_a_wrong_submission_leaves_nothing(self, run: Run, changes: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.functional.compute.server import Served, served
 from tests.unit.compute.fakes import ROLE
-from tests.unit.compute.harness import training_request
+from tests.unit.compute.harness import program_request, training_request
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,19 @@ class TestTrainingJobs:
             ({"TrainingJobName": "bad name"}, "ValidationException"),
             ({"RoleArn": "short"}, "ValidationException"),
             ({"Nonsense": 1}, "ValidationException"),
-            ({"ResourceConfig": {"InstanceType": "ml.x", "InstanceCount": 0, "VolumeSizeInGB": 0}}, "ValidationException"),
+            (
+                {"ResourceConfig": {"InstanceType": "ml.x", "InstanceCount": 0, "VolumeSizeInGB": 0}},
+                "ValidationException",
+            ),
             (
                 {"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}},
                 "ResourceLimitExceeded",
             ),
         ],
     )
-    def test_a_wrong_request_leaves_nothing(self, running: Served, sagemaker: Any, changes: dict[str, Any], code: str) -> None:
+    def test_a_wrong_request_leaves_nothing(
+        self, running: Served, sagemaker: Any, changes: dict[str, Any], code: str
+    ) -> None:
         request = {**training_request("http-wrong", "pass"), **changes}
         body = json.dumps(request)
         headers = {"X-Amz-Target": "SageMaker.CreateTrainingJob", "Content-Type": "application/x-amz-json-1.1"}
@@ -150,9 +155,11 @@ class TestAuthorization:
                 assert running.internal("GET", path, headers=headers).status_code == 403
         assert running.internal("GET", "/_compute/health", headers={}).json() == {"status": "healthy"}
 
-    def test_a_job_gets_its_roles_credentials_and_nobody_else_does(self, running: Served, sagemaker: Any) -> None:
+    def test_a_job_gets_its_roles_credentials_and_nobody_else_does(
+        self, running: Served, sagemaker: Any, tmp_path: Path
+    ) -> None:
         source = """
-import json, os, urllib.request
+import json, os, urllib.error, urllib.request
 url, token = os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
 def ask(token):
     try:
@@ -162,7 +169,7 @@ def ask(token):
         return error.code
 print("credentials", json.dumps([ask(token)["Token"], ask("wrong"), url]))
 """
-        sagemaker.create_training_job(**training_request("http-credentials", source))
+        sagemaker.create_training_job(**program_request("http-credentials", tmp_path, source))
         assert wait(running, "http-credentials")["TrainingJobStatus"] == "Completed"
 
         line = next(line for line in running.logs.lines() if line.startswith("credentials"))
@@ -177,7 +184,9 @@ class TestProtocol:
         headers = {"X-Amz-Target": "SageMaker.CreateTrainingJob"}
 
         announced = httpx.post(running.url, content=b"x" * (1024 * 1024 + 1), headers=headers, trust_env=False)
-        streamed = httpx.post(running.url, content=(b"x" * 100_000 for _ in range(12)), headers=headers, trust_env=False)
+        streamed = httpx.post(
+            running.url, content=(b"x" * 100_000 for _ in range(12)), headers=headers, trust_env=False
+        )
 
         assert announced.status_code == streamed.status_code == 413
 

@@ -17,7 +17,7 @@ import psutil
 
 from tests.functional.compute.emulator_process import SECRET
 from tests.functional.compute.server import client
-from tests.unit.compute.harness import training_request
+from tests.unit.compute.harness import program_request, training_request
 
 PROJECT = Path(__file__).parents[3]
 
@@ -57,12 +57,12 @@ def emulator_process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]
 
 def gone(pid: int, seconds: float = 10.0) -> bool:
     try:
-        process = psutil.Process(pid)
-        return process.wait(seconds) is None or True
+        psutil.Process(pid).wait(seconds)
     except psutil.NoSuchProcess:
         return True
     except psutil.TimeoutExpired:
         return False
+    return True
 
 
 def pids_in(directory: Path, count: int) -> list[int]:
@@ -95,7 +95,7 @@ class TestKilled:
             names = [f"job-{n}" for n in range(10)]
             for name in names:
                 source = FORK_AND_TELL.format(pids=str(pids), name=name)
-                sagemaker.create_training_job(**training_request(name, source))
+                sagemaker.create_training_job(**program_request(name, tmp_path, source))
             # Four slots: four jobs run, six wait.
             running = pids_in(pids, 8)
             process.send_signal(signal.SIGKILL)
@@ -132,12 +132,14 @@ class TestKilled:
         assert set(ended) <= {"Completed", "Failed"}
         assert len(ended) == 25
 
-    def test_a_guardian_killed_together_with_the_emulator_leaves_no_process_after_the_next_start(self, tmp_path: Path) -> None:
+    def test_a_guardian_killed_together_with_the_emulator_leaves_no_process_after_the_next_start(
+        self, tmp_path: Path
+    ) -> None:
         pids = tmp_path / "pids"
         pids.mkdir()
         with emulator_process(tmp_path / "state") as (process, url):
             source = FORK_AND_TELL.format(pids=str(pids), name="job")
-            client(url, "sagemaker").create_training_job(**training_request("job", source))
+            client(url, "sagemaker").create_training_job(**program_request("job", tmp_path, source))
             running = pids_in(pids, 2)
             guardians = psutil.Process(process.pid).children()
             process.send_signal(signal.SIGKILL)

@@ -16,7 +16,7 @@ import pytest
 
 from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
 from tests.unit.compute.fakes import ROLE, FakeControl, FakeObjects
-from tests.unit.compute.harness import Emulator, emulator
+from tests.unit.compute.harness import Emulator, emulator, eventually
 
 Run = Callable[..., Any]
 
@@ -71,18 +71,19 @@ def members(archive: bytes) -> list[str]:
 
 async def printed(emulated: Emulator, beginning: str) -> str:
     """The first line that begins so, once it has been delivered."""
-    async with asyncio.timeout(15):
-        while True:
-            for line in emulated.logs.lines():
-                if line.startswith(beginning):
-                    return line
-            await asyncio.sleep(0.005)
+    await eventually(lambda: any(line.startswith(beginning) for line in emulated.logs.lines()))
+    return next(line for line in emulated.logs.lines() if line.startswith(beginning))
 
 
 class TestACompletedJob:
     def test_sees_a_sagemaker_container(self, run: Run) -> None:
         async def scenario(emulated: Emulator) -> tuple[dict[str, Any], Path]:
-            await emulated.train("job", SHOW_SURROUNDINGS, HyperParameters={"depth": "3"}, Environment={"ROOT": "/opt/ml/model", "HOME": "/x"})
+            await emulated.train(
+                "job",
+                SHOW_SURROUNDINGS,
+                HyperParameters={"depth": "3"},
+                Environment={"ROOT": "/opt/ml/model", "HOME": "/x"},
+            )
             await emulated.ended("job")
             return json.loads(emulated.logs.lines()[0]), emulated.host.settings.jobs_directory / "job"
 
@@ -101,7 +102,7 @@ class TestACompletedJob:
         assert environment["TRAINING_JOB_NAME"] == "job"
         assert environment["ROOT"] == f"{root}/ml/model"
         assert environment["HOME"] == f"{root}/home"
-        assert environment["TMPDIR"] == f"{root}/tmp"
+        assert environment["TMPDIR"] == str(root / "tmp")
         assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:2/_compute/credentials/")
         assert not {"AIMATRIX_CONTROL_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & set(environment)
         assert not root.exists()
@@ -136,15 +137,19 @@ class TestACompletedJob:
         async def scenario(emulated: Emulator) -> list[dict[str, Any]]:
             await emulated.train("job", "pass")
             await emulated.ended("job")
-            async with asyncio.timeout(5):
-                while len(emulated.control.events) < 5:
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(emulated.control.events) == 5)
             return emulated.control.events
 
         events = run(scenario)
 
         details = [json.loads(event["Detail"]) for event in events]
-        assert [detail["SecondaryStatus"] for detail in details] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+        assert [detail["SecondaryStatus"] for detail in details] == [
+            "Starting",
+            "Downloading",
+            "Training",
+            "Uploading",
+            "Completed",
+        ]
         assert {event["DetailType"] for event in events} == {"SageMaker Training Job State Change"}
         assert {event["Source"] for event in events} == {"aws.sagemaker"}
 
@@ -178,9 +183,7 @@ time.sleep(600)
 
         async def scenario(emulated: Emulator) -> None:
             await emulated.train("job", source, CheckpointConfig={"S3Uri": "s3://out/checkpoints/"})
-            async with asyncio.timeout(15):
-                while ("out", "checkpoints/new") not in objects.content:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: ("out", "checkpoints/new") in objects.content)
             assert emulated.logs.lines() == ["resumes from 1"]
             await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
             await emulated.ended("job")
@@ -192,7 +195,10 @@ class TestAFailedJob:
     @pytest.mark.parametrize(
         ("source", "reason"),
         [
-            ('open("output/failure", "w").write("bad rows"); raise SystemExit(3)', "AlgorithmError: bad rows, exit code: 3"),
+            (
+                'open("output/failure", "w").write("bad rows"); raise SystemExit(3)',
+                "AlgorithmError: bad rows, exit code: 3",
+            ),
             ("raise SystemExit(7)", "AlgorithmError: , exit code: 7"),
             ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "AlgorithmError: , exit code: 139"),
         ],
@@ -213,7 +219,10 @@ class TestAFailedJob:
             await emulated.train("job", "", AlgorithmSpecification=algorithm)
             return await emulated.ended("job")
 
-        assert run(scenario)["FailureReason"] == "AlgorithmError: No such file or directory: no-such-program, exit code: 127"
+        assert (
+            run(scenario)["FailureReason"]
+            == "AlgorithmError: No such file or directory: no-such-program, exit code: 127"
+        )
 
     def test_missing_data_fails_it_before_anything_runs(self, run: Run) -> None:
         async def scenario(emulated: Emulator) -> dict[str, Any]:
@@ -401,9 +410,7 @@ class TestStopping:
 
         async def scenario(emulated: Emulator) -> dict[str, Any]:
             await emulated.train("job", "print(1)")
-            async with asyncio.timeout(10):
-                while not objects.waiting.is_set():
-                    await asyncio.sleep(0.005)
+            await eventually(objects.waiting.is_set)
             await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
             shown = await emulated.ended("job")
             assert emulated.logs.lines() == []
@@ -432,7 +439,9 @@ class TestStopping:
 
     def test_keeps_the_model_of_a_stopped_job(self, run: Run) -> None:
         async def scenario(emulated: Emulator) -> FakeObjects:
-            await emulated.train("job", "import time; open('model/m', 'w').write('m'); print('up', flush=True); time.sleep(600)")
+            await emulated.train(
+                "job", "import time; open('model/m', 'w').write('m'); print('up', flush=True); time.sleep(600)"
+            )
             await printed(emulated, "up")
             await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="job")
             shown = await emulated.ended("job")
@@ -458,7 +467,9 @@ class TestStopping:
                 await asyncio.sleep(0.003 * n)
                 await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName=f"job-{n}")
             shown = [await emulated.ended(f"job-{n}") for n in range(20)]
-            children = [c for c in psutil.Process(os.getpid()).children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE]
+            children = [
+                c for c in psutil.Process(os.getpid()).children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE
+            ]
             assert children == []
             return [job["TrainingJobStatus"] for job in shown]
 
@@ -482,7 +493,7 @@ class TestCapacity:
     def test_an_account_limit_refuses_what_is_over_it(self, run: Run) -> None:
         async def scenario(emulated: Emulator) -> None:
             await emulated.train("one", "import time; time.sleep(600)")
-            with pytest.raises(ResourceLimitExceeded, match="ml.m5.large for training job usage' is 1 Instances"):
+            with pytest.raises(ResourceLimitExceeded, match=r"ml\.m5\.large for training job usage' is 1 Instances"):
                 await emulated.train("two", "pass")
             await emulated.call("sagemaker", "StopTrainingJob", TrainingJobName="one")
             await emulated.ended("one")
@@ -539,9 +550,8 @@ else:
 
         assert lines == ["begun", "resumed"]
         assert shown["TrainingJobStatus"] == "Completed"
-        assert statuses(shown) == [
-            "Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading", "Training", "Uploading", "Completed",
-        ]  # fmt: skip
+        first = ["Starting", "Downloading", "Training", "Interrupted"]
+        assert statuses(shown) == [*first, "Starting", "Downloading", "Training", "Uploading", "Completed"]
         assert shown["BillableTimeInSeconds"] <= shown["TrainingTimeInSeconds"]
 
     @pytest.mark.parametrize(
@@ -549,7 +559,10 @@ else:
         [
             ({"fault": "no_capacity"}, "CapacityError: Unable to provision requested ML compute capacity."),
             ({"fault": "crash"}, "AlgorithmError: , exit code: 137"),
-            ({"fault": "spot_interruption"}, "InternalServerError: We encountered an internal error. Please try again."),
+            (
+                {"fault": "spot_interruption"},
+                "InternalServerError: We encountered an internal error. Please try again.",
+            ),
         ],
     )
     def test_a_job_without_spot_fails_with_the_reason(self, run: Run, rule: dict[str, Any], reason: str) -> None:
@@ -559,6 +572,17 @@ else:
             return await emulated.ended("job")
 
         assert run(scenario)["FailureReason"].startswith(reason)
+
+    def test_a_spot_job_waits_no_longer_than_it_said(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> dict[str, Any]:
+            emulated.host.faults.replace({"rules": [{"fault": "slow_start", "seconds": 600}]})
+            condition = {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 1}
+            await emulated.train("job", "pass", EnableManagedSpotTraining=True, StoppingCondition=condition)
+            return await emulated.ended("job")
+
+        shown = run(scenario)
+
+        assert (shown["TrainingJobStatus"], shown["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
 
     def test_a_slow_start_stays_in_starting(self, run: Run) -> None:
         async def scenario(emulated: Emulator) -> dict[str, Any]:

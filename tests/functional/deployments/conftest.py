@@ -264,7 +264,8 @@ class Deployments:
 
 @pytest.fixture(scope="session")
 def dynamodb() -> DynamoDBClient:
-    return _client("dynamodb")
+    client: DynamoDBClient = _client("dynamodb")
+    return client
 
 
 @pytest.fixture(scope="session")
@@ -284,13 +285,14 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
     with mock_aws():
         store = DeploymentStore(Table(dynamodb, create_table(dynamodb, "deployments")))
         models = ModelStore(Table(dynamodb, create_table(dynamodb, "models")))
-        clock, deploy, undeploy = Ticking(), FakeMachine(), FakeMachine()
+        clock = Ticking()
+        deploy: Any = FakeMachine()
+        undeploy: Any = FakeMachine()
         sagemaker: Any = FakeSageMaker(validate)
         waiters: Any = FakeWaiters()
         runtime: Any = FakeEndpointRuntime()
         pauses: list[float] = []
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
-        machines: Any = (deploy, undeploy)
         yield Deployments(
             clock=clock,
             store=store,
@@ -300,7 +302,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             sagemaker=sagemaker,
             waiters=waiters,
             runtime=runtime,
-            service=DeploymentService(store, models, *machines, clock, lambda: next(ids)),
+            service=DeploymentService(store, models, deploy, undeploy, clock, lambda: next(ids)),
             invocations=Invocations(store, runtime),
             planning=Planning(
                 store=store,

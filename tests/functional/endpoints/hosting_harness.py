@@ -139,13 +139,13 @@ class Hosting:
 
     async def until(self, endpoint: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         async with asyncio.timeout(30):
-            while not holds(shown := await self.call("DescribeEndpoint", EndpointName=endpoint)):
+            while not holds(shown := await self.call("DescribeEndpoint", EndpointName=endpoint)):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return shown
 
     async def gone(self, endpoint: str) -> None:
         async with asyncio.timeout(30):
-            while (await self.call("ListEndpoints", NameContains=endpoint))["Endpoints"]:
+            while (await self.call("ListEndpoints", NameContains=endpoint))["Endpoints"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     async def invoke(self, endpoint: str, body: bytes = b"{}", **params: Any) -> dict[str, Any]:

@@ -116,12 +116,14 @@ def manifest(job_id: str = "j-1", tenant: str = "acme", **model: Any) -> dict[st
 @pytest.fixture(scope="session")
 def dynamodb() -> DynamoDBClient:
     """Made once: a client costs more than a test. Each test's `mock_aws` starts with empty services behind it."""
-    return _client("dynamodb")
+    client: DynamoDBClient = _client("dynamodb")
+    return client
 
 
 @pytest.fixture(scope="session")
 def s3() -> S3Client:
-    return _client("s3")
+    client: S3Client = _client("s3")
+    return client
 
 
 @pytest.fixture

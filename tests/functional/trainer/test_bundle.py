@@ -26,7 +26,9 @@ class TestBundle:
         assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
     def test_two_interpreters_runs_make_the_same_bytes(self, tmp_path: Path) -> None:
-        command = "import sys; from pathlib import Path; from trainer.bundle import build; print(build(Path(sys.argv[1])))"
+        command = (
+            "import sys; from pathlib import Path; from trainer.bundle import build; print(build(Path(sys.argv[1])))"
+        )
         digests = {
             subprocess.run(
                 [sys.executable, "-c", command, os.fspath(tmp_path / "x.zip")],

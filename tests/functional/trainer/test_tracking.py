@@ -54,7 +54,10 @@ def ok(finished: Finished) -> Finished:
 
 class TestRun:
     def test_it_exists_before_the_script_starts(self, tracked: Container, mlflow: FakeMlflow) -> None:
-        tracked.script = "import os\nfor n in ('NAME', 'ID'): print(os.environ['MLFLOW_EXPERIMENT_' + n], os.environ['MLFLOW_RUN_' + n])"
+        tracked.script = """
+from os import environ
+for part in ("NAME", "ID"): print(environ["MLFLOW_EXPERIMENT_" + part], environ["MLFLOW_RUN_" + part])
+"""
         finished = ok(tracked.run())
         (run,) = mlflow.runs.values()
         assert finished.script_lines() == ["iris job-1", f"1 {run['info']['run_id']}"]

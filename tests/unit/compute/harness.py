@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,16 @@ SETTINGS = Settings(
     disk_check_interval=0.05,
     checkpoint_sync_interval=0.05,
 )
+
+
+POLL_SECONDS = 0.005
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Returns as soon as `holds`; what is looked at belongs to other processes and threads, which signal nothing here."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @dataclass
@@ -59,7 +69,7 @@ class Emulator:
                 shown = await self.call("sagemaker", "DescribeTrainingJob", TrainingJobName=name)
                 if holds(shown):
                     return shown
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -83,6 +93,15 @@ async def emulator(
         for part in reversed(parts):
             await part.stop()
         close_host(host)
+
+
+def program_request(name: str, directory: Path, source: str) -> dict[str, Any]:
+    """A job whose program is a file: an entrypoint's words have at most 256 characters."""
+    program = directory / f"{name}.py"
+    program.write_text(source)
+    request = training_request(name, "")
+    request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python3", str(program)]
+    return request
 
 
 def training_request(name: str, source: str, **changes: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -81,7 +81,7 @@ class TestMachines:
 
 
 class TestContainers:
-    PROPERTIES: dict[str, Any] = {
+    PROPERTIES: ClassVar[dict[str, Any]] = {
         "image": "i",
         "command": ["run", "Ref::mode", "Ref::unknown"],
         "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
@@ -105,7 +105,7 @@ class TestContainers:
 
 
 class TestRetries:
-    ENDED = {"exit_code": "137", "reason": "", "status_reason": "Host EC2 (instance i-1) terminated."}
+    ENDED: ClassVar = {"exit_code": "137", "reason": "", "status_reason": "Host EC2 (instance i-1) terminated."}
 
     def test_tries_again_while_attempts_are_left(self) -> None:
         assert retries({"attempts": 2}, 1, self.ENDED)

@@ -29,7 +29,9 @@ class TestS3Addresses:
         assert S3Uri.parse("s3://data/a/b c") == S3Uri("data", "a/b c")
         assert str(S3Uri.parse("s3://data/a/").under("x", "y")) == "s3://data/a/x/y"
 
-    @pytest.mark.parametrize("text", ["https://data/a", "s3:/data/a", "s3://", "s3:///a", "s3://DATA/a", "data/a", "s3://a"])
+    @pytest.mark.parametrize(
+        "text", ["https://data/a", "s3:/data/a", "s3://", "s3:///a", "s3://DATA/a", "data/a", "s3://a"]
+    )
     def test_refuses_anything_else(self, text: str) -> None:
         with pytest.raises(ValueError, match="not an S3 address"):
             S3Uri.parse(text)

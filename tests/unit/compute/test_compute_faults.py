@@ -52,8 +52,12 @@ class TestRules:
 
     @pytest.mark.parametrize(
         ("fault", "code", "status"),
-        [("throttle", "ThrottlingException", 400), ("resource_limit", "ResourceLimitExceeded", 400), ("internal_error", "InternalFailure", 500)],
-    )  # fmt: skip
+        [
+            ("throttle", "ThrottlingException", 400),
+            ("resource_limit", "ResourceLimitExceeded", 400),
+            ("internal_error", "InternalFailure", 500),
+        ],
+    )
     def test_call_faults_are_the_services_own_errors(self, fault: str, code: str, status: int) -> None:
         error = plan_of({"fault": fault}).on_call("CreateTrainingJob")
 

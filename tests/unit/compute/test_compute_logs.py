@@ -21,7 +21,9 @@ async def no_wait(_: float) -> None:
     await asyncio.sleep(0)
 
 
-async def ship(logs: FakeLogs, write: Callable[[int], None], limit: int = 10**9, copy: io.BytesIO | None = None) -> None:
+async def ship(
+    logs: FakeLogs, write: Callable[[int], None], limit: int = 10**9, copy: io.BytesIO | None = None
+) -> None:
     """Lets `write` fill a pipe in a thread while a pump empties it."""
     blocking = Blocking(4)
     read_end, write_end = os.pipe()

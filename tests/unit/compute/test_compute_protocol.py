@@ -103,7 +103,9 @@ class TestAnswers:
     def test_a_payload_goes_out_as_it_is_with_its_headers(self, router: Router) -> None:
         model = router.find("POST", "/endpoints/e/invocations", None).model
 
-        answer = response_of(model, {"Body": b"\x00\x01", "ContentType": "application/x-npy", "InvokedProductionVariant": "v"})
+        answer = response_of(
+            model, {"Body": b"\x00\x01", "ContentType": "application/x-npy", "InvokedProductionVariant": "v"}
+        )
 
         assert answer.body == b"\x00\x01"
         assert answer.headers["Content-Type"] == "application/x-npy"

@@ -20,7 +20,7 @@ from localcloud.compute.training.events import detail_of
 from localcloud.compute.training.record import FAILED, IN_PROGRESS, STOPPED, TrainingRecord, shortened
 from localcloud.compute.training.requests import check_create
 from tests.unit.compute.fakes import ROLE, FakeControl
-from tests.unit.compute.harness import training_request
+from tests.unit.compute.harness import eventually, training_request
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,7 +73,11 @@ class TestTrainingRecord:
         shown = job.describe()["SecondaryStatusTransitions"]
 
         assert [step["Status"] for step in shown] == ["Starting", "Downloading", "Failed"]
-        assert [(step["StartTime"], step["EndTime"]) for step in shown] == [(at(0), at(1)), (at(1), at(2)), (at(2), at(2))]
+        assert [(step["StartTime"], step["EndTime"]) for step in shown] == [
+            (at(0), at(1)),
+            (at(1), at(2)),
+            (at(2), at(2)),
+        ]
 
     def test_terminal_states_absorb(self) -> None:
         job = record()
@@ -131,13 +135,16 @@ class TestRequestRules:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}}, "InstanceCount"),
+            (
+                {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}},
+                "InstanceCount",
+            ),
             ({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"}}, "ContainerEntrypoint"),
             ({"OutputDataConfig": {"S3OutputPath": "https://x/y"}}, "S3OutputPath"),
             ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds is required"),
             ({"StoppingCondition": {"MaxWaitTimeInSeconds": 5}}, "MaxWaitTimeInSeconds may only be set"),
             ({"CheckpointConfig": {"S3Uri": "s3://out/c", "LocalPath": "/opt/ml/model"}}, "LocalPath"),
-            ({"CheckpointConfig": {"S3Uri": "s3://out/c", "LocalPath": "/tmp/x"}}, "LocalPath"),
+            ({"CheckpointConfig": {"S3Uri": "s3://out/c", "LocalPath": "/elsewhere/x"}}, "LocalPath"),
         ],
     )
     def test_name_the_member(self, changes: dict[str, Any], message: str) -> None:
@@ -180,8 +187,7 @@ class TestEvents:
             after = EventOutbox(store, control)
             after.record("aws.sagemaker", "t", {"n": 25}, ["arn"], START)
             after.start()
-            while len(control.events) < 26:
-                await asyncio.sleep(0)
+            await eventually(lambda: len(control.events) == 26)
             await after.stop()
             left = list(store.scan("event"))
             store.close()

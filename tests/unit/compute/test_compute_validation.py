@@ -41,21 +41,18 @@ class TestTrainingRequests:
         [
             (
                 {"TrainingJobName": "-x"},
-                "Value '-x' at 'trainingJobName' failed to satisfy constraint: Member must satisfy regular expression "
-                "pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
+                "Member must satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
             ),
             ({"TrainingJobName": "x" * 64}, "Member must have length less than or equal to 63"),
             ({"RoleArn": None}, "Value null at 'roleArn' failed to satisfy constraint: Member must not be null"),
             ({"Nonsense": 1}, "Unknown member 'Nonsense' at 'CreateTrainingJobRequest'"),
             (
                 {"StoppingCondition": {"MaxRuntimeInSeconds": 0}},
-                "Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy constraint: Member must have "
-                "value greater than or equal to 1",
+                "Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy constraint: Member must have value",
             ),
             (
                 {"ResourceConfig": {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}},
-                "Value 'ml.huge' at 'resourceConfig.instanceType' failed to satisfy constraint: Member must satisfy "
-                "enum value set: [",
+                "'resourceConfig.instanceType' failed to satisfy constraint: Member must satisfy enum value set: [",
             ),
             ({"InputDataConfig": [{"DataSource": {}}]}, "Value null at 'inputDataConfig.1.member.channelName'"),
             ({"HyperParameters": {"k" * 257: "v"}}, "Member must have length less than or equal to 256"),
@@ -75,7 +72,7 @@ class TestTrainingRequests:
 
         message = refusal(create_training_job, request)
 
-        assert message.startswith("4 validation errors detected: ") or message.startswith("3 validation errors")
+        assert message.startswith("3 validation errors detected: ")
         for member in ("trainingJobName", "roleArn", "outputDataConfig"):
             assert f"'{member}'" in message
 

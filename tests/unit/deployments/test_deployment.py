@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -47,12 +49,13 @@ class TestTransitions:
 
     def test_nothing_leaves_terminated(self) -> None:
         gone = ACTIVE.undeploying().terminated()
-        for step in (
-            lambda: gone.deploying(SECOND, "dora"),
+        steps: list[Callable[[], Deployment]] = [
             gone.undeploying,
-            lambda: gone.failed("x"),
             gone.terminated,
-        ):
+            partial(gone.failed, "x"),
+            partial(gone.deploying, SECOND, "dora"),
+        ]
+        for step in steps:
             with pytest.raises(IllegalTransition):
                 step()
 

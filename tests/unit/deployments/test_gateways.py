@@ -160,6 +160,22 @@ class TestInvoke:
                 ModelEndpoint(runtime).invoke("e", ROWS)
 
     @pytest.mark.parametrize(
+        ("said", "shown"),
+        [
+            ('{"error": "row 0 has 3 cells"}', "row 0 has 3 cells"),
+            ('{"code": 500, "type": "x", "message": "row 0"}', "row 0"),
+            ("[1]", r"\[1\]"),
+            ('{"error": {"deep": 1}}', "deep"),
+        ],
+    )
+    def test_unwraps_words_in_a_json_object(self, runtime: Any, said: str, shown: str) -> None:
+        with Stubber(runtime) as stubber:
+            fields = {"OriginalStatusCode": 400, "OriginalMessage": said}
+            stubber.add_client_error("invoke_endpoint", "ModelError", "see CloudWatch", 424, modeled_fields=fields)
+            with pytest.raises(InvalidRequest, match=f"^The model refused the request: .*{shown}"):
+                ModelEndpoint(runtime).invoke("e", ROWS)
+
+    @pytest.mark.parametrize(
         ("code", "message"),
         [
             ("ValidationError", "Endpoint e of account 1 not found."),

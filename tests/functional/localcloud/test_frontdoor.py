@@ -1,0 +1,259 @@
+"""The front door before a server that can be slow, rude or away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from localcloud.frontdoor.app import MAX_BODY_BYTES, Deployment, FrontDoor
+from localcloud.frontdoor.upstream import Upstream
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-seen: %d\r\n\r\nok"
+
+
+class Server:
+    """A server whose every connection is handled by a given function."""
+
+    upstream: Upstream
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.connections = 0
+        self.requests: list[bytes] = []
+
+    async def __aenter__(self) -> Server:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._handler(reader, writer)
+        finally:
+            writer.close()
+
+    async def read_request(self, reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        )
+        request = head + await reader.readexactly(length)
+        self.requests.append(request)
+        return request
+
+
+def ask(
+    handler: Callable[[Server], Handler],
+    calls: Callable[[httpx.AsyncClient, Server], Awaitable[Any]],
+    api_id: str | None = "abcd1234",
+    timeout: float = 5.0,
+) -> Any:
+    """Put the front door before a server and let `calls` use it."""
+
+    async def main() -> Any:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await handler(server)(reader, writer)
+
+        server = Server(connected)
+        async with server:
+            upstream = server.upstream = Upstream("127.0.0.1", server.port)
+            issuer = {"/issuer/.well-known/jwks.json": b'{"keys":[]}'}
+            door = FrontDoor(upstream, lambda: api_id, issuer, timeout)
+            transport = httpx.ASGITransport(app=door)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                answer = await calls(client, server)
+            upstream.close()
+            return answer
+
+    return asyncio.run(main())
+
+
+def polite(server: Server) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            try:
+                await server.read_request(reader)
+            except asyncio.IncompleteReadError:
+                return
+            writer.write(ANSWER % len(server.requests))
+            await writer.drain()
+
+    return handle
+
+
+def silent(server: Server) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    return handle
+
+
+def rude(server: Server) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.read_request(reader)
+
+    return handle
+
+
+class TestForwarding:
+    def test_addresses_the_deployed_api_and_drops_what_is_not_to_be_passed_on(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> bytes:
+            headers = {
+                "Authorization": "Bearer t",
+                "X-Forwarded-For": "10.0.0.1",
+                "Connection": "close",
+                "Host": "evil.example",
+                "TE": "trailers",
+            }
+            await client.post("/api/v1/a%2Fb?x=1&x=2", content=b"body", headers=headers)
+            return server.requests[0]
+
+        request = ask(polite, calls)
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"POST /api/v1/a%2Fb?x=1&x=2 HTTP/1.1"
+        sent = dict(line.lower().split(b": ", 1) for line in lines[1:])
+        assert sent[b"host"] == b"abcd1234.execute-api.localhost"
+        assert sent[b"authorization"] == b"bearer t"
+        assert sent[b"x-forwarded-for"] == b"127.0.0.1"
+        assert b"te" not in sent
+        assert b"connection" not in sent
+        assert body == b"body"
+
+    def test_keeps_its_connection(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> int:
+            for _ in range(5):
+                assert (await client.get("/api/v1/jobs")).text == "ok"
+            return server.connections
+
+        assert ask(polite, calls) == 1
+
+    def test_opens_as_many_connections_as_there_are_requests_at_once(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> set[int]:
+            answers = await asyncio.gather(*(client.get("/api/v1/jobs") for _ in range(20)))
+            return {answer.status_code for answer in answers}
+
+        assert ask(polite, calls) == {200}
+
+
+class TestLimits:
+    def test_refuses_a_body_that_says_it_is_too_large(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            return await client.post("/api/v1/jobs", content=b"x" * (MAX_BODY_BYTES + 1))
+
+        answer = ask(polite, calls)
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "request_entity_too_large"
+        assert "uploads" in answer.json()["detail"]
+
+    def test_refuses_a_body_that_turns_out_too_large(self) -> None:
+        async def chunks() -> Any:
+            for _ in range(11):
+                yield b"x" * 1024 * 1024
+
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            return await client.post("/api/v1/jobs", content=chunks())
+
+        assert ask(polite, calls).status_code == 413
+
+    def test_passes_a_body_of_the_very_size(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            return await client.post("/api/v1/jobs", content=b"x" * MAX_BODY_BYTES)
+
+        assert ask(polite, calls).status_code == 200
+
+    def test_answers_when_the_time_is_over(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            return await client.get("/api/v1/slow")
+
+        answer = ask(silent, calls, timeout=0.1)
+        assert answer.status_code == 504
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+class TestServerAway:
+    def test_is_told_while_nothing_is_deployed(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            return await client.get("/api/v1/jobs")
+
+        answer = ask(polite, calls, api_id=None)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"
+
+    def test_is_told_when_nobody_listens(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> httpx.Response:
+            await server.__aexit__()
+            return await client.get("/api/v1/jobs")
+
+        answer = ask(polite, calls)
+        assert answer.status_code == 502
+        assert answer.json()["title"] == "Bad Gateway"
+
+    @pytest.mark.parametrize("method", ["POST", "GET"])
+    def test_never_repeats_a_request_that_may_have_been_seen(self, method: str) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> tuple[int, int]:
+            answer = await client.request(method, "/api/v1/jobs")
+            return answer.status_code, len(server.requests)
+
+        assert ask(rude, calls) == (502, 1)
+
+    def test_replaces_a_kept_connection_that_was_closed(self) -> None:
+        def once(server: Server) -> Handler:
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await server.read_request(reader)
+                writer.write(ANSWER % len(server.requests))
+                await writer.drain()
+
+            return handle
+
+        async def calls(client: httpx.AsyncClient, server: Server) -> tuple[str, int]:
+            await client.post("/api/v1/jobs")
+            while not server.upstream.idle_closed():
+                await asyncio.sleep(0)
+            answer = await client.post("/api/v1/jobs")
+            return answer.text, server.connections
+
+        assert ask(once, calls) == ("ok", 2)
+
+
+class TestOwnDocuments:
+    def test_are_served_without_the_server(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> list[int]:
+            await server.__aexit__()
+            paths = ["/healthz", "/issuer/.well-known/jwks.json", "/issuer/key.pem", "/", "/issuer/../settings.json"]
+            return [(await client.get(path)).status_code for path in paths]
+
+        assert ask(polite, calls) == [200, 200, 404, 404, 404]
+
+    def test_cannot_be_written(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> int:
+            return (await client.post("/issuer/.well-known/jwks.json")).status_code
+
+        assert ask(polite, calls) == 405
+
+
+class TestDeployment:
+    def test_is_read_again_when_the_file_has_changed(self, tmp_path: Path) -> None:
+        file = tmp_path / "deployment.json"
+        deployment = Deployment(file)
+        assert deployment.api_id() is None
+        for api_id in ("first", "second"):
+            other = tmp_path / "new"
+            other.write_text(json.dumps({"outputs": {"RestApiId": api_id}}))
+            other.replace(file)
+            assert deployment.api_id() == api_id
+            assert deployment.api_id() == api_id
+        file.unlink()
+        assert deployment.api_id() is None

@@ -1,0 +1,92 @@
+"""Each function is told exactly what the services that it uses ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from chalicelib.aws import Clients
+from chalicelib.bootstrap import Platform
+from chalicelib.identity import authorizer
+from chalicelib.jobs.definitions import JobDefinitions
+from chalicelib.settings import Settings
+from infra import functions, names
+
+REGION = "AWS_REGION"
+
+
+class Recorded(Mapping[str, str]):
+    """An environment that notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return "https://example.com"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.asked)
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+
+def define_batch_jobs(platform: Platform) -> None:
+    answer = {"jobDefinitions": [{"jobDefinitionArn": "arn", "containerProperties": {}}]}
+    batch = SimpleNamespace(
+        describe_job_definitions=lambda **wanted: {"jobDefinitions": []} if "jobDefinitionName" in wanted else answer,
+        register_job_definition=lambda **_: {"jobDefinitionArn": "arn"},
+    )
+    definitions = JobDefinitions(lambda: cast("Any", batch), platform.settings)
+    assert definitions.queue
+    definitions.for_image("image")
+
+
+def read_both_logs(platform: Platform) -> None:
+    from chalicelib.jobs.job import Backend
+
+    for backend in Backend:
+        platform.logs.group_of(backend)
+
+
+# What each function's handler reaches for, beside what that in turn needs: see the rooms' routes and tasks.
+USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
+    names.API: (
+        lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
+        lambda p: p.backends.batch,
+        lambda p: p.jobs.has_batch(),
+        read_both_logs,
+    ),
+    "authorize": (lambda p: authorizer.verifier_of_process(p.settings),),
+    "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
+    "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch),),
+    "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
+    "finish_job": (lambda p: (p.lifecycle, p.backends.batch),),
+    "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),
+    "ingest_logs": (lambda p: p.reports,),
+    "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around()),),
+    "await_endpoint": (lambda p: p.deployment_waiting,),
+    "on_endpoint_event": (lambda p: p.deployment_waiting,),
+    "smoke_test": (lambda p: p.smoke_test,),
+    "finish_deployment": (lambda p: p.deployment_finishing,),
+}
+
+
+class TestSettings:
+    @pytest.mark.parametrize("function", names.FUNCTIONS, ids=lambda function: function.name)
+    def test_are_those_that_the_function_uses(self, function: names.Function) -> None:
+        environment = Recorded()
+        clients = SimpleNamespace(
+            **dict.fromkeys(
+                ("dynamodb", "s3", "stepfunctions", "sagemaker", "sagemaker_runtime", "batch", "logs", "sign")
+            )
+        )
+        platform = Platform(cast("Clients", clients), Settings(environment))
+        for use in USES[function.name]:
+            use(platform)
+        asked = {name.removeprefix(functions.PREFIX) for name in environment.asked - {REGION}}
+        assert set(functions.SHAPES[function.name].settings) == asked
