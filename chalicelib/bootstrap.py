@@ -104,6 +104,7 @@ class Platform:
             machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
             backends=self.backends,
             has_batch=lambda: self.settings.batch_job_queue is not None,
+            region=self.settings.region,
             now=self.now,
             new_id=self.new_id,
         )

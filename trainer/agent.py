@@ -150,7 +150,7 @@ class Attempt:
         received: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: received.append(number))
-        watch = Watch(self._spec, self._layout, console=self._console, tracking=self._tracking)
+        watch = Watch(self._spec, self._layout, self._environ, console=self._console, tracking=self._tracking)
         supervisor = Supervisor(
             watch.output,
             max_runtime_seconds=self._spec.max_runtime_seconds,

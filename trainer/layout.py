@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 AGENT_CHANNEL = "agent"
 DATA_CHANNEL = "training"
@@ -38,9 +40,11 @@ class Layout:
             return {}
         return {path.name: path for path in sorted(self.data.iterdir()) if path.is_dir() and path.name != AGENT_CHANNEL}
 
-    def written(self) -> list[Path]:
-        """What a script may fill: everything under the root but its inputs."""
-        return [path for path in self.root.iterdir() if path.is_dir() and path != self.input]
+    def written(self, others: Iterable[str | None] = ()) -> list[Path]:
+        """What a script may fill: everything under the root but its inputs, and those of `others` that lie beside it."""
+        own = [path for path in self.root.iterdir() if path.is_dir() and path != self.input]
+        beside = {Path(other) for other in others if other and Path(other).parent == self.root.parent}
+        return [*own, *sorted(beside - {self.root})]
 
     def dataset(self) -> Path:
         """The dataset's local path: the file itself when it is one object, else the channel's directory."""

@@ -6,6 +6,7 @@ from trainer.lines import Output
 
 TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from trainer.console import Console
@@ -24,9 +25,18 @@ class Watch:
     script's own interpreter starts.
     """
 
-    def __init__(self, spec: Spec, layout: Layout, *, console: Console, tracking: Tracking | None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        layout: Layout,
+        environ: Mapping[str, str],
+        *,
+        console: Console,
+        tracking: Tracking | None,
+    ) -> None:
         self._spec = spec
         self._layout = layout
+        self._environ = environ
         self._console = console
         self._tracking = tracking
         self._reporter: Reporter | None = None
@@ -50,7 +60,8 @@ class Watch:
             console=self._console,
         )
         if self._spec.disk_bytes is not None:
-            self._disk = DiskWatch(self._layout.written(), self._spec.disk_bytes)
+            written = self._layout.written((self._environ.get("TMPDIR"), self._environ.get("HOME")))
+            self._disk = DiskWatch(written, self._spec.disk_bytes)
 
     def check(self) -> str | None:
         """Why the script has to end, if it has to."""

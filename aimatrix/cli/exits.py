@@ -9,9 +9,13 @@ if TYPE_CHECKING:
     from aimatrix.client.errors import AimatrixError
 
 
+# The service's code for a model that raised on what it was asked: answered as 502, but nothing is unreachable.
+MODEL_FAILED = "model-failed"
+
+
 class ExitCode(IntEnum):
     OK = 0
-    FAILED = 1  # the job or deployment failed, or was cancelled
+    FAILED = 1  # the job, the deployment or the prediction failed, or the job was cancelled
     USAGE = 2  # the command line is wrong, or no service is configured
     NOT_FOUND = 3
     NOT_ALLOWED = 4  # not authenticated, or not permitted
@@ -40,6 +44,8 @@ def exit_code(error: AimatrixError) -> ExitCode:
     """The code that an error of the client ends in."""
     from aimatrix.client import errors
 
+    if isinstance(error, errors.ApiError) and error.code == MODEL_FAILED:
+        return ExitCode.FAILED
     by_kind: tuple[tuple[type[AimatrixError], ExitCode], ...] = (
         (errors.NotFoundError, ExitCode.NOT_FOUND),
         (errors.NotAuthenticatedError, ExitCode.NOT_ALLOWED),

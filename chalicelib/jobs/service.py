@@ -15,6 +15,7 @@ from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
 from chalicelib.jobs.gateways import Backends, Machine
+from chalicelib.jobs.images import UnknownImage, training_image
 from chalicelib.jobs.instances import allocate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter
 from chalicelib.jobs.request import TrainingJobRequest
@@ -39,6 +40,7 @@ class JobService:
     machine: Machine
     backends: Backends
     has_batch: Callable[[], bool]
+    region: str
     now: Clock
     new_id: IdMaker
 
@@ -66,6 +68,7 @@ class JobService:
             raise InvalidRequest.about(
                 FieldProblem("config.environment.backend", "is batch, which this installation does not have", cure)
             )
+        self._check_image(request)
         job = self._job(caller, request, allocate(request.config.resource_requirements, backend))
         made = self.store.create(job, key, fingerprint)
         if made is not None:
@@ -181,6 +184,19 @@ class JobService:
         if found.size == 0:
             return [FieldProblem(field, "is empty", "Upload a dataset with data in it.")]
         return []
+
+    def _check_image(self, request: TrainingJobRequest) -> None:
+        if request.config.environment.docker_image is not None:
+            return
+        try:
+            training_image(
+                request.framework, gpu=request.config.resource_requirements.gpu_count > 0, region=self.region
+            )
+        except UnknownImage as error:
+            problem = FieldProblem(
+                "config.environment.docker_image", str(error), "Name an image with Python 3.9 or newer."
+            )
+            raise InvalidRequest.about(problem) from None
 
     def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation) -> Job:
         now = self.now()

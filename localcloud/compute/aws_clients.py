@@ -46,10 +46,19 @@ class AwsClients:
             read_timeout=60,
             retries={"mode": "standard", "total_max_attempts": 4},
             max_pool_connections=CONNECTIONS,
+            # The embedded cloud is on this machine, whatever proxy the environment names.
+            proxies={},
             s3={"addressing_style": "path"},
+            # The calls made here are few and fixed; checking 10,000 log lines at a time costs more than sending them.
+            parameter_validation=False,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
+
+    def warm(self) -> None:
+        """Loads what the first S3 client needs, a tenth of a second, so that no job waits for it."""
+        with self._lock:
+            self._create("s3", "none", "none", None)
 
     def objects(self, credentials: RoleCredentials) -> S3Objects:
         """S3 as a role. Clients are kept per access key: making one takes some milliseconds."""
@@ -82,8 +91,9 @@ class AwsClients:
 class S3Objects:
     """See `host.ObjectStore`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, part_bytes: int = PART_BYTES) -> None:
         self._client = client
+        self._part_bytes = part_bytes
 
     def list(self, bucket: str, prefix: str) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
@@ -109,7 +119,7 @@ class S3Objects:
         try:
             # No link is followed: a job could put one in the place of a file that has been looked at.
             with open(source, "rb", opener=_open_no_follow) as body:
-                if os.fstat(body.fileno()).st_size <= PART_BYTES:
+                if os.fstat(body.fileno()).st_size <= self._part_bytes:
                     self._client.put_object(Bucket=bucket, Key=key, Body=body)
                 else:
                     self._upload_parts(body, bucket, key)
@@ -131,7 +141,7 @@ class S3Objects:
         upload = self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
         parts: list[dict[str, Any]] = []
         try:
-            while data := body.read(PART_BYTES):
+            while data := body.read(self._part_bytes):
                 number = len(parts) + 1
                 part = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=data)
                 parts.append({"PartNumber": number, "ETag": part["ETag"]})

@@ -5,8 +5,7 @@
     ├── ResourceInUse         the name is taken, or the state forbids the change
     ├── ResourceNotFound      nothing has that name
     ├── ResourceLimitExceeded an account limit would be passed
-    ├── AccessDenied          the caller's policies, or a passed role's, say no
-    └── Throttled             try again later
+    └── AccessDenied          the caller's policies, or a passed role's, say no
 
 The code is what botocore turns into ``error.response["Error"]["Code"]``, so it is the service's own spelling. Batch
 knows two codes only; `for_service` rewrites the family above into them.
@@ -67,11 +66,6 @@ class ResourceLimitExceeded(ApiError):
 class AccessDenied(ApiError):
     def __init__(self, message: str, code: str = "AccessDeniedException", status: int = 400) -> None:
         super().__init__(code, message, status)
-
-
-class Throttled(ApiError):
-    def __init__(self, message: str = "Rate exceeded") -> None:
-        super().__init__("ThrottlingException", message)
 
 
 _BATCH_KEEPS = frozenset(

@@ -102,11 +102,6 @@ class LogPump:
         self._end()
         await self.flush()
 
-    async def say(self, message: str) -> None:
-        """A line of the emulator's own."""
-        self._add(message)
-        await self.flush()
-
     @property
     def _full(self) -> bool:
         return self._pending_bytes >= BATCH_BYTES // 2 or len(self._pending) >= BATCH_EVENTS // 2

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from collections.abc import Iterator
 
 import psutil
 
 KILL_SECONDS = 5.0
+POLL_SECONDS = 0.005
 
 
 def children_of(pid: int) -> list[int]:
@@ -51,4 +55,17 @@ def kill_tree(pid: int) -> None:
             member.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(family, timeout=KILL_SECONDS)
+    deadline = time.monotonic() + KILL_SECONDS
+    # An ended process whose parent is slow to reap it counts as gone; nothing signals the end of a stranger's child.
+    while not all(_has_ended(member) for member in family) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for member in family:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(member.pid, os.WNOHANG)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -81,6 +81,7 @@ def make_app(host: Host, secret: str) -> Starlette:
 def real_host(settings: Settings, environment: Mapping[str, str]) -> Host:
     """The host of a running emulator: everything real."""
     clients = AwsClients(settings.aws_url, settings.region)
+    clients.warm()
     secret = environment["AIMATRIX_CONTROL_SECRET"]
     return make_host(
         settings,

@@ -97,9 +97,10 @@ class Upstream:
         while self._idle:
             self._idle.pop().close()
 
-    def idle_closed(self) -> bool:
-        """Whether the server has closed every connection that is kept."""
-        return all(connection.reader.at_eof() for connection in self._idle)
+    async def idle_closed(self) -> None:
+        """Returns when the server has closed every connection that is kept."""
+        for connection in list(self._idle):
+            await connection.reader.read()
 
     def _take(self) -> _Connection | None:
         while self._idle:

@@ -4,8 +4,9 @@ ministack is pinned exactly, and `pins` names every function and variable that i
 upgrade moves one of them.
 
 - `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
-- `machines`: Step Functions' integrations with SageMaker and Batch; `task_tokens`: whose a token is; `batch_types`: CloudFormation's Batch types
-- `functions`, `interpreter`, `worker`: how Lambda functions run; `gateway_responses`: what the gateway itself answers
+- `machines`: Step Functions' integrations with SageMaker and Batch; `task_tokens`: whose a token is
+- `batch_types`: CloudFormation's Batch types; `gateway_responses`: what the gateway itself answers
+- `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first
 - `stores`: what the journal sees of the tables, keys, secrets and logs
 """
 
@@ -39,10 +40,10 @@ class Cloud:
 def install(state: StateDir, settings: Settings) -> Cloud:
     """Import ministack and hook into it; its configuration must be in the environment already."""
     from ministack import app as ministack_app
-    from ministack.core import lambda_runtime
 
     from localcloud.seam import access, batch_types, control, functions, gateway_responses, machines, pins, task_tokens
     from localcloud.seam.compute_client import ComputeClient, Keys
+    from localcloud.seam.quiet import Quiet, Watched
     from localcloud.seam.stores import Durable, Stores
 
     pins.check()
@@ -51,19 +52,18 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     stores.install(journal.open())
     compute = ComputeClient(settings.compute_url, settings.control_secret)
     access.admit_root(settings)
-    functions.install(state.part("aws") / "lambda")
-    machines.install(compute, journal.flush)
+    end_functions = functions.install(state.part("aws") / "lambda")
+    quiet = Quiet()
+    machines.install(compute, journal.flush, quiet.wait)
     task_tokens.install()
     gateway_responses.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
-    guard = access.Guard(services, control.Control(journal.flush), settings.control_secret)
+    api = Watched(services, quiet)
+    guard = access.Guard(services, api, control.Control(journal.flush), settings.control_secret)
 
     def close() -> None:
-        with lambda_runtime._lock:
-            workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
-            lambda_runtime._workers.clear()
-        lambda_runtime.kill_workers(workers)
+        end_functions()
         stores.note_small_services()
         journal.close()
 

@@ -48,8 +48,19 @@ def admit_root(settings: Settings) -> None:
 class Guard:
     """The ASGI application in front of ministack and of the control endpoints."""
 
-    def __init__(self, services: ASGI3Application, control: ASGI3Application, secret: str) -> None:
+    def __init__(
+        self, services: ASGI3Application, api: ASGI3Application, control: ASGI3Application, secret: str
+    ) -> None:
+        """Create it.
+
+        Args:
+            services: answers signed requests.
+            api: answers requests to a deployed API.
+            control: answers the other parts of the embedded cloud.
+            secret: what those know.
+        """
         self._services = services
+        self._api = api
         self._control = control
         self._secret = secret.encode()
 
@@ -61,7 +72,10 @@ class Guard:
                 else:
                     await _refuse(send, "AccessDeniedException", "The control endpoints need the control secret.")
                 return
-            if not _is_api_call(scope) and not is_signed(scope):
+            if _is_api_call(scope):
+                await self._api(scope, receive, send)
+                return
+            if not is_signed(scope):
                 await _refuse(
                     send, "MissingAuthenticationTokenException", "The request is not signed with a known access key."
                 )

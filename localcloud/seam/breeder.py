@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import select
@@ -23,9 +22,9 @@ class Forked:
 
     def __init__(self, pid: int, stdin: int, stdout: int, stderr: int) -> None:
         self.pid = pid
-        self.stdin = io.open(stdin, "w", buffering=1, encoding="utf-8")
-        self.stdout = io.open(stdout, encoding="utf-8")
-        self.stderr = io.open(stderr, encoding="utf-8", errors="replace")
+        self.stdin = os.fdopen(stdin, "w", buffering=1, encoding="utf-8")
+        self.stdout = os.fdopen(stdout, encoding="utf-8")
+        self.stderr = os.fdopen(stderr, encoding="utf-8", errors="replace")
         try:
             self._handle: int | None = os.pidfd_open(pid)
         except ProcessLookupError:

@@ -1,10 +1,10 @@
 """Lambda functions run by lean workers of ours instead of ministack's own.
 
-ministack extracts the zip and imports the libraries again for every worker, starts one for every invocation that finds the
-others busy, gives it all of the launcher's packages and environment, waits 50 ms after an invocation that logged nothing and
-5 ms after one that did, and keeps the first worker of a function for ever. Here the code is extracted once, workers are forked
-from a process that has the libraries, the environment is named, the end of a log is marked, an exception keeps its type, and
-a worker that had nothing to do for a while is ended.
+ministack extracts the zip and imports the libraries again for every worker, starts one for every invocation that finds
+the others busy, gives it all of the launcher's packages and environment, waits 50 ms after an invocation that logged
+nothing and 5 ms after one that did, and keeps the first worker of a function for ever. Here the code is extracted once,
+workers are forked from a process that has the libraries, the environment is named, the end of a log is marked, an
+exception keeps its type, and a worker that had nothing to do for a while is ended.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from localcloud.seam.pool import Pool
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 120.0
+BACKGROUND_NICENESS = 5
 # A worker that was killed in the middle of an invocation leaves no mark; its log is given up after this long.
 LOG_SECONDS = 0.25
 # What a worker inherits from the AWS services' process; the rest is told by the function's configuration.
@@ -117,6 +118,8 @@ class Worker(lambda_runtime.Worker):  # type: ignore[misc]  # ministack is untyp
     def _start(self) -> None:
         config: Mapping[str, Any] = self.config
         process, code = self.farm_of.fork(config, self.code_zip)
+        if not is_interactive(self.func_name):
+            os.setpriority(os.PRIO_PROCESS, process.pid, BACKGROUND_NICENESS)
         module, _, handler = config.get("Handler", "index.handler").rpartition(".")
         self._proc = process
         self._stderr_queue: queue.Queue[str] = queue.Queue()
@@ -153,6 +156,13 @@ class Worker(lambda_runtime.Worker):  # type: ignore[misc]  # ministack is untyp
                 break
             lines.append(line)
         return "\n".join(lines)
+
+
+def is_interactive(name: str) -> bool:
+    """Whether API Gateway may call a function: then somebody waits for its answer, and the others can wait a little."""
+    function = lambda_svc._functions.get(name) or {}
+    principals = [statement.get("Principal") for statement in function.get("policy", {}).get("Statement", [])]
+    return any(isinstance(p, dict) and p.get("Service") == "apigateway.amazonaws.com" for p in principals)
 
 
 def extract(code_zip: bytes, root: Path) -> Path:

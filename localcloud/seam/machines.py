@@ -229,8 +229,13 @@ def _ignore(answer: dict[str, Any]) -> None:
     """For calls whose answer says nothing more than that they were made."""
 
 
-def install(compute: ComputeClient, flush: Callable[[], None]) -> None:
-    """Register the integrations, and let an execution's end reach what it started."""
+def install(compute: ComputeClient, flush: Callable[[], None], begin: Callable[[], None]) -> None:
+    """Register the integrations, and let an execution's end reach what it started.
+
+    Args:
+        flush: makes what has been written so far durable.
+        begin: called before an execution's first state, in the execution's own thread; may wait.
+    """
     handlers = Integrations(compute, flush)
     dispatch = stepfunctions._SERVICE_DISPATCH
     dispatch["arn:aws:states:::sagemaker:"] = handlers.sagemaker
@@ -240,15 +245,24 @@ def install(compute: ComputeClient, flush: Callable[[], None]) -> None:
     stepfunctions._stop_execution = _stopping_jobs(stepfunctions._stop_execution)
     stepfunctions._fail_execution = _keeping_abort(stepfunctions._fail_execution)
     stepfunctions._invoke_resource_with_timeout = _stopping_on_timeout(stepfunctions._invoke_resource_with_timeout)
-    stepfunctions.time = _WithoutStartDelay()
+    stepfunctions.time = StartClock(begin)
 
 
-class _WithoutStartDelay:
-    """The `time` module for Step Functions, without the pause that ministack puts before each execution's first state."""
+class StartClock:
+    """The `time` module for Step Functions, with a rule of ours for when an execution begins.
+
+    ministack pauses for 0.15 s before each execution's first state.
+    """
+
+    def __init__(self, begin: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
+        self._begin = begin
+        self._sleep = sleep
 
     def sleep(self, seconds: float) -> None:
-        if seconds != _START_DELAY:
-            time.sleep(seconds)
+        if seconds == _START_DELAY:
+            self._begin()
+        else:
+            self._sleep(seconds)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)

@@ -1,9 +1,9 @@
 """Which worker runs an invocation.
 
-AWS starts another execution environment whenever all of a function's are busy; it has the machines for it. A laptop that does
-so under a burst spends its two cores on starting Python and answers nobody. Here an invocation first waits a moment for a
-worker to become free, and only as many workers as there are cores start at the same time. No invocation is refused, and none
-waits for ever: a function that calls itself gets a second worker.
+AWS starts another execution environment whenever all of a function's are busy; it has the machines for it. A laptop that
+does so under a burst spends its two cores on starting Python and answers nobody. Here an invocation first waits a moment
+for a worker to become free, and only as many workers as there are cores start at the same time. No invocation is refused,
+and none waits for ever: a function that calls itself gets a second worker.
 """
 
 from __future__ import annotations

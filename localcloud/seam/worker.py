@@ -4,9 +4,10 @@ Only the standard library: what the function needs must come from its zip or fro
 The process that is started imports the libraries and then waits; each worker is a fork of it, which takes milliseconds and
 shares the memory. The function's own modules are imported after the fork, with the function's environment, as on AWS.
 
-A worker reads lines of JSON on standard input: first {"code_dir", "module", "handler", ...}, then {"event", "ctx"} for each
-invocation. It answers with lines of JSON on what was standard output; what the function prints goes to standard error, which
-is its log. After each invocation a mark follows the log's last line, so that nobody has to wait and guess whether more comes.
+A worker reads lines of JSON on standard input: first {"code_dir", "module", "handler", ...}, then {"event", "ctx"} for
+each invocation. It answers with lines of JSON on what was standard output; what the function prints goes to standard error,
+which is its log. After each invocation a mark follows the log's last line, so that nobody has to wait and guess whether more
+comes.
 """
 
 import contextlib

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from aimatrix.client import Client
@@ -61,6 +62,17 @@ class Cloud:
         assert done.returncode == 0, done.stderr
         token: str = last_json(done.stdout)["token"]
         return token
+
+    def boto(self, service: str) -> Any:
+        """A client of the embedded AWS with the state directory's own root keys: for looking at what lies there."""
+        settings = json.loads((self.state / "settings.json").read_text(encoding="utf-8"))
+        return boto3.client(
+            service,
+            endpoint_url=self.addresses["aws"],
+            region_name="us-east-1",
+            aws_access_key_id=settings["access_key_id"],
+            aws_secret_access_key=settings["secret_access_key"],
+        )
 
     def client(self, user: str = "alice", *roles: str, tenant: str = "default") -> Client:
         token = self.token(user, *(roles or ("USER", "MODEL_DEPLOYER")), tenant=tenant)

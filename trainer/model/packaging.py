@@ -43,7 +43,9 @@ def prepare(
     Args:
         model_dir: What the script saved as its model (`SM_MODEL_DIR`). Everything in it is archived.
         output_dir: The script's other output directory, looked at when `model_dir` holds no model file; only the
-            model itself is taken from there. May be the same directory as `model_dir`, and need not exist.
+            model itself is taken from there. All of it is taken when `model_dir` is empty and `inference.py` loads the
+            model: a script that knows `--output-path` alone leaves everything there, and only its own `model_fn` can
+            tell which files it needs. May be the same directory as `model_dir`, and need not exist.
         staging_dir: Where the archive's content is laid out; created when missing, must be empty, and on the same disk
             as `model_dir` for hard links to work (it copies otherwise).
         script_dir: The directory of the training script: `inference.py`, its sibling modules and `requirements.txt`.
@@ -64,9 +66,10 @@ def prepare(
     if not candidates and not makes_its_own and not _holds_files(model_dir):
         return None
     staging_dir.mkdir(parents=True, exist_ok=True)
-    notes = stage_tree(model_dir, staging_dir) if model_dir.is_dir() else []
+    whole = output_dir if makes_its_own and not _holds_files(model_dir) else model_dir
+    notes = stage_tree(whole, staging_dir) if whole.is_dir() else []
     taken = candidates[0] if candidates else None
-    file = _stage_candidate(taken, model_dir, staging_dir) if taken is not None else None
+    file = _stage_candidate(taken, whole, staging_dir) if taken is not None else None
     notes += _notes_on_choice(candidates, user_code)
 
     prepared = _judge(taken, file, user_code, staging_dir)
@@ -81,9 +84,9 @@ def _holds_files(directory: Path) -> bool:
     return any(files for _, _, files in os.walk(directory))
 
 
-def _stage_candidate(taken: Candidate, model_dir: Path, staging_dir: Path) -> str:
-    """Makes sure the model is staged; returns its path there."""
-    if taken.root == model_dir:
+def _stage_candidate(taken: Candidate, staged: Path, staging_dir: Path) -> str:
+    """Makes sure the model is staged, where all of `staged` is; returns its path there."""
+    if taken.root == staged:
         return taken.name
     if taken.kind == "mlflow":
         # In a directory of its own: MLflow keeps the model's modules in `code/`, which is SageMaker's name too.

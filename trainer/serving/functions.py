@@ -98,15 +98,13 @@ class _Untouched:
 
 def _answer_refusal(error: InputError) -> Any:
     """A 4xx in the words of the server around us: Flask in AWS's scikit-learn and XGBoost images, MMS or TorchServe."""
-    if "sagemaker_inference" in sys.modules:
-        from sagemaker_inference.errors import BaseInferenceToolkitError  # type: ignore[import-not-found]
-
-        raise BaseInferenceToolkitError(error.status_code, str(error), "Invalid input") from None
-    if "flask" in sys.modules and "sagemaker_containers" in sys.modules:
-        from flask import Response  # type: ignore[import-not-found,unused-ignore]
-
+    flask = sys.modules.get("flask")
+    if flask is not None and flask.has_request_context():
         body = json.dumps({"error": str(error)})
-        return Response(body, status=error.status_code, mimetype="application/json")
+        return flask.Response(body, status=error.status_code, mimetype="application/json")
+    toolkit = sys.modules.get("sagemaker_inference.errors")
+    if toolkit is not None:
+        raise toolkit.BaseInferenceToolkitError(error.status_code, str(error), "Invalid input") from None
     raise error from None
 
 

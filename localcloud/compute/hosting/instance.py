@@ -164,18 +164,20 @@ class Instance:
     async def _until_ended(self, process: ManagedProcess) -> Exit:
         """Waits for the end of the process; one that dropped a connection gets no request until it answers `/ping`."""
         end = asyncio.ensure_future(process.wait())
-        while not end.done():
-            doubt = asyncio.ensure_future(self._doubt.wait())
-            await asyncio.wait((end, doubt), return_when=asyncio.FIRST_COMPLETED)
-            doubt.cancel()
-            if self._doubt.is_set():
+        end.add_done_callback(lambda _: self._doubt.set())
+        try:
+            while True:
+                await self._doubt.wait()
                 self._doubt.clear()
+                if end.done():
+                    self._url = None
+                    return end.result()
                 try:
                     await self._until_ready(process)
                 except InstanceFailed:
-                    process.kill()  # it runs, and serves no more
-        self._url = None
-        return end.result()
+                    process.kill()  # it ended meanwhile, or runs and serves no more
+        finally:
+            end.cancel()
 
     async def _end_process(self) -> None:
         self._url = None

@@ -120,6 +120,8 @@ def environment_of(
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_ENDPOINT_URL": settings.aws_url,
         "AIMATRIX_ENV_CACHE": str(settings.environments_directory),
+        # The script's share of the time between SIGTERM and SIGKILL; the rest is for the agent's uploads.
+        "AIMATRIX_GRACE_SECONDS": f"{settings.stop_grace * 0.6:g}",
         **own,
     }
 

@@ -232,7 +232,8 @@ class TrainingRun:
         longest = self._record.request["StoppingCondition"].get("MaxWaitTimeInSeconds")
         if longest is None:
             return None
-        return max(0.0, longest - (self._host.now() - self._record.document["created"]).total_seconds())
+        waited = (self._host.now() - self._record.document["created"]).total_seconds()
+        return max(0.0, float(longest) - float(waited))
 
     def _limits(self) -> Limits:
         """The time limit is one for all runs of a job that was interrupted."""

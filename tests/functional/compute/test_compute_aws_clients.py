@@ -12,16 +12,15 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from localcloud.compute.aws_clients import PART_BYTES, CloudWatchLogs, ObjectError, S3Objects
+from localcloud.compute.aws_clients import CloudWatchLogs, ObjectError, S3Objects
 from localcloud.compute.log_shipping import LogDeliveryError
 
+SMALLEST_PART = 5 * 1024 * 1024  # S3's own bound
 NOW = int(time.time() * 1000)
 
 
 def client(service: Any) -> Any:
-    return boto3.client(
-        service, aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
-    )
+    return boto3.client(service, aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1")
 
 
 @pytest.fixture
@@ -47,17 +46,17 @@ class TestObjects:
         objects.download("data", "k/ä b", tmp_path / "b", Event())
 
         assert (tmp_path / "b").read_bytes() == b"\x00\xff" * 10
-        assert objects.list("data", "k/") == [("k/ä b", 20)]
         assert (objects.size("data", "k/ä b"), objects.size("data", "k")) == (20, None)
+        assert objects.list("data", "k/") == [("k/ä b", 20)]
 
     def test_large_ones_go_up_in_parts(self, s3: Any, tmp_path: Path) -> None:
         with (tmp_path / "large").open("wb") as file:
-            file.truncate(PART_BYTES + 5)
+            file.truncate(SMALLEST_PART + 5)
 
-        S3Objects(s3).upload(tmp_path / "large", "data", "large")
+        S3Objects(s3, SMALLEST_PART).upload(tmp_path / "large", "data", "large")
 
         shown = s3.head_object(Bucket="data", Key="large")
-        assert shown["ContentLength"] == PART_BYTES + 5
+        assert shown["ContentLength"] == SMALLEST_PART + 5
         assert shown["ETag"].strip('"').endswith("-2")
 
     def test_a_link_is_not_followed(self, s3: Any, tmp_path: Path) -> None:
@@ -91,9 +90,7 @@ class TestLogs:
         for _ in range(2):
             sink.create_stream("/aws/sagemaker/TrainingJobs", "job/algo-1-1")
 
-        sink.put(
-            "/aws/sagemaker/TrainingJobs", "job/algo-1-1", [(NOW, "one"), (NOW + 1, "two")]
-        )
+        sink.put("/aws/sagemaker/TrainingJobs", "job/algo-1-1", [(NOW, "one"), (NOW + 1, "two")])
 
         streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
         assert [stream["logStreamName"] for stream in streams] == ["job/algo-1-1"]

@@ -26,6 +26,7 @@ from tests.functional.endpoints.hosting_harness import (
     variant,
 )
 
+PROJECT = Path(__file__).parents[3]
 Scenario = Callable[[Hosting], Coroutine[Any, Any, None]]
 
 
@@ -461,7 +462,7 @@ class TestAfterARestart:
 
     def test_a_killed_emulator_leaves_no_process_and_no_endpoint_behind(self, world: World) -> None:
         command = [sys.executable, "-m", "tests.functional.endpoints.abandoned_emulator", str(world.state)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as emulator:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=PROJECT) as emulator:
             assert emulator.stdout is not None
             assert emulator.stdout.readline() == b"in service\n"
             orphans = serving_processes(world)

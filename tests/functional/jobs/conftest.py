@@ -144,6 +144,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             machine=machine,  # type: ignore[arg-type]  # a fake of the same shape
             backends=backends,  # type: ignore[arg-type]
             has_batch=lambda: True,
+            region="us-east-1",
             now=clock,
             new_id=lambda: next(ids),
         )

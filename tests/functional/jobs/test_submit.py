@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,11 @@ class TestSubmit:
         assert _fields(first) == ["config.script_path"]
         assert _fields(second) == ["config.resource_requirements.gpu_count", "config.resource_requirements.memory_gb"]
         assert _fields(third) == ["config.parameters.algorithm"]
+
+    def test_names_the_image_that_aws_does_not_offer_in_this_region(self, jobs: Jobs) -> None:
+        with pytest.raises(InvalidRequest) as error:
+            replace(jobs.service, region="mars-north-1").submit(ALICE, jobs.request(), None)
+        assert _fields(error) == ["config.environment.docker_image"]
 
 
 class TestIdempotencyKey:

@@ -117,7 +117,7 @@ class TestKill:
             assert seen.objects - objects == set()
             assert seen.messages - messages == set()
             assert seen.deleted & items == set()
-        sample = sorted(acknowledged[0].objects)[-1]
+        sample = max(acknowledged[0].objects)
         body = cloud.s3.get_object(Bucket=cloud.outputs["Bucket"], Key=f"durability/{sample}")["Body"].read()
         assert body == sample.encode()
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -29,7 +29,7 @@ class Server:
         self.connections = 0
         self.requests: list[bytes] = []
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
@@ -220,8 +220,7 @@ class TestServerAway:
 
         async def calls(client: httpx.AsyncClient, server: Server) -> tuple[str, int]:
             await client.post("/api/v1/jobs")
-            while not server.upstream.idle_closed():
-                await asyncio.sleep(0)
+            await server.upstream.idle_closed()
             answer = await client.post("/api/v1/jobs")
             return answer.text, server.connections
 

@@ -170,4 +170,3 @@ class TestForeground:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=GONE_SECONDS) == 0
         assert all_gone(inside)
-

@@ -131,7 +131,7 @@ class Container:
         errors: list[bytes] = []
         reader = threading.Thread(target=lambda: errors.append(process.stderr.read() if process.stderr else b""))
         reader.start()
-        watchdog = threading.Timer(60, lambda: process.send_signal(signal.SIGKILL))
+        watchdog = threading.Timer(240, lambda: process.send_signal(signal.SIGKILL))
         watchdog.start()
         try:
             output = bytearray()

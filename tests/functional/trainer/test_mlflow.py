@@ -24,13 +24,16 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 mlflow.set_experiment("flowers")
-mlflow.sklearn.autolog(log_datasets=False, log_post_training_metrics=False)
+mlflow.sklearn.autolog(log_datasets=False, log_models=False, log_post_training_metrics=False)
 x, y = load_iris(return_X_y=True, as_frame=True)
 with mlflow.start_run(run_name="my own name"):
     mlflow.log_param("C", 1.0)
     for step in range(3):
         mlflow.log_metric("loss", 1 / (step + 1), step=step)
-    LogisticRegression(max_iter=500).fit(x, y)
+    model = LogisticRegression(max_iter=500).fit(x, y)
+    # Named requirements spare MLflow the processes by which it would find them out.
+    signature = mlflow.models.infer_signature(x, y)
+    mlflow.sklearn.log_model(model, name="model", signature=signature, pip_requirements=["scikit-learn"])
     with mlflow.start_run(nested=True):
         mlflow.log_metric("inner", 1)
     with open("note.txt", "w") as file:
@@ -61,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def await_health(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(url + "/health", timeout=5):  # noqa: S310 - loopback

@@ -255,6 +255,19 @@ time.sleep(600)
         assert finished.code == 128 + signal.SIGTERM
         assert finished.manifest["reason"].startswith("the script used more than its disk allowance of 5000000 bytes")
 
+    def test_temporary_files_beside_the_container_count(self, container: Container) -> None:
+        scratch = container.root.parent / "tmp"
+        scratch.mkdir()
+        container.environ["TMPDIR"] = str(scratch)
+        container.script = """
+import tempfile, time
+files = [tempfile.NamedTemporaryFile() for _ in range(10)]
+for file in files: file.write(b"x" * 1_000_000); file.flush()
+time.sleep(600)
+"""
+        container.spec["limits"] = {"disk_bytes": 5_000_000, "log_bytes": None}
+        assert "disk allowance" in container.run().manifest["reason"]
+
     def test_a_catastrophic_metric_definition_is_switched_off(self, container: Container) -> None:
         container.script = "print('a' * 60 + '!')\nprint('loss=1.5')\n"
         container.spec["metric_definitions"] = [

@@ -283,12 +283,14 @@ class TestExitCodes:
             (problem(422), 6),
             (problem(429, "quota-exceeded"), 7),
             (problem(500), 8),
+            (problem(502, "model-failed"), 1),
         ],
     )
     def test_each_refusal_has_its_code(self, terminal: Terminal, answer: httpx.Response, code: int) -> None:
-        terminal.service.faults = [Fault("GET", "/training/jobs/", answer)]
+        terminal.service.faults = [Fault("POST", "/invocations$", answer)]
+        terminal.service.deployments[DEPLOYMENT_ID] = deque([deployment_document(status="active")])
 
-        assert terminal.run("jobs", "get", JOB_ID).exit_code == code
+        assert terminal.run("predict", DEPLOYMENT_ID, "[[1]]").exit_code == code
 
     def test_an_unreachable_service_has_its_code(self, terminal: Terminal) -> None:
         terminal.service.faults = [Fault("GET", "/training/jobs/", httpx.ConnectError("refused"))] * 99

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
+import tarfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -93,6 +95,23 @@ async def emulator(
         for part in reversed(parts):
             await part.stop()
         close_host(host)
+
+
+async def printed(emulated: Emulator, beginning: str) -> str:
+    """The first line that begins so, once it has been delivered."""
+    await eventually(lambda: any(line.startswith(beginning) for line in emulated.logs.lines()))
+    return next(line for line in emulated.logs.lines() if line.startswith(beginning))
+
+
+def statuses(shown: dict[str, Any]) -> list[str]:
+    """The secondary statuses a training job went through."""
+    return [step["Status"] for step in shown["SecondaryStatusTransitions"]]
+
+
+def archived(archive: bytes) -> list[str]:
+    """Names in a tar.gz."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return sorted(tar.getnames())
 
 
 def program_request(name: str, directory: Path, source: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from localcloud.journal.records import Contents, UnknownChangeError
 from localcloud.journal.writer import Journal, JournalError
 
 TABLE = ["000000000000", "us-east-1", "jobs"]
+KEY = ("000000000000", "us-east-1", "jobs")
 GROUP = ["000000000000", "us-east-1", "/aws/sagemaker/TrainingJobs"]
 
 
@@ -52,7 +53,7 @@ class TestFlush:
         journal.append(item("a", 1))
         journal.flush()
         # Nothing is closed: this is what a killed process leaves.
-        assert contents_of(directory).tables[tuple(TABLE)] == {"a": {"job": item("a", 1)[4]}}  # type: ignore[index]
+        assert contents_of(directory).tables[KEY] == {"a": {"job": item("a", 1)[4]}}
 
     def test_writes_nothing_before_it_is_called(self, directory: JournalDirectory, journal: Journal) -> None:
         journal.append(item("a", 1))
@@ -66,7 +67,7 @@ class TestFlush:
         journal.append(["d", TABLE, "b", "job"])
         journal.append(item("b", 1))
         journal.flush()
-        table = contents_of(directory).tables[tuple(TABLE)]  # type: ignore[index]
+        table = contents_of(directory).tables[KEY]
         assert table["a"]["job"]["value"] == {"N": "9"}
         assert "b" in table
 
@@ -84,9 +85,9 @@ class TestFlush:
                 journal.flush()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert set(contents_of(directory).tables[tuple(TABLE)]) == {"a"}  # type: ignore[index]
+        assert set(contents_of(directory).tables[KEY]) == {"a"}
         journal.flush()
-        assert set(contents_of(directory).tables[tuple(TABLE)]) == {"a", "b"}  # type: ignore[index]
+        assert set(contents_of(directory).tables[KEY]) == {"a", "b"}
 
 
 class TestTornTail:
@@ -103,7 +104,7 @@ class TestTornTail:
             path.write_bytes(whole[:length])
             frames_left = sum(size <= length for size in sizes)
             # Both changes of a frame are there, or none: a transaction is never half there.
-            assert len(contents_of(directory).tables.get(tuple(TABLE), {})) == 2 * frames_left  # type: ignore[call-overload]
+            assert len(contents_of(directory).tables.get(KEY, {})) == 2 * frames_left
 
     def test_of_wrong_bytes_ends_the_reading(self, directory: JournalDirectory, journal: Journal) -> None:
         path = directory.journal(1)
@@ -115,7 +116,7 @@ class TestTornTail:
         damaged = bytearray(path.read_bytes())
         damaged[first + 12] ^= 1
         path.write_bytes(damaged)
-        assert set(contents_of(directory).tables[tuple(TABLE)]) == {"a"}  # type: ignore[index]
+        assert set(contents_of(directory).tables[KEY]) == {"a"}
 
     def test_is_gone_after_the_next_start(self, directory: JournalDirectory, journal: Journal) -> None:
         journal.append(item("a", 1))
@@ -126,7 +127,7 @@ class TestTornTail:
         again.open()
         again.append(item("b", 1))
         again.flush()
-        assert set(contents_of(directory).tables[tuple(TABLE)]) == {"a", "b"}  # type: ignore[index]
+        assert set(contents_of(directory).tables[KEY]) == {"a", "b"}
         again.close()
 
     def test_is_not_confused_with_a_foreign_file(self, directory: JournalDirectory, journal: Journal) -> None:
@@ -141,7 +142,7 @@ class TestCompaction:
             journal.append(item("a", value))
         journal.flush()
         again = Journal(directory)
-        assert again.open() == Contents(tables={tuple(TABLE): {"a": {"job": item("a", 99)[4]}}})  # type: ignore[dict-item]
+        assert again.open() == Contents(tables={KEY: {"a": {"job": item("a", 99)[4]}}})
         again.close()
         assert sorted(path.name for path in directory.root.iterdir()) == ["0000000002.journal", "0000000002.snapshot"]
         assert directory.snapshot(2).stat().st_size < 200
@@ -154,7 +155,7 @@ class TestCompaction:
             journal.flush()
         assert sum(path.stat().st_size for path in directory.root.iterdir()) < 4000
         assert len(list(directory.root.iterdir())) == 2
-        table = contents_of(directory).tables[tuple(TABLE)]  # type: ignore[index]
+        table = contents_of(directory).tables[KEY]
         assert {pk: part["job"]["value"]["N"] for pk, part in table.items()} == {"k0": "198", "k1": "199", "k2": "197"}
         journal.close()
 
@@ -168,14 +169,14 @@ class TestCompaction:
         assert interrupted, "the journal has grown"
         # Killed before it was renamed: a snapshot without an end, under its own name.
         (directory.root / "0000000009.incoming").write_bytes(frames.HEADER + b"half")
-        assert len(contents_of(directory).tables[tuple(TABLE)]) == 50  # type: ignore[index]
+        assert len(contents_of(directory).tables[KEY]) == 50
         # Killed after the rename, before the old files went.
         newest = directory.newest()
         keep = {path: path.read_bytes() for path in directory.root.iterdir()}
         directory.compact(newest)
         for path, content in keep.items():
             path.write_bytes(content)
-        assert len(contents_of(directory).tables[tuple(TABLE)]) == 50  # type: ignore[index]
+        assert len(contents_of(directory).tables[KEY]) == 50
         journal.close()
 
     def test_that_fails_leaves_the_old_files(
@@ -205,7 +206,7 @@ class TestFiles:
 
 names = st.sampled_from([TABLE, ["000000000000", "us-east-1", "models"]])
 keys = st.sampled_from(["a", "b"])
-change = st.one_of(
+any_change = st.one_of(
     st.tuples(st.just("i"), names, keys, keys, st.dictionaries(keys, st.integers())),
     st.tuples(st.just("d"), names, keys, keys),
     st.tuples(st.just("T"), names),
@@ -217,14 +218,14 @@ change = st.one_of(
 
 
 class TestContents:
-    @given(st.lists(change, max_size=30))
+    @given(st.lists(any_change, max_size=30))
     def test_are_the_same_after_their_shortest_changes(self, changes: list[tuple[Any, ...]]) -> None:
         contents = Contents()
-        for one in changes:
-            contents.apply(list(one))
+        for change in changes:
+            contents.apply(list(change))
         again = Contents()
-        for one in contents.changes():
-            again.apply(one)
+        for shortest in contents.changes():
+            again.apply(shortest)
         assert _without_empty(again) == _without_empty(contents)
 
     def test_refuse_a_change_of_another_version(self) -> None:
@@ -235,7 +236,7 @@ class TestContents:
         contents = Contents()
         contents.apply(item("a", 1))
         contents.apply(["t", TABLE, [["b", "job", {"n": 1}]]])
-        assert contents.tables == {tuple(TABLE): {"b": {"job": {"n": 1}}}}
+        assert contents.tables == {KEY: {"b": {"job": {"n": 1}}}}
 
     def test_split_long_logs_into_several_changes(self) -> None:
         contents = Contents()

@@ -22,7 +22,10 @@ class TestPins:
         [
             (Pin("ministack.services.stepfunctions", "_no_such_thing"), "is gone"),
             (Pin("ministack.services.stepfunctions", "_stop_execution", ("arn",)), "takes"),
-            (Pin("ministack.services.stepfunctions", "_stop_execution", contains=("no such text",)), "no longer contains"),
+            (
+                Pin("ministack.services.stepfunctions", "_stop_execution", contains=("no such text",)),
+                "no longer contains",
+            ),
         ],
     )
     def test_a_thing_that_has_moved_is_noticed(self, pin: Pin, problem: str) -> None:

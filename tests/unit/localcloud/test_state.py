@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -59,7 +60,7 @@ class TestDefaultRoot:
 
 
 class TestEnvironment:
-    ENVIRON = {
+    ENVIRON: ClassVar = {
         "PATH": "/bin",
         "HOME": "/home/u",
         "HTTPS_PROXY": "http://proxy",

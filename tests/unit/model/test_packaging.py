@@ -105,6 +105,25 @@ class TestCustom:
             "'nothing_of_that_name'"
         )
 
+    def test_it_gets_all_that_the_script_left_where_the_model_directory_is_empty(self, left: Left) -> None:
+        load = "from pathlib import Path\n\n\ndef model_fn(d):\n    return Path(d, 'w.npz').read_text()\n\n\n"
+        left.write("code/inference.py", load + PREDICT_FN)
+        left.write("output/w.npz")
+        left.write("output/parts/more.json", "{}")
+
+        found = left.prepared()
+
+        assert (found.kind, found.servable, found.reason) == ("custom", True, None)
+        assert (found.directory / "w.npz").read_text() == "x"
+        assert (found.directory / "parts" / "more.json").is_file()
+
+    def test_it_gets_none_of_the_other_outputs_where_there_is_a_model_directory(self, left: Left) -> None:
+        left.write("code/inference.py", MODEL_FN)
+        left.write("model/w.npz")
+        left.write("output/plot.png")
+
+        assert not (left.prepared().directory / "plot.png").exists()
+
     def test_functions_without_a_model_to_load_are_not_servable(self, left: Left) -> None:
         left.write("code/inference.py", PREDICT_FN)
         left.write("model/weights.bin")

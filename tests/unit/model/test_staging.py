@@ -36,8 +36,7 @@ class TestStageTree:
         source.mkdir()
         os.mkfifo(source / "pipe")
         with socket.socket(socket.AF_UNIX) as listener:
-            os.chdir(source)
-            listener.bind("socket")
+            listener.bind(str(source / "socket"))
         notes = stage_tree(source, tmp_path / "out")
         assert len(notes) == 2
         assert not (tmp_path / "out").exists()
