@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.deployments.waiting import Waiting
     from chalicelib.jobs.gateways import Backends
+    from chalicelib.jobs.instances import BatchMachines
     from chalicelib.jobs.lifecycle import Lifecycle
     from chalicelib.jobs.logs import LogReader
     from chalicelib.jobs.metrics import MetricStore
@@ -91,7 +92,7 @@ class Platform:
     def backends(self) -> Backends:
         from chalicelib.jobs.gateways import Backends
 
-        return Backends(self.clients, self.settings)
+        return Backends(self.clients)
 
     @cached_property
     def jobs(self) -> JobService:
@@ -103,7 +104,7 @@ class Platform:
             objects=self.objects,
             machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
             backends=self.backends,
-            has_batch=lambda: self.settings.batch_job_queue is not None,
+            batch_machines=self._batch_machines,
             region=self.settings.region,
             now=self.now,
             new_id=self.new_id,
@@ -231,6 +232,12 @@ class Platform:
         from chalicelib.deployments.finishing import Finishing
 
         return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+
+    def _batch_machines(self) -> BatchMachines | None:
+        from chalicelib.jobs.instances import BatchMachines
+
+        disk = self.settings.batch_disk_gib
+        return BatchMachines(disk, self.settings.batch_gpu_types) if disk is not None else None
 
     def _endpoints(self) -> Endpoints:
         from chalicelib.deployments.gateways import Endpoints

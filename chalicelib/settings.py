@@ -73,17 +73,23 @@ class Settings:
         return self._get("SERVING_ROLE_ARN")
 
     @property
-    def batch_job_queue(self) -> str | None:
-        """ARN of the Batch queue, or None where the stack was installed without a Batch part."""
-        return self.environment.get(PREFIX + "BATCH_JOB_QUEUE") or None
+    def batch_queue_prefix(self) -> str | None:
+        """What the ARNs of the Batch queues begin with, or None where the stack was installed without a Batch part."""
+        return self.environment.get(PREFIX + "BATCH_QUEUE_PREFIX") or None
+
+    @property
+    def batch_gpu_types(self) -> frozenset[str]:
+        """The types of GPU that Batch has in this installation."""
+        return frozenset(filter(None, self._get("BATCH_GPU_TYPES").split(",")))
+
+    @property
+    def batch_disk_gib(self) -> int | None:
+        """Disk of every Batch machine, or None where the stack was installed without a Batch part."""
+        return int(self.environment.get(PREFIX + "BATCH_DISK_GIB") or 0) or None
 
     @property
     def batch_job_definition(self) -> str:
         return self._get("BATCH_JOB_DEFINITION")
-
-    @property
-    def batch_job_role_arn(self) -> str:
-        return self._get("BATCH_JOB_ROLE_ARN")
 
     @property
     def training_log_group(self) -> str:

@@ -1,42 +1,75 @@
 """AWS Batch: the second backend. Machines come when a job waits for them and go when none does.
 
+Batch matches a job by the number of its GPUs, never by their type: so each type has machines and a queue of its own, and
+`plan_job` picks the queue.
+
 All of it exists only where subnets are given. A job definition fixes an image, so `plan_job` registers one per image, as a
 copy of the one here with the image replaced; the log group, the role and the command stay.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.grants import role
-from infra.names import NAME_PREFIX, Json, att, ref, stack_name, sub
+from infra.names import BATCH_QUEUES, NAME_PREFIX, Json, att, pascal, ref, stack_name, sub
 from infra.training import TRAIN
 
 BOOTSTRAP = Path(__file__).parent.parent / "trainer" / "bootstrap.py"
 
-# Families that hold every vCPU and GPU size of the resource table; Batch picks the size. GPU machines come second, so that
-# a job without a GPU goes to one only when the others are full.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "Cpu": ("m5", "c5", "r5"),
-    "Gpu": ("g4dn", "g5", "p3"),
-}
-_IMAGES = {"Cpu": "ECS_AL2023", "Gpu": "ECS_AL2023_NVIDIA"}
-
-# Amazon's mirror of the official image: no rate limit, no account. Only what `plan_job` copies; no job runs in it.
-_BASE_IMAGE = "public.ecr.aws/docker/library/python:3.11-slim"
-_DISK_GIB = 200
 _CONDITION = "HasBatch"
 
 
-def _conditional(resource: Json) -> Json:
-    return {**resource, "Condition": _CONDITION}
+@dataclass(frozen=True)
+class Machines:
+    """What one queue's jobs run on.
+
+    Attributes:
+        families: EC2 families; Batch picks the size. A test holds them against the table of instance types.
+        image: an entry of `Ec2Configuration`.
+        condition: of the template, under which these machines exist.
+    """
+
+    families: tuple[str, ...]
+    image: Json
+    condition: str = _CONDITION
 
 
-def _environment(family: str) -> Json:
+_GPU_IMAGE: Json = {"ImageType": "ECS_AL2023_NVIDIA"}
+
+MACHINES: dict[str, Machines] = {
+    "cpu": Machines(("m5", "c5", "r5"), {"ImageType": "ECS_AL2023"}),
+    "t4": Machines(("g4dn",), _GPU_IMAGE),
+    "v100": Machines(
+        ("p3", "p3dn"),
+        {"ImageType": "ECS_AL2_NVIDIA", "ImageIdOverride": ref("BatchV100ImageId")},
+        "HasBatchV100",
+    ),
+    "a100": Machines(("p4d",), _GPU_IMAGE),
+    "h100": Machines(("p5",), _GPU_IMAGE),
+}
+"""By queue: see `names.BATCH_QUEUES`."""
+
+# Amazon's mirror of the official image: no rate limit, no account. Only what `plan_job` copies; no job runs in it.
+_BASE_IMAGE = "public.ecr.aws/docker/library/python:3.11-slim"
+
+
+def _environment_id(queue: str) -> str:
+    return f"Batch{pascal(queue)}Environment"
+
+
+def _queue_id(queue: str) -> str:
+    return f"Batch{pascal(queue)}Queue"
+
+
+def _environment(queue: str) -> Json:
+    machines = MACHINES[queue]
     return {
         "Type": "AWS::Batch::ComputeEnvironment",
+        "Condition": machines.condition,
         "Properties": {
-            "ComputeEnvironmentName": stack_name(family.lower()),
+            "ComputeEnvironmentName": stack_name(f"training-{queue}"),
             "Type": "MANAGED",
             "State": "ENABLED",
             # A change of the machines makes new ones; running jobs keep theirs until they end.
@@ -47,15 +80,32 @@ def _environment(family: str) -> Json:
                 "AllocationStrategy": "BEST_FIT_PROGRESSIVE",
                 "MinvCpus": 0,
                 "MaxvCpus": ref("BatchMaxCpus"),
-                "InstanceTypes": list(FAMILIES[family]),
+                "InstanceTypes": list(machines.families),
                 "Subnets": ref("BatchSubnets"),
                 "SecurityGroupIds": ref("BatchSecurityGroups"),
                 "InstanceRole": att("BatchInstanceProfile"),
-                "Ec2Configuration": [{"ImageType": _IMAGES[family]}],
-                "LaunchTemplate": {"LaunchTemplateId": ref("BatchLaunchTemplate"), "Version": "$Latest"},
+                "Ec2Configuration": [machines.image],
+                # The number and not $Latest: a new version must be a change of the environment, or Batch keeps the old one.
+                "LaunchTemplate": {
+                    "LaunchTemplateId": ref("BatchLaunchTemplate"),
+                    "Version": att("BatchLaunchTemplate", "LatestVersionNumber"),
+                },
                 "UpdateToLatestImageVersion": True,
                 "Tags": {"aimatrix:stack": ref("AWS::StackName")},
             },
+        },
+    }
+
+
+def _queue(queue: str) -> Json:
+    return {
+        "Type": "AWS::Batch::JobQueue",
+        "Condition": MACHINES[queue].condition,
+        "Properties": {
+            "JobQueueName": stack_name(f"training-{queue}"),
+            "Priority": 1,
+            "State": "ENABLED",
+            "ComputeEnvironmentOrder": [{"Order": 1, "ComputeEnvironment": ref(_environment_id(queue))}],
         },
     }
 
@@ -70,7 +120,7 @@ def _launch_template() -> Json:
                     {
                         "DeviceName": "/dev/xvda",
                         "Ebs": {
-                            "VolumeSize": _DISK_GIB,
+                            "VolumeSize": ref("BatchDiskGiB"),
                             "VolumeType": "gp3",
                             "Encrypted": True,
                             "DeleteOnTermination": True,
@@ -130,18 +180,6 @@ def fragment() -> Json:
             ],
         },
     }
-    queue: Json = {
-        "Type": "AWS::Batch::JobQueue",
-        "Properties": {
-            "JobQueueName": stack_name("training"),
-            "Priority": 1,
-            "State": "ENABLED",
-            "ComputeEnvironmentOrder": [
-                {"Order": order, "ComputeEnvironment": ref(f"Batch{family}Environment")}
-                for order, family in enumerate(FAMILIES, start=1)
-            ],
-        },
-    }
     resources = {
         "BatchJobRole": role(
             "ecs-tasks.amazonaws.com",
@@ -155,17 +193,17 @@ def fragment() -> Json:
             "Properties": {"Roles": [ref("BatchInstanceRole")]},
         },
         "BatchLaunchTemplate": _launch_template(),
-        **{f"Batch{family}Environment": _environment(family) for family in FAMILIES},
-        "BatchJobQueue": queue,
+        **{_environment_id(queue): _environment(queue) for queue in BATCH_QUEUES},
+        **{_queue_id(queue): _queue(queue) for queue in BATCH_QUEUES},
         "BatchJobDefinition": _job_definition(),
     }
     return {
-        "Resources": {logical_id: _conditional(resource) for logical_id, resource in resources.items()},
+        "Resources": {name: {"Condition": _CONDITION, **resource} for name, resource in resources.items()},
         "Outputs": {
             "BatchJobQueueArn": {
-                "Description": "Queue of training jobs on AWS Batch",
+                "Description": "Queue of training jobs on AWS Batch without a GPU; the others end in the type of their GPU",
                 "Condition": _CONDITION,
-                "Value": ref("BatchJobQueue"),
+                "Value": ref(_queue_id("cpu")),
             }
         },
     }

@@ -14,6 +14,8 @@ from infra.names import Function, Json, att, ref, stack_name, sub
 from infra.parameters import when
 
 _BATCH = "HasBatch"
+_GPU_TYPES = tuple(queue for queue in names.BATCH_QUEUES if queue != "cpu")
+_WITHOUT_V100 = tuple(each for each in _GPU_TYPES if each != "v100")
 
 SETTINGS: dict[str, Json | str] = {
     "STACK": ref("AWS::StackName"),
@@ -27,7 +29,9 @@ SETTINGS: dict[str, Json | str] = {
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
     "TRAINING_ROLE_ARN": att("TrainingRole"),
     "SERVING_ROLE_ARN": att("ServingRole"),
-    "BATCH_JOB_QUEUE": when(_BATCH, ref("BatchJobQueue"), ""),
+    "BATCH_QUEUE_PREFIX": when(_BATCH, names.batch_queue_arn(""), ""),
+    "BATCH_GPU_TYPES": when(_BATCH, when("HasBatchV100", ",".join(_GPU_TYPES), ",".join(_WITHOUT_V100)), ""),
+    "BATCH_DISK_GIB": when(_BATCH, ref("BatchDiskGiB"), ""),
     "BATCH_JOB_DEFINITION": when(_BATCH, ref("BatchJobDefinition"), ""),
     "BATCH_LOG_GROUP": sub(names.BATCH_LOG_GROUP),
     "TRAINING_LOG_GROUP": names.TRAINING_LOG_GROUP,
@@ -59,7 +63,7 @@ class Shape:
     settings: tuple[str, ...]
 
 
-_BACKENDS = ("JOBS_TABLE", "ARTIFACTS_BUCKET", "BATCH_JOB_QUEUE")
+_ATTEMPTS = ("JOBS_TABLE", "ARTIFACTS_BUCKET")
 
 SHAPES: dict[str, Shape] = {
     names.API: Shape(
@@ -69,7 +73,7 @@ SHAPES: dict[str, Shape] = {
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "ARTIFACTS_BUCKET"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
-            *("BATCH_JOB_QUEUE", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
+            *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
         ),
     ),
     "authorize": Shape("Verifies access tokens", 10, 1024, ("TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL")),
@@ -77,17 +81,20 @@ SHAPES: dict[str, Shape] = {
         "Decides what a job's next attempt runs on, and writes its specification",
         60,
         1024,
-        (*_BACKENDS, "STACK", "TRAINING_ROLE_ARN", "BATCH_JOB_DEFINITION", "AGENT_URI", "MLFLOW_TRACKING_URI"),
+        (
+            *(*_ATTEMPTS, "STACK", "TRAINING_ROLE_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
+            *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION"),
+        ),
     ),
-    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, _BACKENDS),
+    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX")),
     "register_model": Shape(
         "Registers a job's model, here and in MLflow",
         120,
         1024,
         ("JOBS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
     ),
-    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, _BACKENDS),
-    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _BACKENDS),
+    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, _ATTEMPTS),
+    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",
         60,

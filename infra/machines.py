@@ -50,7 +50,7 @@ def _pass(sid: str, role_id: str) -> Grant:
 
 
 _OWN_JOB_DEFINITIONS = arn("batch", f"job-definition/{names.NAME_PREFIX}${{AWS::StackName}}-*")
-_OWN_JOB_QUEUES = arn("batch", "job-queue/${AWS::StackName}-*")
+_OWN_JOB_QUEUES = tuple(names.batch_queue_arn(queue) for queue in names.BATCH_QUEUES)
 
 GRANTS: dict[str, tuple[Grant, ...]] = {
     "train-job": (
@@ -69,7 +69,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant(
             "SubmitBatchJobs",
             ("batch:SubmitJob", "batch:TagResource"),
-            (_OWN_JOB_DEFINITIONS, _OWN_JOB_QUEUES, arn("batch", "job/*")),
+            (_OWN_JOB_DEFINITIONS, *_OWN_JOB_QUEUES, arn("batch", "job/*")),
         ),
         Grant("StopBatchJobs", ("batch:TerminateJob",), (arn("batch", "job/*"),)),
         Grant("DescribeBatchJobs", ("batch:DescribeJobs",), ("*",)),

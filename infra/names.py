@@ -124,8 +124,16 @@ def arn(service: str, resource: str, *, region: bool = True, account: bool = Tru
     return sub(f"arn:${{AWS::Partition}}:{service}:{where}:{resource}")
 
 
+BATCH_QUEUES = ("cpu", "t4", "v100", "a100", "h100")
+"""AWS Batch: one queue for jobs without a GPU, and one for each type of GPU, called as a request calls the type."""
+
 ARTIFACTS_BUCKET = "${AWS::StackName}-artifacts-${AWS::AccountId}-${AWS::Region}"
 BATCH_LOG_GROUP = "/aws/batch/${AWS::StackName}"
+
+
+def batch_queue_arn(queue: str) -> Json:
+    """One of `BATCH_QUEUES`; for an empty name, what the ARNs of all of them begin with."""
+    return arn("batch", f"job-queue/${{AWS::StackName}}-training-{queue}")
 
 
 def table_arn(table: str, suffix: str = "") -> Json:

@@ -88,11 +88,28 @@ PARAMETERS: Json = {
     },
     "BatchMaxCpus": {
         "Type": "Number",
-        "Description": "Most vCPUs that each Batch compute environment may grow to",
+        "Description": "Most vCPUs that each Batch compute environment may grow to; the largest machine has 192",
         "Default": 256,
-        "MinValue": 1,
+        # What one job may ask for.
+        "MinValue": 64,
         "MaxValue": 10000,
     },
+    "BatchDiskGiB": {
+        "Type": "Number",
+        "Description": "Disk of every Batch machine; 50 GiB of it are for the system and the container images",
+        "Default": 500,
+        # The least that a job may ask for, and gp3's own limit as every region has it.
+        "MinValue": 70,
+        "MaxValue": 16384,
+    },
+    # AWS's GPU image for Batch, ECS_AL2023_NVIDIA, does not support p3, and the one before it is not given to new
+    # environments: https://docs.aws.amazon.com/batch/latest/APIReference/API_Ec2Configuration.html
+    "BatchV100ImageId": _text(
+        "AMI with an NVIDIA driver for V100 and the ECS agent, its root disk /dev/xvda; empty leaves V100 out of Batch",
+        r"(ami-[0-9a-f]{8,17})?",
+        "the id of an AMI, or nothing",
+        "",
+    ),
     "LogRetentionDays": {
         "Type": "Number",
         "Description": "How long logs are kept, in days",
@@ -121,6 +138,7 @@ def _first(parameter: str) -> Json:
 
 CONDITIONS: Json = {
     "HasBatch": _given(_first("BatchSubnets")),
+    "HasBatchV100": {"Fn::And": [{"Condition": "HasBatch"}, _given(ref("BatchV100ImageId"))]},
     "ManagedMlflow": _given(ref("MlflowTrackingServerArn")),
     "MakesTrainingLogGroup": {"Fn::Equals": [ref("CreateTrainingLogGroup"), "true"]},
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import json
 import logging
 import subprocess
@@ -15,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud import processes
 from localcloud.recovery import Recovery
-from localcloud.state import ACCOUNT, AUDIENCE, REGION, STACK, Settings, StateDir, write_private
+from localcloud.state import ACCOUNT, AUDIENCE, HOST, REGION, STACK, Settings, StateDir, write_private
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 BUCKET = f"{STACK}-deployment-{ACCOUNT}-{REGION}"
 POLL_SECONDS = 0.05
 DEPLOY_SECONDS = 90.0
+WARM = ("api", "authorize", "plan-job")
 _ZIP = "deployment.zip"
 _AGENT = "agent.zip"
 
@@ -67,6 +70,7 @@ def parameters(settings: Settings, template: dict[str, Any], agent_uri: str) -> 
         "MlflowTrackingUri": settings.mlflow_url,
         "BatchSubnets": "subnet-local",
         "BatchSecurityGroups": "sg-local",
+        "BatchV100ImageId": "ami-00000000",
         "DeploymentBucket": BUCKET,
     }
     return {name: value for name, value in values.items() if name in template.get("Parameters", {})}
@@ -176,6 +180,21 @@ class Deployer:
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
+def tell_deployed(settings: Settings) -> None:
+    """Let the AWS services know that all of the template is there, and start workers for what the first request needs."""
+    connection = http.client.HTTPConnection(HOST, settings.aws_port, timeout=DEPLOY_SECONDS)
+    headers = {"X-Aimatrix-Control": settings.control_secret}
+    try:
+        for path, body in (("deployed", {}), ("warm", {"functions": [f"{STACK}-{name}" for name in WARM]})):
+            connection.request("POST", f"/_aimatrix/{path}", json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = response.read()
+            if response.status != HTTPStatus.OK:
+                raise DeployError(f"/_aimatrix/{path} answered {response.status}: {answer.decode(errors='replace')}")
+    finally:
+        connection.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True)
@@ -203,6 +222,7 @@ def main() -> int:
         logger.error("the template could not be deployed: %s", error)  # noqa: TRY400  (the reasons are all in it)
         return 1
     logger.info("deployed in %.2f s", time.monotonic() - started)
+    tell_deployed(settings)
     restarted = recovery.restart(outputs)
     logger.info("started %d unfinished executions again", restarted)
     write_private(state.deployment_file, json.dumps({"outputs": outputs}, indent=2).encode())

@@ -19,6 +19,7 @@ class Part:
         port: where it listens, on loopback.
         health: the path that answers 200 when it is well.
         grace: seconds between SIGTERM and SIGKILL.
+        after: the part that must be well before this one is started for the first time.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Part:
     port: int
     health: str
     grace: float = 5.0
+    after: str | None = None
 
     @property
     def address(self) -> str:
@@ -49,6 +51,8 @@ def all_parts(state: StateDir, settings: Settings, environ: Mapping[str, str]) -
             settings.compute_port,
             "/_compute/health",
             grace=20.0,
+            # It goes on with the jobs of the last run at once, and asks the AWS services for their roles' credentials.
+            after="aws",
         ),
         Part(
             "aws",

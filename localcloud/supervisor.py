@@ -63,7 +63,7 @@ class Supervisor:
         """
         self._state.deployment_file.unlink(missing_ok=True)
         self._publish()
-        tasks = {keeper.part.name: asyncio.create_task(keeper.keep()) for keeper in self._keepers}
+        tasks = {keeper.part.name: asyncio.create_task(self._keep(keeper)) for keeper in self._keepers}
         tasks["deployment"] = asyncio.create_task(self._keep_deployed())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -92,6 +92,11 @@ class Supervisor:
             self._phase = "stopped"
             self._publish()
             self._line.close()
+
+    async def _keep(self, keeper: Keeper) -> None:
+        if keeper.part.after is not None:
+            await self._keeper(keeper.part.after).well.wait()
+        await keeper.keep()
 
     async def _ready(self) -> None:
         async with asyncio.timeout(START_SECONDS):

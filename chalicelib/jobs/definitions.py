@@ -1,4 +1,4 @@
-"""Batch job definitions: a definition fixes the image, so there is one per image, made when it is first needed."""
+"""Batch queues, one per type of GPU, and job definitions: a definition fixes the image, so there is one per image."""
 
 from __future__ import annotations
 
@@ -14,31 +14,41 @@ if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
 
+WITHOUT_GPU = "cpu"
+
+
 @dataclass(frozen=True)
 class JobDefinitions:
     """
     Args:
         client: gives Batch's client; asked for only when a job runs on Batch.
-        settings: names the queue and the stack's own definition, which is the pattern for all others.
+        settings: names the queues and the stack's own definition, which is the pattern for all others.
     """
 
     client: Callable[[], BatchClient]
     settings: Settings
 
-    @property
-    def queue(self) -> str:
-        queue = self.settings.batch_job_queue
-        if queue is None:
-            raise LookupError("this installation has no Batch queue: the request should have been refused")
-        return queue
+    def queue_of(self, gpu_type: str | None) -> str:
+        """ARN of the queue whose machines have these GPUs, or none.
+
+        Batch places a job by the number of its GPUs and does not know their type: only the queue does.
+        """
+        prefix = self.settings.batch_queue_prefix
+        if prefix is None:
+            raise LookupError("this installation has no Batch queues: the request should have been refused")
+        return prefix + (gpu_type or WITHOUT_GPU)
 
     def for_image(self, image: str) -> str:
-        """ARN of the definition that runs the agent in this image. Asking twice makes one."""
-        name = f"aimatrix-{self.settings.stack}-{hashlib.sha256(image.encode()).hexdigest()[:16]}"
+        """ARN of the definition that runs the agent in this image. Asking twice makes one.
+
+        The stack's own definition gets a new revision when it changes, and then every image a new definition.
+        """
+        pattern_arn = self.settings.batch_job_definition
+        digest = hashlib.sha256(f"{pattern_arn} {image}".encode()).hexdigest()
+        name = f"aimatrix-{self.settings.stack}-{digest[:16]}"
         known = self.client().describe_job_definitions(jobDefinitionName=name, status="ACTIVE")["jobDefinitions"]
         if known:
             return known[0]["jobDefinitionArn"]
-        pattern_arn = self.settings.batch_job_definition
         pattern = self.client().describe_job_definitions(jobDefinitions=[pattern_arn])["jobDefinitions"][0]
         properties = container_properties(cast("dict[str, Any]", pattern["containerProperties"]), image)
         made = self.client().register_job_definition(

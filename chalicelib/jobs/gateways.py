@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.aws import Clients, error_code
 from chalicelib.jobs.job import Attempt, Backend
-from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -137,7 +136,6 @@ _BATCH_STATES = {
 @dataclass(frozen=True)
 class BatchBackend:
     client: BatchClient
-    queue: str | None
 
     def describe(self, attempt: Attempt) -> BackendJob:
         backend_id = attempt.backend_id or self._find(attempt)
@@ -164,10 +162,10 @@ class BatchBackend:
 
     def _find(self, attempt: Attempt) -> str | None:
         """The id of the job of this name: Batch's names are not unique, ours are."""
-        if not self.queue:
+        if attempt.queue is None:
             return None
         filters: Any = [{"name": "JOB_NAME", "values": [attempt.name]}]
-        found = self.client.list_jobs(jobQueue=self.queue, filters=filters)["jobSummaryList"]
+        found = self.client.list_jobs(jobQueue=attempt.queue, filters=filters)["jobSummaryList"]
         return found[0]["jobId"] if found else None
 
 
@@ -176,7 +174,6 @@ class Backends:
     """The backends of this installation, each made when it is first asked for."""
 
     clients: Clients
-    settings: Settings
 
     @cached_property
     def sagemaker(self) -> JobBackend:
@@ -184,7 +181,7 @@ class Backends:
 
     @cached_property
     def batch(self) -> JobBackend:
-        return BatchBackend(self.clients.batch, self.settings.batch_job_queue)
+        return BatchBackend(self.clients.batch)
 
     def of(self, backend: Backend) -> JobBackend:
         return self.sagemaker if backend is Backend.SAGEMAKER else self.batch

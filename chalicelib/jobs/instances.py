@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -26,9 +26,31 @@ Use = Literal["sagemaker", "batch", "serving"]
 # https://docs.aws.amazon.com/batch/latest/userguide/memory-management.html
 _BATCH_MEMORY = Decimal("0.9")
 
+# Of a Batch machine's volume, what the system and the images of its containers take: AWS's training images with CUDA
+# are 10 to 20 GB each once they are unpacked.
+_BATCH_SYSTEM_GIB = 50
+
 # The fields of a request, in the order in which they are named when nothing fits.
 _DIMENSIONS = ("gpu_count", "memory_gb", "cpu_cores", "disk_gb")
 _UNITS = {"gpu_count": "GPUs", "memory_gb": "GB", "cpu_cores": "cores", "disk_gb": "GB"}
+
+
+@dataclass(frozen=True)
+class BatchMachines:
+    """What the compute environments of this installation's Batch part have.
+
+    Attributes:
+        volume_gib: the disk of every machine; the jobs on a machine share it.
+        gpu_types: those that have a queue.
+    """
+
+    volume_gib: int
+    gpu_types: frozenset[str]
+
+    @property
+    def disk_gb(self) -> int:
+        """What is left for jobs."""
+        return self.volume_gib - _BATCH_SYSTEM_GIB
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,7 @@ class InstanceType:
     Attributes:
         local_disk_gb: NVMe storage that comes with it; None where the disk is an EBS volume of any size.
         usd_per_hour: On demand, in the table's region.
+        volume_gb: of the disk that the installation gives it, what jobs may use; None where each job gets its own.
     """
 
     use: Use
@@ -48,6 +71,7 @@ class InstanceType:
     memory_gb: int
     local_disk_gb: int | None
     usd_per_hour: Decimal
+    volume_gb: int | None = None
 
     def capacity(self, dimension: str) -> int | None:
         """How much of a requirement's dimension a job gets at most; None means that there is no limit."""
@@ -61,7 +85,7 @@ class InstanceType:
         # SageMaker refuses a volume that is larger than the storage which an instance brings along. Batch takes its
         # disks from the compute environment, an endpoint from the instance.
         # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
-        return self.local_disk_gb if self.use == "sagemaker" else None
+        return self.local_disk_gb if self.use == "sagemaker" else self.volume_gb
 
 
 @dataclass(frozen=True)
@@ -98,15 +122,18 @@ class _Wanted:
         return next((each for each in self.offered(types) if not self.lacks(each)), None)
 
 
-def allocate(requirements: ResourceRequirements, backend: Backend) -> Allocation:
+def allocate(requirements: ResourceRequirements, backend: Backend, batch: BatchMachines | None) -> Allocation:
     """What a job with these requirements gets on a backend.
 
     On SageMaker a job has its instance to itself, so it gets all of it; on Batch it gets the share that it asked for.
 
+    Args:
+        batch: what Batch has in this installation; None without a Batch part.
+
     Raises:
         InvalidRequest: no instance type has all that is asked for.
     """
-    instance = cheapest(requirements, backend)
+    instance = cheapest(requirements, backend, batch)
     whole = backend is Backend.SAGEMAKER
     listed = price_list(backend.value)
     return Allocation(
@@ -124,13 +151,13 @@ def allocate(requirements: ResourceRequirements, backend: Backend) -> Allocation
     )
 
 
-def cheapest(requirements: ResourceRequirements, backend: Backend) -> InstanceType:
+def cheapest(requirements: ResourceRequirements, backend: Backend, batch: BatchMachines | None) -> InstanceType:
     """The cheapest type that fits; among equal prices the smaller one, then the first by name.
 
     Raises:
         InvalidRequest: nothing fits; names each field whose change alone would help, and the nearest that exists.
     """
-    return _choose(_Wanted.of(requirements), backend.value, "config.resource_requirements")
+    return _choose(_Wanted.of(requirements), _Market(backend.value, batch), "config.resource_requirements")
 
 
 def serving_instance(
@@ -151,19 +178,49 @@ def serving_instance(
         InvalidRequest: nothing fits.
     """
     amounts = {"gpu_count": gpu_count, "memory_gb": memory_gb, "cpu_cores": cpu_cores}
-    return _choose(_Wanted(amounts, gpu_type if gpu_count else None), "serving", field)
+    return _choose(_Wanted(amounts, gpu_type if gpu_count else None), _Market("serving"), field)
 
 
-def _choose(wanted: _Wanted, use: Use, field: str) -> InstanceType:
-    instance = wanted.first(price_list(use).types)
+@dataclass(frozen=True)
+class _Market:
+    """The types that may be chosen for one use in this installation."""
+
+    use: Use
+    batch: BatchMachines | None = None
+
+    @property
+    def types(self) -> tuple[InstanceType, ...]:
+        types = price_list(self.use).types
+        if self.use != "batch":
+            return types
+        if self.batch is None:
+            return ()
+        there = {None, *self.batch.gpu_types}
+        return tuple(replace(each, volume_gb=self.batch.disk_gb) for each in types if each.gpu_type in there)
+
+    @property
+    def other(self) -> _Market | None:
+        """The other backend's, for a job."""
+        return None if self.use == "serving" else replace(self, use="batch" if self.use == "sagemaker" else "sagemaker")
+
+
+def _choose(wanted: _Wanted, market: _Market, field: str) -> InstanceType:
+    instance = wanted.first(market.types)
     if instance is None:
-        raise InvalidRequest.about(*_problems(wanted, use, field))
+        raise InvalidRequest.about(*_problems(wanted, market, field))
     return instance
 
 
-def _problems(wanted: _Wanted, use: Use, field: str) -> Iterator[FieldProblem]:
+def _problems(wanted: _Wanted, market: _Market, field: str) -> Iterator[FieldProblem]:
     """Each field whose change alone would make a type fit; if there is none, all that the largest type lacks."""
-    offered = wanted.offered(price_list(use).types)
+    offered = wanted.offered(market.types)
+    others = _alternatives(wanted, market)
+    if not offered:
+        # Of Batch's GPUs only these can be missing: see the template's parameter.
+        ways = [*others, "have an administrator install the stack with BatchV100ImageId"]
+        message = f"is {wanted.gpu_type}, which this installation does not have on {market.use}"
+        yield FieldProblem(f"{field}.gpu_type", message, f"Use {', or '.join(ways)}.")
+        return
     single = {}
     for dimension in wanted.amounts:
         near = [each for each in offered if wanted.lacks(each) == [dimension]]
@@ -172,26 +229,25 @@ def _problems(wanted: _Wanted, use: Use, field: str) -> Iterator[FieldProblem]:
     if not single:
         largest = max(offered, key=lambda each: (each.gpus, each.memory_gb, each.vcpu))
         single = dict.fromkeys(wanted.lacks(largest), largest)
-    others = _alternatives(wanted, use)
     kind = f"{wanted.gpu_type} GPUs" if wanted.gpu_type else "GPUs" if wanted.amounts["gpu_count"] else "no GPU"
     for dimension, instance in single.items():
         amount, unit = wanted.amounts[dimension], _UNITS[dimension]
-        message = f"is {amount}: no {use} instance type with {kind} has so much beside the rest that is asked for"
-        cure = f"Use at most {instance.capacity(dimension)} {unit} ({instance.name}){others}."
-        yield FieldProblem(f"{field}.{dimension}", message, cure)
+        message = f"is {amount}: no {market.use} instance type with {kind} has so much beside the rest that is asked for"
+        ways = [f"at most {instance.capacity(dimension)} {unit} ({instance.name})", *others]
+        if dimension == "disk_gb" and market.use == "batch":
+            ways.append("have an administrator install the stack with a larger BatchDiskGiB")
+        yield FieldProblem(f"{field}.{dimension}", message, f"Use {', or '.join(ways)}.")
 
 
-def _alternatives(wanted: _Wanted, use: Use) -> str:
+def _alternatives(wanted: _Wanted, market: _Market) -> list[str]:
     """Other ways out: another kind of GPU, the other backend."""
-    types = price_list(use).types
     ways: list[tuple[str, InstanceType | None]] = []
     if wanted.gpu_type:
-        gpu_types = sorted({each.gpu_type for each in types if each.gpu_type} - {wanted.gpu_type})
-        ways += [(f"gpu_type {each}", _Wanted(wanted.amounts, each).first(types)) for each in gpu_types]
-    if use != "serving":
-        other: Use = "batch" if use == "sagemaker" else "sagemaker"
-        ways.append((f"backend {other}", wanted.first(price_list(other).types)))
-    return "".join(f", or {way} ({instance.name})" for way, instance in ways if instance)
+        gpu_types = sorted({each.gpu_type for each in market.types if each.gpu_type} - {wanted.gpu_type})
+        ways += [(f"gpu_type {each}", _Wanted(wanted.amounts, each).first(market.types)) for each in gpu_types]
+    if market.other is not None:
+        ways.append((f"backend {market.other.use}", wanted.first(market.other.types)))
+    return [f"{way} ({instance.name})" for way, instance in ways if instance]
 
 
 @cache

@@ -159,6 +159,7 @@ class Attempt:
 
     Attributes:
         token: random; the agent proves with it that a structured log line is of this attempt.
+        queue: ARN of the Batch queue that it is submitted to; None on SageMaker.
         backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
     """
 
@@ -168,6 +169,7 @@ class Attempt:
     token: str
     backend: Backend
     planned_at: datetime
+    queue: str | None = None
     backend_id: str | None = None
     log_stream: str | None = None
     reason: str | None = None

@@ -190,7 +190,8 @@ class Lifecycle:
         return job
 
     def _new_attempt(self, job: Job, number: int) -> Attempt:
-        attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now())
+        queue = self.definitions.queue_of(job.allocation.gpu_type) if job.backend is Backend.BATCH else None
+        attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue)
         if not self.store.put_attempt(attempt):
             found = self.store.attempt(job.tenant, job.job_id, number)
             attempt = found or attempt
@@ -228,8 +229,7 @@ class Lifecycle:
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
         if job.backend is Backend.SAGEMAKER:
             return sagemaker_request(job, attempt, image, self.around())
-        definition = self.definitions.for_image(image)
-        return batch_request(job, attempt, self.definitions.queue, definition, self.around())
+        return batch_request(job, attempt, self.definitions.for_image(image), self.around())
 
     def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> Job:
         now = self.now()

@@ -100,7 +100,7 @@ def sagemaker_request(job: Job, attempt: Attempt, image: str, around: Surroundin
     }
 
 
-def batch_request(job: Job, attempt: Attempt, queue: str, definition: str, around: Surroundings) -> dict[str, Any]:
+def batch_request(job: Job, attempt: Attempt, definition: str, around: Surroundings) -> dict[str, Any]:
     """Arguments of SubmitJob."""
     prefix = f"s3://{around.bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}"
     environment = {
@@ -114,7 +114,7 @@ def batch_request(job: Job, attempt: Attempt, queue: str, definition: str, aroun
         resources.append(("GPU", requirements["gpu_count"]))
     return {
         "jobName": attempt.name,
-        "jobQueue": queue,
+        "jobQueue": attempt.queue,
         "jobDefinition": definition,
         "containerOverrides": {
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
@@ -131,9 +131,10 @@ def tags(job: Job, attempt: Attempt) -> dict[str, str]:
 
 
 def container_properties(template: Mapping[str, Any], image: str) -> dict[str, Any]:
-    """The stack's own Batch container with another image: the same command, role and log group."""
+    """The stack's own Batch container with another image: the same command, environment, role and log group."""
     kept: Sequence[str] = (
         "command",
+        "environment",
         "jobRoleArn",
         "executionRoleArn",
         "resourceRequirements",

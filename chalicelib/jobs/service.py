@@ -16,7 +16,7 @@ from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
 from chalicelib.jobs.gateways import Backends, Machine
 from chalicelib.jobs.images import UnknownImage, training_image
-from chalicelib.jobs.instances import allocate
+from chalicelib.jobs.instances import BatchMachines, allocate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
@@ -33,13 +33,14 @@ class JobService:
     Args:
         backends: those that this installation has.
         attempts: stops what runs; see `gateways.py`.
+        batch_machines: what Batch has here; None without a Batch part.
     """
 
     store: JobStore
     objects: Objects
     machine: Machine
     backends: Backends
-    has_batch: Callable[[], bool]
+    batch_machines: Callable[[], BatchMachines | None]
     region: str
     now: Clock
     new_id: IdMaker
@@ -63,13 +64,14 @@ class JobService:
         rules.check_resources(request.config)
         rules.check_framework(request)
         backend = Backend(request.config.environment.backend)
-        if backend is Backend.BATCH and not self.has_batch():
+        batch = self.batch_machines()
+        if backend is Backend.BATCH and batch is None:
             cure = "Use sagemaker, or have an administrator install the stack with BatchSubnets."
             raise InvalidRequest.about(
                 FieldProblem("config.environment.backend", "is batch, which this installation does not have", cure)
             )
         self._check_image(request)
-        job = self._job(caller, request, allocate(request.config.resource_requirements, backend))
+        job = self._job(caller, request, allocate(request.config.resource_requirements, backend, batch))
         made = self.store.create(job, key, fingerprint)
         if made is not None:
             return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 MAX_BODY_BYTES = 12 * 1024 * 1024
+DEPLOYED_SECONDS = 15.0
 
 
 class _BadRequestError(Exception):
@@ -32,9 +34,9 @@ class Control:
             flush: makes what has been written so far durable; called before any answer.
         """
         self._flush = flush
+        self._deployed = asyncio.Event()
         self._actions: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("POST", "authorize"): _authorize,
-            ("POST", "credentials"): _credentials,
             ("POST", "events"): _events,
         }
 
@@ -46,8 +48,13 @@ class Control:
             return
         try:
             body = await _read(receive)
-            if (scope["method"], name) == ("POST", "warm"):
+            if (scope["method"], name) == ("POST", "deployed"):
+                self._deployed.set()
+                document: Any = {}
+            elif (scope["method"], name) == ("POST", "warm"):
                 document = await asyncio.to_thread(functions.warm, body["functions"])
+            elif (scope["method"], name) == ("POST", "credentials"):
+                document = await self._credentials(body)
             elif action := self._actions.get((scope["method"], name)):
                 document = action(body)
             else:
@@ -61,6 +68,13 @@ class Control:
             self._flush()
             await _respond(send, HTTPStatus.OK, document)
 
+    async def _credentials(self, body: dict[str, Any]) -> dict[str, str]:
+        # Roles are part of the template: a job that goes on after a restart must not be told that its role is gone.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DEPLOYED_SECONDS):
+                await self._deployed.wait()
+        return authorization.assume(body["role_arn"], body["service"], body["session_name"])
+
 
 def _authorize(body: dict[str, Any]) -> dict[str, Any]:
     request = authorization.Request.parse(body)
@@ -69,10 +83,6 @@ def _authorize(body: dict[str, Any]) -> dict[str, Any]:
     except authorization.RefusedError as error:
         return {"allowed": False, "code": error.code, "message": str(error), "principal": None}
     return {"allowed": True, "code": None, "message": None, "principal": principal}
-
-
-def _credentials(body: dict[str, Any]) -> dict[str, str]:
-    return authorization.assume(body["role_arn"], body["service"], body["session_name"])
 
 
 def _events(body: list[dict[str, Any]]) -> dict[str, Any]:

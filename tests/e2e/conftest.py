@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ def free_port() -> int:
     return port
 
 
-def aimatrix(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+def aimatrix(
+    *arguments: str, timeout: float = 300, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
     return subprocess.run(
         [*AIMATRIX, *arguments],
@@ -36,7 +38,7 @@ def aimatrix(*arguments: str, timeout: float = 300, **environment: str) -> subpr
         text=True,
         timeout=timeout,
         check=False,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
     )
 
 
@@ -66,7 +68,8 @@ class Cloud:
     def boto(self, service: str) -> Any:
         """A client of the embedded AWS with the state directory's own root keys: for looking at what lies there."""
         settings = json.loads((self.state / "settings.json").read_text(encoding="utf-8"))
-        return boto3.client(
+        sdk: Any = boto3
+        return sdk.client(
             service,
             endpoint_url=self.addresses["aws"],
             region_name="us-east-1",

@@ -1,4 +1,4 @@
-"""All examples, from the command line as README shows it: real data in, and the endpoint answers what the model file says."""
+"""All examples, from the command line as README shows it: real data in; the endpoint answers what the model file says."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ EXAMPLES = [
     Example("xgboost", "xgboost", "benign", _xgboost, ("--param", "max_depth=3", "--param", "num_round=20", *METRICS)),
     Example("pytorch", "pytorch", "digit", _pytorch, ("--param", "epochs=2")),
     Example("tensorflow", "tensorflow", "digit", _tensorflow, ("--param", "epochs=2")),
-    Example("custom", "custom", "progression", _custom),
-    Example("script_mode", "sklearn", "", _sklearn_arrays),
+    Example("custom", "custom", "progression", _custom, ("--metric=rmse=^rmse=([0-9.]+)", "--metric=r2=^r2=([0-9.]+)")),
+    Example("script_mode", "sklearn", "", _sklearn_arrays, METRICS),
 ]
 
 
@@ -109,7 +109,7 @@ def test_an_example_trains_and_its_endpoint_answers_what_its_model_file_says(
     connection = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": cloud.token("alice", "USER", "MODEL_DEPLOYER")}
     done = aimatrix(
         "submit", str(source / "train.py"), "--data", str(data), "--framework", example.framework,
-        "--name", f"example-{example.folder}", *example.options, "--follow", "--json", **connection,
+        "--name", f"example-{example.folder}", *example.options, "--follow", "--json", environment=connection,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     job = alice.jobs.get(last_json(done.stdout)["job_id"])
@@ -120,7 +120,9 @@ def test_an_example_trains_and_its_endpoint_answers_what_its_model_file_says(
     assert model.servable, model.servable_reason
     assert model.metrics
 
-    deployed = aimatrix("deploy", model.id, "--environment", "development", "--replicas", "1", "--json", **connection)
+    deployed = aimatrix(
+        "deploy", model.id, "--environment", "development", "--replicas", "1", "--json", environment=connection
+    )
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     deployment = next(each for each in alice.deployments.list() if each.model_id == model.id)
     rows, columns = _questions(data, example.target)

@@ -1,0 +1,113 @@
+"""Everything is killed at once, in the middle of work: nothing that was acknowledged is lost, nothing runs unowned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aimatrix.client import AimatrixError, Client, DeploymentConfig, JobRequest
+from aimatrix.client.uploads import UploadFile
+from tests.e2e import scripts
+from tests.e2e.conftest import Cloud, start, stop
+
+pytestmark = pytest.mark.e2e
+
+SUBMISSIONS = 50
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cloud]:
+    """A cloud that this test may kill."""
+    running = start(tmp_path / "state")
+    yield running
+    stop(running.state)
+
+
+def _processes(state: Path) -> list[psutil.Process]:
+    """Every process that belongs to a state directory: by command line, working directory or ancestry."""
+    mark = str(state)
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and (mark in " ".join(process.cmdline()) or process.cwd().startswith(mark)):
+                found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return list(found.values())
+
+
+def _kill_all(state: Path) -> int:
+    doomed = _processes(state)
+    for process in doomed:
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    psutil.wait_procs(doomed, timeout=20)
+    return len(doomed)
+
+
+def _request(client: Client, folder: Path, script: str) -> JobRequest:
+    for name, text in (("train.py", script), ("data.csv", scripts.DATA)):
+        (folder / name).write_text(text, encoding="utf-8")
+    upload = client.upload([UploadFile(folder / name, name) for name in ("train.py", "data.csv")])
+    return JobRequest("crash", "custom", upload["train.py"], upload["data.csv"], max_runtime_seconds=120)
+
+
+class TestCrash:
+    def test_every_acknowledged_job_survives_and_ends(self, own: Cloud, tmp_path: Path) -> None:
+        acknowledged: list[str] = []
+        halfway = threading.Event()
+        with own.client("alice") as client:
+            request = _request(client, tmp_path, "import time\nprint('working', flush=True)\ntime.sleep(0.5)\n")
+
+        def submit() -> None:
+            with Client.connect(api=own.api, token=own.token("alice", "USER")) as client:
+                for _ in range(SUBMISSIONS):
+                    try:
+                        acknowledged.append(client.jobs.submit(request).job_id)
+                    except AimatrixError:
+                        halfway.set()
+                        return
+                    if len(acknowledged) >= SUBMISSIONS // 2:
+                        halfway.set()
+
+        writer = threading.Thread(target=submit)
+        writer.start()
+        assert halfway.wait(120)
+        killed = _kill_all(own.state)
+        writer.join(180)
+        assert _processes(own.state) == []
+        assert len(acknowledged) >= SUBMISSIONS // 2
+
+        port = int(own.api.rsplit(":", 1)[1].split("/")[0])
+        again = start(own.state, port)
+        with again.client("alice") as client:
+            jobs = [client.jobs.wait(job_id, timeout=240) for job_id in acknowledged]
+        statuses = {status: sum(job.status == status for job in jobs) for status in {job.status for job in jobs}}
+        print(f"killed {killed} processes; acknowledged {len(jobs)}, lost 0, ended {statuses}")
+        assert statuses == {"completed": len(jobs)}
+        training = [
+            each for each in _processes(own.state) if str(own.state / "compute" / "jobs") in " ".join(each.cmdline())
+        ]
+        assert training == []
+
+    def test_a_deployed_model_answers_again(self, own: Cloud, tmp_path: Path) -> None:
+        inference = "def model_fn(d):\n    return 42\ndef predict_fn(data, model):\n    return [model for _ in data]\n"
+        with own.client("alice") as client:
+            script = "import os\nopen(os.path.join(os.environ['SM_MODEL_DIR'], 'm.txt'), 'w').write('x')\n"
+            job = scripts.run(client, tmp_path, script, name="answer", files={"inference.py": inference})
+            assert job.model_id is not None, job.failure_reason
+            deployment = client.models.deploy(job.model_id, DeploymentConfig("development", replicas=1))
+            assert client.deployments.wait(deployment.id, timeout=120).is_active()
+        _kill_all(own.state)
+        again = start(own.state, int(own.api.rsplit(":", 1)[1].split("/")[0]))
+        with again.client("alice") as client:
+            assert client.deployments.get(deployment.id).is_active()
+            assert client.deployments.predict(deployment.id, {"inputs": [[1], [2]]})["predictions"] == [42, 42]
