@@ -17,6 +17,7 @@ from chalice import Blueprint, Chalice, Response
 from chalice.app import CustomAuthorizer
 
 from chalicelib.aws import AwsError, is_busy
+from chalicelib.cursor import Cursor
 from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unavailable
 from chalicelib.identity.caller import Caller
 from chalicelib.log import logger
@@ -44,6 +45,24 @@ STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.UNAVAILABLE: 503,
 }
 _CODES = {status: code for code, status in STATUS.items()}
+
+
+MAX_PAGE = 200
+MAX_OFFSET = 10_000
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which part of a list is asked for."""
+
+    limit: int
+    offset: int
+    cursor: str | None
+
+    def document(self, name: str, items: list[Any], following: Cursor | None) -> dict[str, Any]:
+        """The answer: the items under the list's name, and where to go on."""
+        cursor = following.encode() if following else None
+        return {name: items, "limit": self.limit, "offset": self.offset, "next_cursor": cursor}
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,14 @@ class Request:
 
     def flag(self, name: str) -> bool:
         return self.choice(name, ("true", "false")) == "true"
+
+    def paging(self) -> Paging:
+        """`limit` and `offset`, or `limit` and `cursor`."""
+        limit, offset = self.integer("limit", 50, 1, MAX_PAGE), self.integer("offset", 0, 0, MAX_OFFSET)
+        cursor = self.query.get("cursor")
+        if offset and cursor is not None:
+            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        return Paging(limit, offset, cursor)
 
     def only(self, *names: str) -> None:
         """Refuse query parameters that this route does not know."""

@@ -9,15 +9,12 @@ from chalicelib.deployments import views
 from chalicelib.deployments.deployment import ENVIRONMENTS, DeploymentFilter, DeploymentStatus
 from chalicelib.deployments.invocations import MEDIA_TYPES, Invocation
 from chalicelib.deployments.request import DeploymentConfig
-from chalicelib.errors import FieldProblem, InvalidRequest
 
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
 
     from chalicelib.bootstrap import Platform
 
-MAX_PAGE = 200
-MAX_OFFSET = 10_000
 
 STATUSES = tuple(status.value for status in DeploymentStatus)
 
@@ -35,19 +32,16 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", "/v1/deployments", authorizer=authorizer)
     def list_deployments(request: Request) -> Reply:
         request.only("environment", "status", "model_id", "limit", "offset", "cursor")
-        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
-        if offset and "cursor" in request.query:
-            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        paging = request.paging()
         status = request.choice("status", STATUSES)
         wanted = DeploymentFilter(
             environment=request.choice("environment", ENVIRONMENTS),
             status=DeploymentStatus(status) if status else None,
             model_id=request.query.get("model_id"),
         )
-        page = platform.deployments.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
-        cursor = page.cursor.encode() if page.cursor else None
+        page = platform.deployments.search(request.caller, wanted, paging.limit, paging.offset, paging.cursor)
         deployments = [views.document(deployment) for deployment in page.deployments]
-        return Reply({"deployments": deployments, "limit": limit, "offset": offset, "next_cursor": cursor})
+        return Reply(paging.document("deployments", deployments, page.cursor))
 
     @room.view("GET", "/v1/deployments/{deployment_id}", authorizer=authorizer)
     def get_deployment(request: Request, deployment_id: str) -> Reply:

@@ -217,9 +217,10 @@ def _problems(wanted: _Wanted, market: _Market, field: str) -> Iterator[FieldPro
     others = _alternatives(wanted, market)
     if not offered:
         # Of Batch's GPUs only these can be missing: see the template's parameter.
-        ways = [*others, "have an administrator install the stack with BatchV100ImageId"]
+        begin = f"Use {', or '.join(others)}, or have" if others else "Have"
+        cure = f"{begin} an administrator install the stack with BatchV100ImageId."
         message = f"is {wanted.gpu_type}, which this installation does not have on {market.use}"
-        yield FieldProblem(f"{field}.gpu_type", message, f"Use {', or '.join(ways)}.")
+        yield FieldProblem(f"{field}.gpu_type", message, cure)
         return
     single = {}
     for dimension in wanted.amounts:
@@ -232,7 +233,9 @@ def _problems(wanted: _Wanted, market: _Market, field: str) -> Iterator[FieldPro
     kind = f"{wanted.gpu_type} GPUs" if wanted.gpu_type else "GPUs" if wanted.amounts["gpu_count"] else "no GPU"
     for dimension, instance in single.items():
         amount, unit = wanted.amounts[dimension], _UNITS[dimension]
-        message = f"is {amount}: no {market.use} instance type with {kind} has so much beside the rest that is asked for"
+        message = (
+            f"is {amount}: no {market.use} instance type with {kind} has so much beside the rest that is asked for"
+        )
         ways = [f"at most {instance.capacity(dimension)} {unit} ({instance.name})", *others]
         if dimension == "disk_gb" and market.use == "batch":
             ways.append("have an administrator install the stack with a larger BatchDiskGiB")

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 from chalicelib.api.rest import Reply, Request, Room
-from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
 from chalicelib.jobs.logs import MAX_LINES, Position
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from chalicelib.bootstrap import Platform
 
-MAX_PAGE = 200
-MAX_OFFSET = 10_000
 MAX_POINTS = 1000
 FOLLOW_SECONDS = 20.0  # API Gateway gives up after 29
 
@@ -41,15 +38,12 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", "/v1/training/jobs", authorizer=authorizer)
     def list_jobs(request: Request) -> Reply:
         request.only("status", "user_id", "limit", "offset", "cursor")
-        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
-        if offset and "cursor" in request.query:
-            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        paging = request.paging()
         status = request.choice("status", STATUSES)
         wanted = JobFilter(JobStatus(status) if status else None, request.query.get("user_id"))
-        page = platform.jobs.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
-        cursor = page.cursor.encode() if page.cursor else None
+        page = platform.jobs.search(request.caller, wanted, paging.limit, paging.offset, paging.cursor)
         jobs = [views.summary(job) for job in page.jobs]
-        return Reply({"jobs": jobs, "limit": limit, "offset": offset, "next_cursor": cursor})
+        return Reply(paging.document("jobs", jobs, page.cursor))
 
     @room.view("GET", "/v1/training/jobs/{job_id}", authorizer=authorizer)
     def get_job(request: Request, job_id: str) -> Reply:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from chalicelib.api.rest import Reply, Request, Room
-from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.jobs.request import Framework
 from chalicelib.models import views
 from chalicelib.models.model import ModelFilter, ModelStatus
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from chalicelib.bootstrap import Platform
 
-MAX_PAGE = 200
-MAX_OFFSET = 10_000
 
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
 STATUSES = tuple(status.value for status in ModelStatus)
@@ -29,15 +26,12 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", "/v1/models", authorizer=authorizer)
     def list_models(request: Request) -> Reply:
         request.only("framework", "status", "limit", "offset", "cursor")
-        limit, offset = request.integer("limit", 50, 1, MAX_PAGE), request.integer("offset", 0, 0, MAX_OFFSET)
-        if offset and "cursor" in request.query:
-            raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
+        paging = request.paging()
         status = request.choice("status", STATUSES)
         wanted = ModelFilter(request.choice("framework", FRAMEWORKS), ModelStatus(status) if status else None)
-        page = platform.models.search(request.caller, wanted, limit, offset, request.query.get("cursor"))
-        cursor = page.cursor.encode() if page.cursor else None
+        page = platform.models.search(request.caller, wanted, paging.limit, paging.offset, paging.cursor)
         models = [views.document(model) for model in page.models]
-        return Reply({"models": models, "limit": limit, "offset": offset, "next_cursor": cursor})
+        return Reply(paging.document("models", models, page.cursor))
 
     @room.view("POST", "/v1/models", authorizer=authorizer)
     def register_external_model(request: Request) -> Reply:

@@ -26,7 +26,7 @@ class Recorded(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return "https://example.com"
+        return "500" if name.endswith("_GIB") else "https://example.com"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)
@@ -42,7 +42,7 @@ def define_batch_jobs(platform: Platform) -> None:
         register_job_definition=lambda **_: {"jobDefinitionArn": "arn"},
     )
     definitions = JobDefinitions(lambda: cast("Any", batch), platform.settings)
-    assert definitions.queue
+    assert definitions.queue_of(None)
     definitions.for_image("image")
 
 
@@ -58,12 +58,12 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.backends.batch,
-        lambda p: p.jobs.has_batch(),
+        lambda p: p.jobs.batch_machines(),
         read_both_logs,
     ),
     "authorize": (lambda p: authorizer.verifier_of_process(p.settings),),
     "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
-    "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch),),
+    "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
     "finish_job": (lambda p: (p.lifecycle, p.backends.batch),),
     "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),

@@ -71,7 +71,8 @@ class TestBuiltTemplate:
     def test_leaves_batch_out_where_no_subnets_are_given(self, template: Json) -> None:
         batch = [r for r in template["Resources"].values() if r["Type"].startswith("AWS::Batch::")]
         assert batch
-        assert all(resource["Condition"] == "HasBatch" for resource in batch)
+        assert {resource["Condition"] for resource in batch} == {"HasBatch", "HasBatchV100"}
+        assert {"Condition": "HasBatch"} in template["Conditions"]["HasBatchV100"]["Fn::And"]
 
     def test_gives_a_function_only_settings_that_exist(self) -> None:
         for shape in functions.SHAPES.values():

@@ -13,7 +13,9 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.identity.caller import Caller
+from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.jobs.gateways import ABSENT, BackendJob, BackendState
+from chalicelib.jobs.instances import BatchMachines
 from chalicelib.jobs.job import Attempt, Backend
 from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.metrics import MetricStore
@@ -23,6 +25,7 @@ from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
 from chalicelib.objects import Objects
+from chalicelib.settings import Settings
 from chalicelib.table import Table
 from tests.functional.tables import create_table
 
@@ -31,6 +34,10 @@ ALICE = Caller("acme", "alice", frozenset({"USER"}))
 BOB = Caller("acme", "bob", frozenset({"USER"}))
 VIEWER = Caller("acme", "vera", frozenset({"VIEWER"}))
 ADMIN = Caller("acme", "root", frozenset({"ADMIN"}))
+BATCH = BatchMachines(volume_gib=500, gpu_types=frozenset({"t4", "v100", "a100", "h100"}))
+BATCH_SETTINGS = Settings(
+    {"AIMATRIX_BATCH_QUEUE_PREFIX": "arn:aws:batch:us-east-1:000000000000:job-queue/aimatrix-training-"}
+)
 STRANGER = Caller("umbrella", "alice", frozenset({"ADMIN"}))
 
 
@@ -86,9 +93,9 @@ class FakeBackends:
         return self.sagemaker if backend is Backend.SAGEMAKER else self.batch
 
 
-@dataclass
-class FakeDefinitions:
-    queue: str = "arn:aws:batch:us-east-1:000000000000:job-queue/aimatrix"
+@dataclass(frozen=True)
+class FakeDefinitions(JobDefinitions):
+    """The real queues; the definitions are never registered."""
 
     def for_image(self, image: str) -> str:
         return f"definition-of-{image}"
@@ -143,7 +150,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             objects=objects,
             machine=machine,  # type: ignore[arg-type]  # a fake of the same shape
             backends=backends,  # type: ignore[arg-type]
-            has_batch=lambda: True,
+            batch_machines=lambda: BATCH,
             region="us-east-1",
             now=clock,
             new_id=lambda: next(ids),
@@ -152,7 +159,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             store=store,
             objects=objects,
             backends=backends,  # type: ignore[arg-type]
-            definitions=FakeDefinitions(),  # type: ignore[arg-type]
+            definitions=FakeDefinitions(lambda: boto3.client("batch"), BATCH_SETTINGS),
             around=lambda: Surroundings(
                 BUCKET, f"s3://{BUCKET}/system/agent.zip", "arn:aws:iam::0:role/training", "http://mlflow"
             ),

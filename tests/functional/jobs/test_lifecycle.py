@@ -49,6 +49,31 @@ class TestPlan:
         assert answer["next"] == "batch"
         assert answer["request"]["jobDefinition"] == "definition-of-team/image:1"
 
+    @pytest.mark.parametrize("gpu_type", ["t4", "v100", "a100", "h100"])
+    def test_plans_for_the_batch_queue_of_the_type_of_gpu(self, jobs: Jobs, gpu_type: str) -> None:
+        wanted = {"gpu_count": 1, "gpu_type": gpu_type, "cpu_cores": 4, "memory_gb": 8}
+        request = jobs.request(environment={"backend": "batch"}, resource_requirements=wanted)
+        job = jobs.service.submit(ALICE, request, None)
+        planned = jobs.lifecycle.plan("acme", job.job_id)["request"]
+        assert planned["jobQueue"].endswith(f":job-queue/aimatrix-training-{gpu_type}")
+        assert {"type": "GPU", "value": "1"} in planned["containerOverrides"]["resourceRequirements"]
+        assert [attempt.queue for attempt in jobs.store.attempts("acme", job.job_id)] == [planned["jobQueue"]]
+
+    def test_plans_for_the_batch_queue_of_no_gpu_whatever_type_is_named(self, jobs: Jobs) -> None:
+        wanted = {"gpu_count": 0, "gpu_type": "a100", "cpu_cores": 4, "memory_gb": 8}
+        request = jobs.request(environment={"backend": "batch"}, resource_requirements=wanted)
+        job = jobs.service.submit(ALICE, request, None)
+        assert jobs.lifecycle.plan("acme", job.job_id)["request"]["jobQueue"].endswith("/aimatrix-training-cpu")
+
+    def test_gives_the_next_attempt_a_queue_too(self, jobs: Jobs) -> None:
+        job = jobs.service.submit(ALICE, jobs.request(environment={"backend": "batch"}), None)
+        jobs.lifecycle.plan("acme", job.job_id)
+        jobs.backends.batch.says(_name(job.job_id), BackendState.FAILED, reason="Host EC2 (instance i-1) terminated.")
+        assert jobs.lifecycle.assess("acme", job.job_id, 1, None)["next"] == "retry"
+        first, second = jobs.store.attempts("acme", job.job_id)
+        assert first.queue is not None
+        assert first.queue == second.queue
+
     def test_of_a_job_that_was_cancelled_meanwhile_creates_nothing(self, jobs: Jobs, job_id: str) -> None:
         jobs.service.cancel(ALICE, job_id)
         assert jobs.lifecycle.plan("acme", job_id)["next"] == "finish"

@@ -91,6 +91,21 @@ class TestSubmit:
         assert _fields(second) == ["config.resource_requirements.gpu_count", "config.resource_requirements.memory_gb"]
         assert _fields(third) == ["config.parameters.algorithm"]
 
+    def test_refuses_a_disk_that_no_batch_machine_has(self, jobs: Jobs) -> None:
+        wanted = {"gpu_count": 0, "cpu_cores": 2, "memory_gb": 4, "disk_gb": 451}
+        with pytest.raises(InvalidRequest) as error:
+            jobs.service.submit(
+                ALICE, jobs.request(environment={"backend": "batch"}, resource_requirements=wanted), None
+            )
+        assert _fields(error) == ["config.resource_requirements.disk_gb"]
+        assert jobs.machine.started == []
+
+    def test_refuses_batch_where_it_is_not_installed(self, jobs: Jobs) -> None:
+        without = replace(jobs.service, batch_machines=lambda: None)
+        with pytest.raises(InvalidRequest) as error:
+            without.submit(ALICE, jobs.request(environment={"backend": "batch"}), None)
+        assert _fields(error) == ["config.environment.backend"]
+
     def test_names_the_image_that_aws_does_not_offer_in_this_region(self, jobs: Jobs) -> None:
         with pytest.raises(InvalidRequest) as error:
             replace(jobs.service, region="mars-north-1").submit(ALICE, jobs.request(), None)

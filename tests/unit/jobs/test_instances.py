@@ -14,13 +14,23 @@ from hypothesis import strategies as st
 
 import chalicelib
 from chalicelib.errors import InvalidRequest
-from chalicelib.jobs.instances import InstanceType, Use, allocate, cheapest, price_list, serving_instance
+from chalicelib.jobs.instances import (
+    BatchMachines,
+    InstanceType,
+    Use,
+    allocate,
+    cheapest,
+    price_list,
+    serving_instance,
+)
 from chalicelib.jobs.job import Backend
 from chalicelib.jobs.request import ResourceRequirements
 
 USES: tuple[Use, ...] = ("sagemaker", "batch", "serving")
 GPU_TYPES = ("t4", "v100", "a100", "h100")
 FIELD = "config.resource_requirements"
+
+BATCH = BatchMachines(volume_gib=500, gpu_types=frozenset(GPU_TYPES))
 
 requirements = st.builds(
     ResourceRequirements,
@@ -40,7 +50,8 @@ def needs(**values: Any) -> ResourceRequirements:
 def fits(instance: InstanceType, wanted: ResourceRequirements) -> bool:
     """The rule in other words than the code's."""
     memory = instance.memory_gb * (0.9 if instance.use == "batch" else 1)
-    disk_is_enough = instance.use != "sagemaker" or (instance.local_disk_gb or 10**9) >= wanted.disk_gb
+    disk = (instance.local_disk_gb or 10**9) if instance.use == "sagemaker" else 450
+    disk_is_enough = disk >= wanted.disk_gb
     gpus_fit = (
         instance.gpus >= wanted.gpu_count and instance.gpu_type == wanted.gpu_type
         if wanted.gpu_count
@@ -109,11 +120,11 @@ class TestCheapest:
     def test_fits_or_is_refused_with_a_cure_that_works(self, wanted: ResourceRequirements, backend: Backend) -> None:
         fitting = [each for each in price_list(backend.value).types if fits(each, wanted)]
         if fitting:
-            assert cheapest(wanted, backend).usd_per_hour == min(each.usd_per_hour for each in fitting)
-            assert fits(cheapest(wanted, backend), wanted)
+            assert cheapest(wanted, backend, BATCH).usd_per_hour == min(each.usd_per_hour for each in fitting)
+            assert fits(cheapest(wanted, backend, BATCH), wanted)
             return
         with pytest.raises(InvalidRequest) as raised:
-            cheapest(wanted, backend)
+            cheapest(wanted, backend, BATCH)
         assert raised.value.problems
         for problem in raised.value.problems:
             dimension = problem.field.removeprefix(f"{FIELD}.")
@@ -121,17 +132,18 @@ class TestCheapest:
             words = problem.cure.split()
             assert words[:3] == ["Use", "at", "most"]
             if len(raised.value.problems) == 1:
-                assert cheapest(wanted.model_copy(update={dimension: int(words[3])}), backend)
+                assert cheapest(wanted.model_copy(update={dimension: int(words[3])}), backend, BATCH)
 
     @given(wanted=requirements)
     def test_needs_no_cure_without_gpu(self, wanted: ResourceRequirements) -> None:
         for backend in Backend:
-            assert cheapest(wanted.model_copy(update={"gpu_count": 0}), backend).gpus == 0
+            modest = wanted.model_copy(update={"gpu_count": 0, "disk_gb": min(wanted.disk_gb, BATCH.disk_gb)})
+            assert cheapest(modest, backend, BATCH).gpus == 0
 
     @pytest.mark.parametrize("gpu_count", range(1, 9))
     @pytest.mark.parametrize("gpu_type", GPU_TYPES)
     def test_has_every_count_of_every_gpu_on_batch(self, gpu_type: str, gpu_count: int) -> None:
-        assert cheapest(needs(gpu_count=gpu_count, gpu_type=gpu_type), Backend.BATCH).gpus >= gpu_count
+        assert cheapest(needs(gpu_count=gpu_count, gpu_type=gpu_type), Backend.BATCH, BATCH).gpus >= gpu_count
 
     @pytest.mark.parametrize(
         ("wanted", "backend", "name"),
@@ -153,15 +165,15 @@ class TestCheapest:
             (needs(gpu_count=1, gpu_type="h100"), Backend.SAGEMAKER, "ml.p5.4xlarge"),
             (needs(gpu_count=2, gpu_type="h100"), Backend.BATCH, "p5.48xlarge"),
             (needs(gpu_count=1, gpu_type="t4", disk_gb=126), Backend.SAGEMAKER, "ml.g4dn.2xlarge"),
-            (needs(gpu_count=1, gpu_type="t4", disk_gb=2000), Backend.BATCH, "g4dn.xlarge"),
+            (needs(gpu_count=1, gpu_type="t4", disk_gb=450), Backend.BATCH, "g4dn.xlarge"),
         ],
     )
     def test_chooses(self, wanted: ResourceRequirements, backend: Backend, name: str) -> None:
-        assert cheapest(wanted, backend).name == name
+        assert cheapest(wanted, backend, BATCH).name == name
 
     def test_says_which_other_ways_there_are(self) -> None:
         with pytest.raises(InvalidRequest) as raised:
-            cheapest(needs(gpu_count=6, gpu_type="t4"), Backend.SAGEMAKER)
+            cheapest(needs(gpu_count=6, gpu_type="t4"), Backend.SAGEMAKER, BATCH)
         (problem,) = raised.value.problems
         assert problem.field == f"{FIELD}.gpu_count"
         assert "4 GPUs (ml.g4dn.12xlarge)" in problem.cure
@@ -170,35 +182,73 @@ class TestCheapest:
 
     def test_names_each_field_whose_change_alone_would_help(self) -> None:
         with pytest.raises(InvalidRequest) as raised:
-            cheapest(needs(gpu_count=4, gpu_type="t4", cpu_cores=64), Backend.SAGEMAKER)
+            cheapest(needs(gpu_count=4, gpu_type="t4", cpu_cores=64), Backend.SAGEMAKER, BATCH)
         assert [problem.field for problem in raised.value.problems] == [f"{FIELD}.gpu_count", f"{FIELD}.cpu_cores"]
+
+
+class TestBatchOfAnInstallation:
+    def test_has_no_larger_disk_than_its_machines(self) -> None:
+        with pytest.raises(InvalidRequest) as raised:
+            cheapest(needs(disk_gb=451), Backend.BATCH, BATCH)
+        (problem,) = raised.value.problems
+        assert problem.field == f"{FIELD}.disk_gb"
+        assert problem.cure == (
+            "Use at most 450 GB (m5.large), or backend sagemaker (ml.m5.large), "
+            "or have an administrator install the stack with a larger BatchDiskGiB."
+        )
+
+    def test_takes_every_disk_of_the_contract_where_the_machines_have_it(self) -> None:
+        assert cheapest(needs(disk_gb=2000), Backend.BATCH, BatchMachines(2050, BATCH.gpu_types)).name == "m5.large"
+
+    def test_has_no_gpu_without_a_queue(self) -> None:
+        with pytest.raises(InvalidRequest) as raised:
+            cheapest(ResourceRequirements(), Backend.BATCH, BatchMachines(500, frozenset({"t4", "h100"})))
+        (problem,) = raised.value.problems
+        assert problem.field == f"{FIELD}.gpu_type"
+        assert "is v100" in problem.message
+        assert problem.cure == (
+            "Use gpu_type h100 (p5.4xlarge), or gpu_type t4 (g4dn.2xlarge), or backend sagemaker (ml.p3.2xlarge), "
+            "or have an administrator install the stack with BatchV100ImageId."
+        )
+
+    def test_says_whom_to_ask_when_nothing_else_helps(self) -> None:
+        wanted = needs(gpu_count=8, gpu_type="v100", memory_gb=512, disk_gb=2000)
+        with pytest.raises(InvalidRequest) as raised:
+            cheapest(wanted, Backend.BATCH, BatchMachines(500, frozenset({"t4"})))
+        (problem,) = raised.value.problems
+        assert problem.cure == "Have an administrator install the stack with BatchV100ImageId."
+
+    def test_is_no_way_out_where_there_is_none(self) -> None:
+        with pytest.raises(InvalidRequest) as raised:
+            cheapest(needs(gpu_count=6, gpu_type="t4"), Backend.SAGEMAKER, None)
+        assert "backend batch" not in raised.value.problems[0].cure
 
 
 class TestAllocate:
     def test_is_the_whole_instance_on_sagemaker(self) -> None:
-        allocation = allocate(needs(gpu_count=1, gpu_type="a100", disk_gb=300), Backend.SAGEMAKER)
+        allocation = allocate(needs(gpu_count=1, gpu_type="a100", disk_gb=300), Backend.SAGEMAKER, BATCH)
         assert (allocation.instance_type, allocation.instance_count) == ("ml.p4d.24xlarge", 1)
         assert (allocation.gpu_count, allocation.cpu_cores, allocation.memory_gb) == (8, 96, 1152)
         assert allocation.disk_gb == 300
 
     def test_is_the_share_that_was_asked_for_on_batch(self) -> None:
-        allocation = allocate(needs(gpu_count=1, gpu_type="a100", memory_gb=64, cpu_cores=12), Backend.BATCH)
+        allocation = allocate(needs(gpu_count=1, gpu_type="a100", memory_gb=64, cpu_cores=12), Backend.BATCH, BATCH)
         assert (allocation.gpu_count, allocation.cpu_cores, allocation.memory_gb) == (1, 12, 64)
 
     @given(wanted=requirements)
     def test_on_batch_leaves_the_instance_memory_of_its_own(self, wanted: ResourceRequirements) -> None:
         try:
-            allocation = allocate(wanted, Backend.BATCH)
+            allocation = allocate(wanted, Backend.BATCH, BATCH)
         except InvalidRequest:
             return
         instance = next(each for each in price_list("batch").types if each.name == allocation.instance_type)
         assert allocation.memory_gb <= 0.9 * instance.memory_gb
 
     def test_names_no_gpu_where_there_is_none(self) -> None:
-        assert allocate(needs(gpu_type="h100"), Backend.SAGEMAKER).gpu_type is None
+        assert allocate(needs(gpu_type="h100"), Backend.SAGEMAKER, BATCH).gpu_type is None
 
     def test_carries_price_source_and_date(self) -> None:
-        allocation = allocate(needs(), Backend.BATCH)
+        allocation = allocate(needs(), Backend.BATCH, BATCH)
         assert allocation.price_per_hour_usd == Decimal("0.096")
         assert "ec2" in allocation.price_source
         assert allocation.price_date == price_list("batch").date
