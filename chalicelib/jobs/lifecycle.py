@@ -64,7 +64,7 @@ class Lifecycle:
             return {"next": "assess", "attempt": number}
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
-        attempt = attempt or self._new_attempt(job, number)
+        attempt = self._record_attempt(job, number)
         document = spec(job, attempt, self._inputs(job), self.objects.bucket)
         self.objects.write_json(f"{attempt_prefix(tenant, job_id, number)}spec.json", document)
         return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt)}
@@ -90,7 +90,7 @@ class Lifecycle:
         if job.cancel_requested_at is not None or wait is None:
             return {"next": "finish", "attempt": number}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
-        self._new_attempt(job, number + 1)
+        self._record_attempt(job, number + 1)
         return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
 
     def finish(self, tenant: str, job_id: str, error: str | None) -> Job:
@@ -189,7 +189,8 @@ class Lifecycle:
             raise LookupError(f"there is no job {job_id} of tenant {tenant}")
         return job
 
-    def _new_attempt(self, job: Job, number: int) -> Attempt:
+    def _record_attempt(self, job: Job, number: int) -> Attempt:
+        """The attempt of this number, recorded if it is not yet; the job counts it, also if a crash came between the two."""
         queue = self.definitions.queue_of(job.allocation.gpu_type) if job.backend is Backend.BATCH else None
         attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue)
         if not self.store.put_attempt(attempt):

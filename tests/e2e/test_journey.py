@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aimatrix.client import Client, ConflictError, DeploymentConfig, NotFoundError
+from aimatrix.client import Client, ConflictError, DeploymentConfig, NotFoundError, ResourceRequirements
 from tests.e2e import scripts
 
 SKLEARN = """
@@ -35,6 +35,21 @@ print("first prediction", model.predict(X[:1])[0], flush=True)
 
 @pytest.mark.e2e
 class TestJourney:
+    @pytest.mark.parametrize(("gpus", "gpu_type", "queue"), [(1, "t4", "t4"), (1, "a100", "a100"), (0, "h100", "cpu")])
+    def test_runs_on_batch_where_the_gpus_are_that_it_asks_for(
+        self, alice: Client, tmp_path: Path, gpus: int, gpu_type: str, queue: str
+    ) -> None:
+        job = scripts.run(
+            alice,
+            tmp_path,
+            "import os; print(os.environ['AWS_BATCH_CE_NAME'])",
+            backend="batch",
+            resource_requirements=ResourceRequirements(gpus, gpu_type, memory_gb=8, cpu_cores=4, disk_gb=30),
+        )
+        assert job.status == "completed", job.failure_reason
+        (environment,) = scripts.lines(alice, job)
+        assert environment.endswith(f"-training-{queue}")
+
     @pytest.mark.parametrize("backend", ["sagemaker", "batch"])
     def test_trains_registers_deploys_and_predicts(self, alice: Client, tmp_path: Path, backend: str) -> None:
         job = scripts.run(

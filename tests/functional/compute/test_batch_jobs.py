@@ -209,6 +209,30 @@ class TestRoom:
 
         assert (shown["status"], shown["statusReason"]) == ("RUNNABLE", NO_MACHINE)
 
+    def test_a_gpu_job_runs_where_its_queue_has_machines_with_that_many(self, run: Run) -> None:
+        async def scenario(batch: Batch) -> tuple[dict[str, Any], dict[str, Any]]:
+            resources = {"type": "EC2", "maxvCpus": 96, "instanceTypes": ["g4dn"], "subnets": ["s"]}
+            await batch.call(
+                "CreateComputeEnvironment", computeEnvironmentName="t4", type="MANAGED", computeResources=resources
+            )
+            order = [{"order": 1, "computeEnvironment": "t4"}]
+            await batch.call("CreateJobQueue", jobQueueName="t4", priority=1, computeEnvironmentOrder=order)
+            source = "import os; assert os.environ['AWS_BATCH_CE_NAME'] == 't4'"
+            one, nine = [
+                await batch.submit(
+                    source,
+                    jobQueue="t4",
+                    containerOverrides={"resourceRequirements": [{"type": "GPU", "value": str(gpus)}]},
+                )
+                for gpus in (1, 9)
+            ]
+            return await batch.ended(one), await batch.shown(nine)
+
+        ended, stuck = run(scenario)
+
+        assert ended["status"] == "SUCCEEDED"
+        assert (stuck["status"], stuck["statusReason"]) == ("RUNNABLE", NO_MACHINE)
+
     def test_a_larger_environment_lets_waiting_jobs_start(self, run: Run) -> None:
         async def scenario(batch: Batch) -> None:
             first, second = await batch.submit(HANG), await batch.submit("pass")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.jobs.gateways import BackendState
-from chalicelib.jobs.job import JobStatus, attempt_prefix
+from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
 from tests.functional.jobs.conftest import ALICE, Jobs
 
 
@@ -41,6 +41,13 @@ class TestPlan:
         first, second = (jobs.lifecycle.plan("acme", job_id) for _ in range(2))
         assert first == second
         assert [attempt.token for attempt in jobs.store.attempts("acme", job_id)] == ["token-1"]
+
+    def test_counts_an_attempt_that_a_crash_left_uncounted(self, jobs: Jobs, job_id: str) -> None:
+        jobs.store.put_attempt(Attempt("acme", job_id, 1, "token-0", Backend.SAGEMAKER, jobs.clock()))
+        jobs.lifecycle.plan("acme", job_id)
+        assert jobs.service.get(ALICE, job_id).attempts == 1
+        jobs.backends.sagemaker.says(_name(job_id), BackendState.COMPLETED)
+        assert jobs.lifecycle.finish("acme", job_id, None).status is JobStatus.COMPLETED
 
     def test_plans_for_batch_with_a_definition_of_the_image(self, jobs: Jobs) -> None:
         request = jobs.request(environment={"backend": "batch", "docker_image": "team/image:1"})

@@ -51,8 +51,9 @@ def write_until(stop: threading.Event, cloud: Cloud, writer: int, seen: Acknowle
 
     def replace(name: str) -> None:
         put(name)
-        dynamodb.delete_item(TableName=table, Key={"id": {"S": name}})
+        # From here on it may be there or not, until the deletion is acknowledged.
         seen.items.remove(name)
+        dynamodb.delete_item(TableName=table, Key={"id": {"S": name}})
         seen.deleted.add(name)
 
     def upload(name: str) -> None:
