@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.deployments.request import DeploymentConfig
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, RefusedValue
@@ -10,9 +12,8 @@ from chalicelib.jobs.instances import serving_instance
 from chalicelib.jobs.rules import BOUNDS
 from chalicelib.models.model import Model, ModelStatus
 
-MAX_VOLUME_GB = (
-    512  # of an endpoint: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
-)
+# Of an endpoint: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
+MAX_VOLUME_GB = 512
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,6 @@ def check_config(config: DeploymentConfig, model: Model) -> None:
         InvalidRequest: names each bound that is crossed.
     """
     problems = []
-    if config.scaling_policy is not None:
-        cure = "Leave scaling_policy out and set replicas: endpoints keep a fixed number of them."
-        problems.append(
-            FieldProblem("scaling_policy", "can't be acted on: this installation does not scale endpoints", cure)
-        )
     split = config.traffic_split
     if split is not None and split.percentage != 100:
         cure = "Leave traffic_split out, or use 100: an endpoint serves one version at a time."
@@ -64,6 +60,14 @@ def check_config(config: DeploymentConfig, model: Model) -> None:
     if problems:
         raise RefusedValue.about(*problems)
     _check_bounds(config)
+    _check_replicas(config)
+
+
+def notices(config: Mapping[str, Any]) -> list[str]:
+    """What of a configuration is kept but not acted on, said in every answer about the deployment."""
+    if config.get("scaling_policy") is None:
+        return []
+    return ["scaling_policy is recorded; the number of replicas stays as it is until an operator changes it."]
 
 
 def host(config: DeploymentConfig) -> Host:
@@ -89,12 +93,22 @@ def _check_bounds(config: DeploymentConfig) -> None:
         return
     requirements = config.resource_limits.model_dump()
     problems = [
-        FieldProblem(f"resource_limits.{name}", f"is {requirements[name]}", f"Use {least} to {most} {unit}.")
+        FieldProblem(f"resource_limits.{name}", f"is {requirements[name]!s:.40}", f"Use {least} to {most} {unit}.")
         for name, (least, most, unit) in BOUNDS.items()
         if not least <= requirements[name] <= most
     ]
     if problems:
         raise InvalidRequest.about(*problems)
+
+
+def _check_replicas(config: DeploymentConfig) -> None:
+    policy = config.scaling_policy
+    if policy is None or "replicas" not in config.model_fields_set:
+        return
+    if policy.min_replicas <= config.replicas <= policy.max_replicas:
+        return
+    cure = f"Use {policy.min_replicas} to {policy.max_replicas}, the bounds of scaling_policy."
+    raise InvalidRequest.about(FieldProblem("replicas", f"is {config.replicas}", cure))
 
 
 def _check_disk(wanted: int, most: int, what: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -75,7 +75,8 @@ class HttpControlPlane:
                 "path": request.path,
                 "query": request.query,
                 "headers": dict(request.headers),
-                "body_b64": base64.b64encode(request.body).decode(),
+                # All of a body that a signature covers, and the same few bytes for a payload of any size.
+                "payload_sha256": hashlib.sha256(request.body).hexdigest(),
                 "service": service,
                 "action": authorization.action,
                 "resources": list(authorization.resources),

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from localcloud.frontdoor.app import Deployment, FrontDoor
-from localcloud.frontdoor.upstream import Upstream
+from localcloud.upstream import Upstream
 from localcloud.issuer import Issuer
 from localcloud.serving import serve
 from localcloud.state import HOST, StateDir

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from localcloud.frontdoor.upstream import Headers, Upstream, UpstreamUnavailableError
+from localcloud.upstream import HOP_BY_HOP, Headers, Upstream, UpstreamUnavailableError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
@@ -27,14 +27,6 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 TIMEOUT_SECONDS = 29.0
 _RETRY_AFTER_SECONDS = 2
 _PROBLEM = b"application/problem+json"
-
-# RFC 9110, section 7.6.1: these speak about one connection and are not passed on.
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
-        b"transfer-encoding", b"upgrade", b"expect",
-    }
-)  # fmt: skip
 
 
 class _TooLargeError(Exception):
@@ -138,7 +130,7 @@ class FrontDoor:
         headers = _request_headers(scope, api_id, len(body))
         response = await self._upstream.request(scope["method"].encode(), target, headers, body)
         try:
-            headers = [(name, value) for name, value in response.headers if name not in _HOP_BY_HOP]
+            headers = [(name, value) for name, value in response.headers if name not in HOP_BY_HOP]
             if response.status == HTTPStatus.BAD_GATEWAY and (b"content-type", _PROBLEM) not in headers:
                 # ministack shows the function's stack trace; API Gateway does not.
                 await _problem(send.send, HTTPStatus.BAD_GATEWAY, "The service failed to answer; its log says why.")
@@ -148,7 +140,7 @@ class FrontDoor:
                 await send.body(chunk, more=True)
             await send.body(b"", more=False)
         finally:
-            await response.body.aclose()  # type: ignore[attr-defined]  # an async generator
+            await response.body.aclose()
 
 
 class _Started:
@@ -194,7 +186,7 @@ def _request_headers(scope: HTTPScope, api_id: str, length: int) -> Headers:
         (b"content-length", str(length).encode()),
         (b"x-forwarded-for", client.encode()),
         (b"x-forwarded-proto", b"http"),
-        *((name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP and name not in replaced),
+        *((name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP and name not in replaced),
     ]
 
 

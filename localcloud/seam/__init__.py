@@ -4,6 +4,7 @@ ministack is pinned exactly, and `pins` names every function and variable that i
 upgrade moves one of them.
 
 - `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
+- `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `task_tokens`: whose a token is
 - `batch_types`: CloudFormation's Batch types; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from localcloud.journal.directory import JournalDirectory
 from localcloud.journal.writer import Journal
-from localcloud.state import Settings, StateDir
+from localcloud.state import HOST, Settings, StateDir
+from localcloud.upstream import Upstream
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -41,7 +43,17 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     """Import ministack and hook into it; its configuration must be in the environment already."""
     from ministack import app as ministack_app
 
-    from localcloud.seam import access, batch_types, control, functions, gateway_responses, machines, pins, task_tokens
+    from localcloud.seam import (
+        access,
+        batch_types,
+        control,
+        forwarding,
+        functions,
+        gateway_responses,
+        machines,
+        pins,
+        task_tokens,
+    )
     from localcloud.seam.compute_client import ComputeClient, Keys
     from localcloud.seam.quiet import Quiet, Watched
     from localcloud.seam.stores import Durable, Stores
@@ -60,7 +72,8 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     api = Watched(services, quiet)
-    guard = access.Guard(services, api, control.Control(journal.flush), settings.control_secret)
+    to_compute = forwarding.Forwarder(Upstream(HOST, settings.compute_port))
+    guard = access.Guard(services, to_compute, api, control.Control(journal.flush), settings.control_secret)
 
     def close() -> None:
         end_functions()

@@ -21,6 +21,7 @@ from ministack.core.iam_evaluator import is_root_access_key
 from ministack.core.router import extract_access_key_id
 from ministack.services import sts
 
+from localcloud.seam.forwarding import COMPUTE_SERVICES, signed_service
 from localcloud.state import ACCOUNT, Settings
 
 if TYPE_CHECKING:
@@ -46,20 +47,27 @@ def admit_root(settings: Settings) -> None:
 
 
 class Guard:
-    """The ASGI application in front of ministack and of the control endpoints."""
+    """The ASGI application in front of ministack, the compute emulator and the control endpoints."""
 
     def __init__(
-        self, services: ASGI3Application, api: ASGI3Application, control: ASGI3Application, secret: str
+        self,
+        services: ASGI3Application,
+        compute: ASGI3Application,
+        api: ASGI3Application,
+        control: ASGI3Application,
+        secret: str,
     ) -> None:
         """Create it.
 
         Args:
             services: answers signed requests.
+            compute: answers those that are signed for SageMaker or Batch; it has their signatures verified.
             api: answers requests to a deployed API.
             control: answers the other parts of the embedded cloud.
             secret: what those know.
         """
         self._services = services
+        self._compute = compute
         self._api = api
         self._control = control
         self._secret = secret.encode()
@@ -79,6 +87,9 @@ class Guard:
                 await _refuse(
                     send, "MissingAuthenticationTokenException", "The request is not signed with a known access key."
                 )
+                return
+            if signed_service(scope) in COMPUTE_SERVICES:
+                await self._compute(scope, receive, send)
                 return
         elif scope["type"] == "websocket":
             return

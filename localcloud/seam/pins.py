@@ -117,7 +117,11 @@ PINS = (
     Pin(_IAM, "is_root_access_key", ("access_key_id",)),
     Pin(_IAM, "enforce", ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context")),
     Pin(_IAM, "pin_signed_request", ("method", "raw_path", "query_params", "raw_headers", "handshake")),
-    Pin(_IAM, "pin_signed_body", ("body",)),
+    Pin(
+        "ministack.core.sigv4",
+        "header_signing_documents",
+        contains=('payload_hash = headers.get("x-amz-content-sha256") or hashlib',),
+    ),
     Pin(_IAM, "pin_request_caller", ("headers", "query_params")),
     Pin(_IAM, "pin_request_origin", ("source_ip", "secure_transport")),
     Pin(_IAM, "caller_arn", ()),

@@ -57,7 +57,7 @@ class TestDeploy:
             ({}, 400, "environment"),
             ({"environment": "staging", "replicas": 0}, 400, "replicas"),
             ({"environment": "staging", "resource_limits": {"gpu_count": 9}}, 400, "resource_limits.gpu_count"),
-            ({"environment": "staging", "scaling_policy": {}}, 422, "scaling_policy"),
+            ({"environment": "staging", "replicas": 11, "scaling_policy": {}}, 400, "replicas"),
             ({"environment": "staging", "traffic_split": {"percentage": 10}}, 422, "traffic_split.percentage"),
         ],
     )

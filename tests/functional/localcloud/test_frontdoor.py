@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from localcloud.frontdoor.app import MAX_BODY_BYTES, Deployment, FrontDoor
-from localcloud.frontdoor.upstream import Upstream
+from localcloud.upstream import Upstream
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

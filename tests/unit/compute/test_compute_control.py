@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import hashlib
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -48,7 +48,7 @@ def ask(endpoints: FakeControlEndpoints, question: Callable[[HttpControlPlane], 
 
 
 class TestAuthorize:
-    def test_sends_the_request_as_it_came(self) -> None:
+    def test_sends_the_request_as_it_came_with_the_digest_of_its_body(self) -> None:
         endpoints = FakeControlEndpoints((200, {"allowed": True, "principal": "arn:me"}))
 
         decision = ask(endpoints, lambda plane: plane.authorize(REQUEST, "batch", RULE))
@@ -56,7 +56,7 @@ class TestAuthorize:
         assert (decision.allowed, decision.principal) == (True, "arn:me")
         ((path, sent),) = endpoints.sent
         assert path == "/authorize"
-        assert base64.b64decode(sent["body_b64"]) == b"\x00body"
+        assert sent["payload_sha256"] == hashlib.sha256(b"\x00body").hexdigest()
         assert (sent["method"], sent["path"], sent["query"]) == ("POST", "/v1/submitjob", "a=b")
         assert (sent["service"], sent["action"], sent["resources"]) == ("batch", "batch:SubmitJob", ["arn:a", "arn:b"])
         assert sent["pass_roles"] == [{"role_arn": "arn:role", "service": "ecs-tasks.amazonaws.com"}]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.deployments.request import DeploymentConfig
-from chalicelib.deployments.rules import check_config, host
+from chalicelib.deployments.rules import check_config, host, notices
 from chalicelib.errors import InvalidRequest, RefusedValue
 from chalicelib.models.model import Archive, Model
 from chalicelib.shape import read
@@ -63,12 +63,11 @@ class TestCheckConfig:
     @pytest.mark.parametrize(
         ("values", "fields"),
         [
-            ({"scaling_policy": {}}, ["scaling_policy"]),
             ({"traffic_split": {"percentage": 50}}, ["traffic_split.percentage"]),
             ({"traffic_split": {"target_models": ["m-2"]}}, ["traffic_split.target_models"]),
             (
-                {"scaling_policy": {}, "traffic_split": {"percentage": 0, "target_models": ["m-1", "m-2"]}},
-                ["scaling_policy", "traffic_split.percentage", "traffic_split.target_models"],
+                {"traffic_split": {"percentage": 0, "target_models": ["m-1", "m-2"]}},
+                ["traffic_split.percentage", "traffic_split.target_models"],
             ),
         ],
     )
@@ -81,6 +80,16 @@ class TestCheckConfig:
     @pytest.mark.parametrize("split", [{}, {"percentage": 100}, {"percentage": 100, "target_models": ["m-1"]}])
     def test_takes_a_split_that_says_what_happens_anyway(self, split: dict[str, Any]) -> None:
         check_config(config(traffic_split=split), MODEL)
+
+    def test_keeps_a_scaling_policy_and_says_that_it_does_not_act_on_it(self) -> None:
+        wanted = config(scaling_policy={"min_replicas": 1, "max_replicas": 4})
+        check_config(wanted, MODEL)
+        assert "scaling_policy" in notices(wanted.model_dump(mode="json"))[0]
+        assert notices(config().model_dump(mode="json")) == []
+
+    def test_wants_replicas_within_the_bounds_of_the_scaling_policy(self) -> None:
+        with pytest.raises(InvalidRequest, match="replicas"):
+            check_config(config(replicas=5, scaling_policy={"min_replicas": 1, "max_replicas": 4}), MODEL)
 
     @pytest.mark.parametrize(
         ("limits", "field"),

@@ -8,12 +8,21 @@ request is never sent into a closing one; if it still happens, only a request th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 
 import h11
 
 Headers = Sequence[tuple[bytes, bytes]]
+Body = bytes | AsyncIterable[bytes]
+
+# RFC 9110, section 7.6.1: these speak about one connection and are not passed on.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"expect",
+    }
+)  # fmt: skip
 
 _READ_BYTES = 64 * 1024
 _MAX_IDLE = 64
@@ -30,7 +39,7 @@ class UpstreamUnavailableError(ConnectionError):
 class Response:
     status: int
     headers: list[tuple[bytes, bytes]]
-    body: AsyncIterator[bytes]
+    body: AsyncGenerator[bytes, None]
 
 
 class _Connection:
@@ -73,19 +82,24 @@ class Upstream:
         self._port = port
         self._idle: list[_Connection] = []
 
-    async def request(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> Response:
+    async def request(self, method: bytes, target: bytes, headers: Headers, body: Body) -> Response:
         """Send a request and return as soon as the answer's head is there; its body follows as it arrives.
 
         The caller must read the body to its end, or close it (`aclose`), for the connection to be used again or dropped.
 
+        Args:
+            headers: with `content-length`, or `transfer-encoding: chunked`, if there is a body.
+            body: whole, or as it arrives. What raises while it arrives is raised here.
+
         Raises:
             UpstreamUnavailableError: nobody answered; whether the request was seen is unknown.
         """
+        repeatable = method in _REPEATABLE and isinstance(body, bytes)
         while (connection := self._take()) is not None:
             try:
                 return await self._exchange(connection, method, target, headers, body)
             except UpstreamUnavailableError:
-                if method not in _REPEATABLE:
+                if not repeatable:
                     raise
         try:
             connection = _Connection(*await asyncio.open_connection(self._host, self._port))
@@ -111,12 +125,16 @@ class Upstream:
         return None
 
     async def _exchange(
-        self, connection: _Connection, method: bytes, target: bytes, headers: Headers, body: bytes
+        self, connection: _Connection, method: bytes, target: bytes, headers: Headers, body: Body
     ) -> Response:
         try:
             await connection.send(h11.Request(method=method, target=target, headers=list(headers)))
-            if body:
-                await connection.send(h11.Data(data=body))
+            if isinstance(body, bytes):
+                if body:
+                    await connection.send(h11.Data(data=body))
+            else:
+                async for chunk in body:
+                    await connection.send(h11.Data(data=chunk))
             await connection.send(h11.EndOfMessage())
             event = await connection.receive()
             while isinstance(event, h11.InformationalResponse):
@@ -132,7 +150,7 @@ class Upstream:
             raise UpstreamUnavailableError("the upstream server closed the connection")
         return Response(event.status_code, list(event.headers), self._body(connection))
 
-    async def _body(self, connection: _Connection) -> AsyncIterator[bytes]:
+    async def _body(self, connection: _Connection) -> AsyncGenerator[bytes, None]:
         complete = False
         try:
             while True:
