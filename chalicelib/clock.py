@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 Clock = Callable[[], datetime]
 IdMaker = Callable[[], str]
 
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 # Names derived from another id live in a space of their own, so that they can't meet random ones.
 _DERIVED = uuid.UUID("5f0c8f4e-7a0b-4f57-9d3e-2f6f6c1d9a11")
 
@@ -25,6 +27,11 @@ def new_id() -> str:
 def derived_id(*parts: str) -> str:
     """The same UUID for the same parts: for records that a repeated task must not create twice."""
     return str(uuid.uuid5(_DERIVED, "\x1f".join(parts)))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of ours; anything else is not there, and no store is asked about it."""
+    return _ID.fullmatch(text) is not None
 
 
 def to_text(moment: datetime) -> str:

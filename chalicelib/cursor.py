@@ -15,6 +15,7 @@ from typing import Any
 from chalicelib.errors import FieldProblem, InvalidRequest
 
 _MAX_TEXT = 4096
+_MAX_KEY = 1024
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Cursor:
         if not isinstance(key, dict) or not all(type(value) in {str, int} for value in key.values()):
             raise not_ours()
         if types is not None and {name: type(value) for name, value in key.items()} != types:
+            raise not_ours()
+        # A table's keys are never empty, and never longer than DynamoDB takes them.
+        if isinstance(names, frozenset) and not all(0 < len(value.encode()) <= _MAX_KEY for value in key.values()):
             raise not_ours()
         return cls(key)
 

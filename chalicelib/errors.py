@@ -96,7 +96,7 @@ class Conflict(ServiceError):
     code = ErrorCode.CONFLICT
 
 
-class TooLarge(ServiceError):
+class TooLarge(_FieldsError):
     code = ErrorCode.TOO_LARGE
 
 

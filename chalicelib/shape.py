@@ -46,9 +46,8 @@ def read(shape: type[S], body: bytes) -> S:
         InvalidRequest: not JSON, or not of this shape; names each field.
     """
     if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(
-            f"The body has {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are taken. Put large data into an upload."
-        )
+        cure = f"Send at most {MAX_BODY_BYTES:,} bytes; put large data into an upload."
+        raise TooLarge.about(FieldProblem("body", f"has {len(body):,} bytes", cure))
     try:
         value = shape.model_validate_json(body or b"null")
     except ValidationError as error:
@@ -88,6 +87,14 @@ def _problem(shape: type[BaseModel], error: Any) -> FieldProblem:
             return FieldProblem(path or "body", "is not valid JSON", f"Correct the syntax: {context.get('error', '')}.")
         case "model_type" | "model_attributes_type":
             return FieldProblem(path or "body", "is not a JSON object", 'Send an object: {"field": value}.')
+        case "greater_than_equal":
+            return FieldProblem(path, f"is {_shown(error['input'])}", f"Use at least {context['ge']}.")
+        case "less_than_equal":
+            return FieldProblem(path, f"is {_shown(error['input'])}", f"Use at most {context['le']}.")
+        case "string_too_short":
+            return FieldProblem(path, "is too short", f"Use at least {context['min_length']} character(s).")
+        case "too_short":
+            return FieldProblem(path, "has too few elements", f"Use at least {context['min_length']}.")
         case "string_too_long":
             return FieldProblem(path, "is too long", f"Use at most {context['max_length']} characters.")
         case "too_long":

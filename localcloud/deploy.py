@@ -1,4 +1,5 @@
-"""Builds and deploys the template, then starts again what the records say is unfinished: `python -m localcloud.deploy`.
+"""Builds and deploys the template, starts again what the records say is unfinished, and makes sure that the API answers:
+`python -m localcloud.deploy`.
 
 A process of its own, so that boto3 and the build are gone from memory afterwards. It builds while the services still start
 and waits for the line `go` before it talks to them. The same steps as `aws cloudformation package` and `deploy`.
@@ -16,16 +17,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud import processes
+from localcloud.readiness import NotAnsweringError, await_api, http_get
 from localcloud.recovery import Recovery
 from localcloud.state import ACCOUNT, AUDIENCE, HOST, REGION, STACK, Settings, StateDir, write_private
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
 
 logger = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ BUCKET = f"{STACK}-deployment-{ACCOUNT}-{REGION}"
 POLL_SECONDS = 0.05
 DEPLOY_SECONDS = 90.0
 WARM = ("api", "authorize", "plan-job")
+ANSWERING = ("api", "authorize")
+LOGGED_LINES = 40
 _ZIP = "deployment.zip"
 _AGENT = "agent.zip"
 
@@ -195,6 +201,25 @@ def tell_deployed(settings: Settings) -> None:
         connection.close()
 
 
+def _own_token(state: StateDir, settings: Settings) -> str:
+    # Not before the front door has answered: in a new state directory it is the front door that makes the issuer's key.
+    from localcloud.issuer import Issuer
+
+    issuer = Issuer.open(state.part("issuer"), settings.issuer_url)
+    return issuer.token("aimatrix-up", ["USER"], "default", [], timedelta(minutes=5), time.time)
+
+
+def log_functions(logs: CloudWatchLogsClient) -> None:
+    """Copy what the API's functions logged last into this process's log: their own logs end with the cloud."""
+    for name in ANSWERING:
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            continue
+        for event in events[-LOGGED_LINES:]:
+            logger.info("%s: %s", name, event["message"].rstrip())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True)
@@ -226,6 +251,14 @@ def main() -> int:
     restarted = recovery.restart(outputs)
     logger.info("started %d unfinished executions again", restarted)
     write_private(state.deployment_file, json.dumps({"outputs": outputs}, indent=2).encode())
+    try:
+        await_api(settings.api_url, lambda: _own_token(state, settings), http_get)
+    except NotAnsweringError as error:
+        state.deployment_file.unlink()
+        log_functions(session.client("logs", endpoint_url=url))
+        logger.error("%s; see also %s", error, state.logs / "aws.log")  # noqa: TRY400  (its answer says all)
+        return 1
+    logger.info("the API answered after %.2f s", time.monotonic() - started)
     return 0
 
 

@@ -12,13 +12,18 @@ import os
 import warnings
 from pathlib import Path
 
+from localcloud import mlflow_database
 from localcloud.serving import serve
+
+
+def database(directory: Path) -> Path:
+    return directory / "mlflow.db"
 
 
 def environment(directory: Path) -> dict[str, str]:
     """What MLflow's application reads when it is imported; the underscored names are those `mlflow server` sets."""
     return {
-        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{directory / 'mlflow.db'}",
+        "_MLFLOW_SERVER_FILE_STORE": mlflow_database.url(database(directory)),
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(directory / "artifacts"),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
@@ -42,7 +47,8 @@ def main() -> None:
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import _get_tracking_store
 
-    # Creates or migrates the database before the port opens, so that the first request finds it ready.
+    # Before the port opens, so that the first request finds the database ready.
+    mlflow_database.ensure(database(arguments.state), mlflow_database.create_tables)
     _get_tracking_store()
     serve(app, arguments.port, os.environ, lifespan=False)
 

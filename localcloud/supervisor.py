@@ -111,6 +111,8 @@ class Supervisor:
         aws = self._keeper("aws")
         failures = 0
         while True:
+            # An interrupted deployment may have left one: it opens the front door before it has seen the API answer.
+            self._state.deployment_file.unlink(missing_ok=True)
             finished = await self._deploy(aws)
             if finished == 0:
                 failures = 0

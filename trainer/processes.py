@@ -32,7 +32,8 @@ def child_setup(*, file_size: int | None) -> Callable[[], None]:
     """Returns what the child does between fork and exec.
 
     It asks to be killed when its parent dies, and limits the size of a single file. The parent has to spawn from a thread
-    that lives as long as itself: Linux ties the death signal to the thread.
+    that lives as long as itself: Linux ties the death signal to the thread. It leads a process group, but stays in its
+    parent's session: Linux shares the processor among sessions, and a new one would not give way as the job should.
 
     Args:
         file_size: The largest file that the child may write, bytes; `None` for no limit.
@@ -42,6 +43,7 @@ def child_setup(*, file_size: int | None) -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
+        os.setpgid(0, 0)
         if _prctl is not None:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:

@@ -125,7 +125,6 @@ class Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                start_new_session=True,
                 preexec_fn=processes.child_setup(file_size=self._file_bytes),
             )
             return self._watch(child, wake_read, arrived, started)

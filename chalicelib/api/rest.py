@@ -27,7 +27,6 @@ S = TypeVar("S", bound=Shape)
 Handler = Callable[..., "Reply"]
 
 PROBLEM = "application/problem+json"
-MEDIA_TYPES = ["application/json", "text/csv", "text/plain", "application/jsonlines", "application/octet-stream"]
 
 STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_REQUEST: 400,
@@ -105,7 +104,9 @@ class Request:
 
     def paging(self) -> Paging:
         """`limit` and `offset`, or `limit` and `cursor`."""
-        limit, offset = self.integer("limit", 50, 1, MAX_PAGE), self.integer("offset", 0, 0, MAX_OFFSET)
+        # The contract names no largest page: a larger one than we give is answered with a full page and a cursor.
+        limit = min(self.integer("limit", 50, 1, 1_000_000), MAX_PAGE)
+        offset = self.integer("offset", 0, 0, MAX_OFFSET)
         cursor = self.query.get("cursor")
         if offset and cursor is not None:
             raise InvalidRequest.about(FieldProblem("offset", "is given with cursor", "Use one of them."))
@@ -143,12 +144,19 @@ class Room(Blueprint):  # type: ignore[misc]  # Chalice is untyped
                 return _answer(handler, self.current_request, path_values)
 
             chalice_view.__name__ = handler.__name__
-            self.route(path, methods=[method], authorizer=authorizer, content_types=media_types or MEDIA_TYPES)(
-                chalice_view
-            )
+            self.route(
+                path, methods=[method], authorizer=authorizer, content_types=media_types or ["application/json"]
+            )(chalice_view)
             return handler
 
         return register
+
+
+_REFUSALS = {
+    404: "There is no such path.",
+    405: "This path does not know this method.",
+    415: "This path does not take that media type. Send Content-Type: application/json.",
+}
 
 
 class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
@@ -166,9 +174,7 @@ class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
             status = response["statusCode"] = 404
         if status >= 400 and response.get("headers", {}).get("Content-Type") != PROBLEM:
             code = _CODES.get(status, ErrorCode.INTERNAL if status >= 500 else ErrorCode.INVALID_REQUEST)
-            detail = {404: "There is no such path.", 405: "This path does not know this method."}.get(
-                status, "The request was refused."
-            )
+            detail = _REFUSALS.get(status, "The request was refused.")
             request_id = _request_id(event)
             response["body"] = json.dumps(problem_document(status, code, detail, request_id, ()))
             response["headers"] = {"Content-Type": PROBLEM, "X-Request-Id": request_id}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.aws import error_code
 from chalicelib.deployments.store import DeploymentStore
-from chalicelib.errors import Conflict, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 
@@ -83,7 +83,8 @@ class ModelEndpoint:
             raise
         body = answer["Body"].read(MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
-            raise TooLarge(f"The answer has more than {MAX_ANSWER_BYTES:,} bytes. Send fewer rows at a time.")
+            cure = "Send fewer rows at a time."
+            raise TooLarge.about(FieldProblem("answer", f"has more than {MAX_ANSWER_BYTES:,} bytes", cure))
         return Answer(body, answer.get("ContentType") or invocation.accept, answer.get("InvokedProductionVariant", ""))
 
 
@@ -112,7 +113,8 @@ class Invocations:
         """
         caller.require(Permission.DEPLOYMENTS_INVOKE)
         if len(invocation.body) > MAX_REQUEST_BYTES:
-            raise TooLarge(f"The request has {len(invocation.body):,} bytes; at most {MAX_REQUEST_BYTES:,} are taken.")
+            cure = f"Send at most {MAX_REQUEST_BYTES:,} bytes; split the rows over several requests."
+            raise TooLarge.about(FieldProblem("body", f"has {len(invocation.body):,} bytes", cure))
         deployment = self.store.get(caller.tenant, deployment_id)
         if deployment is None:
             raise NotFound("deployment")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from chalicelib.clock import is_id
 from chalicelib.cursor import Cursor
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter
 from chalicelib.deployments.items import deployment_of, item_of, partition
@@ -56,7 +57,7 @@ class DeploymentStore:
     table: Table
 
     def get(self, tenant: str, deployment_id: str) -> Deployment | None:
-        item = self.table.get(_pk(tenant, deployment_id), "deployment")
+        item = self.table.get(_pk(tenant, deployment_id), "deployment") if is_id(deployment_id) else None
         return deployment_of(item) if item else None
 
     def at(self, tenant: str, name: str, environment: str) -> Deployment | None:

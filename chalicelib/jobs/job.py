@@ -109,6 +109,7 @@ class Report:
 
     progress: Progress = field(default_factory=Progress)
     run: Run | None = None
+    exit_reason: str | None = None
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ class Lifecycle:
         return ArtifactPath(self.objects.bucket, uri.removeprefix(f"s3://{self.objects.bucket}/"))
 
     def _request(self, job: Job, attempt: Attempt) -> dict[str, Any]:
-        custom = job.config["environment"]["docker_image"]
+        custom = job.config["environment"].get("docker_image")
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
         if job.backend is Backend.SAGEMAKER:
             return sagemaker_request(job, attempt, image, self.around())
@@ -254,10 +254,11 @@ class Lifecycle:
 
     def _reason(self, job: Job, attempt: Attempt, found: BackendJob, cause: Cause, error: str | None) -> str:
         """The script's own last words where there are any, else the backend's, else Step Functions'."""
-        if cause is Cause.TIME_LIMIT:
-            return f"The job ran longer than its limit of {job.max_runtime_seconds} seconds (max_runtime_seconds)."
         manifest = self.manifest(job.tenant, job.job_id, attempt.number) or {}
-        said = manifest.get("reason")
+        said = manifest.get("reason") or self.store.report(job.tenant, job.job_id).exit_reason
+        if cause is Cause.TIME_LIMIT:
+            limit = f"The job ran longer than its limit of {job.max_runtime_seconds} seconds (max_runtime_seconds)."
+            return f"{limit} {said}"[:MAX_REASON] if said else limit
         if cause is Cause.SCRIPT and said:
             return str(said)[:MAX_REASON]
         if cause is Cause.STOPPED:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from chalicelib.clock import Clock
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, not_ours
 from chalicelib.jobs.gateways import Backends
 from chalicelib.jobs.job import Attempt, Backend, Job
 from chalicelib.jobs.reports import MARK
@@ -27,6 +27,8 @@ MAX_LINES = 1000
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a Lambda answers at most 6 MB
 LATE_LINES = timedelta(seconds=10)
 _CALLS_PER_READ = 8
+MAX_ATTEMPTS = 9999
+_INSTANCE = re.compile(r"[A-Za-z0-9_.-]{0,100}")
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
 
 AGENT_PREFIX = "aimatrix: "
@@ -56,23 +58,32 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a reader is: which attempt, which stream, CloudWatch's own token, and whether the attempt's end was seen."""
+    """Where a reader is.
+
+    Attributes:
+        instance: the last part of a SageMaker stream's name, which only SageMaker knows. The part before it is always the
+            attempt's own name, so that no cursor leads into the log of another job.
+        token: CloudWatch's own position.
+        ended: whether the attempt's last line was seen.
+    """
 
     attempt: int = 1
-    stream: str = ""
+    instance: str = ""
     token: str = ""
     ended: bool = False
 
     def to_cursor(self) -> Cursor:
-        return Cursor({"a": self.attempt, "s": self.stream, "t": self.token, "e": int(self.ended)})
+        return Cursor({"a": self.attempt, "i": self.instance, "t": self.token, "e": int(self.ended)})
 
     @classmethod
     def from_text(cls, text: str | None) -> Position:
-        cursor = Cursor.decode(text, names={"a": int, "s": str, "t": str, "e": int})
+        cursor = Cursor.decode(text, names={"a": int, "i": str, "t": str, "e": int})
         if cursor is None:
             return cls()
         key = cursor.key
-        return cls(int(key["a"]), str(key["s"]), str(key["t"]), bool(key["e"]))
+        if not 1 <= key["a"] <= MAX_ATTEMPTS or not _INSTANCE.fullmatch(key["i"]):
+            raise not_ours()
+        return cls(key["a"], key["i"], key["t"], bool(key["e"]))
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ class LogReader:
 
     def _step(self, attempt: Attempt, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
         group = self.group_of(attempt.backend)
-        stream = position.stream or self._stream(attempt, group)
+        stream = self._stream(attempt, group, position.instance)
         if not stream:
             return [], position
         arguments = {
@@ -142,7 +153,12 @@ class LogReader:
         }
         if position.token:
             arguments["nextToken"] = position.token
-        answer = self.client.get_log_events(**arguments)  # type: ignore[arg-type]
+        try:
+            answer = self.client.get_log_events(**arguments)  # type: ignore[arg-type]
+        except self.client.exceptions.InvalidParameterException:
+            raise not_ours() from None
+        except self.client.exceptions.ResourceNotFoundException:
+            return [], position
         # CloudWatch gives the same token back at the end of what there is.
         token = answer["nextForwardToken"]
         ended = position.ended
@@ -155,15 +171,18 @@ class LogReader:
                 entries.append(
                     LogEntry(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), message, attempt.number)
                 )
-        position = replace(position, stream=stream, token=token, ended=ended)
+        instance = "" if attempt.backend is Backend.BATCH else stream.removeprefix(f"{attempt.name}/")
+        position = replace(position, instance=instance, token=token, ended=ended)
         if not entries and answer["events"]:
             # Only structured lines: there may be more behind them.
             return self._step(attempt, position, limit)
         return entries, position
 
-    def _stream(self, attempt: Attempt, group: str) -> str:
+    def _stream(self, attempt: Attempt, group: str, instance: str) -> str:
         if attempt.backend is Backend.BATCH:
             return attempt.log_stream or self.backends.batch.describe(attempt).log_stream or ""
+        if instance:
+            return f"{attempt.name}/{instance}"
         try:
             found = self.client.describe_log_streams(
                 logGroupName=group, logStreamNamePrefix=f"{attempt.name}/", limit=1

@@ -15,7 +15,7 @@ ROOT = "/opt/ml"
 ENTRYPOINT = ["python3", f"{ROOT}/input/data/agent/agent.zip"]
 ARGUMENTS = ["train", "--root", ROOT]
 
-MAX_LOG_BYTES = 256 * 1024 * 1024
+MAX_LOG_BYTES = 60_000_000
 GIB = 1024**3
 
 

@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Any
 
 from chalicelib.jobs.job import Progress, Run
-from chalicelib.jobs.lifecycle import Lifecycle
+from chalicelib.jobs.lifecycle import MAX_REASON, Lifecycle
 from chalicelib.jobs.metrics import MetricPoint, MetricStore, point_from
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
@@ -105,6 +105,11 @@ class Reports:
                         self.store.set_run(source.tenant, source.job_id, run)
                     case "metrics":
                         points.extend(point_from(values) for values in line.values["points"])
+                    case "exit":
+                        reason = line.values.get("reason")
+                        self.store.set_exit_reason(
+                            source.tenant, source.job_id, str(reason)[:MAX_REASON] if reason else None
+                        )
                     case "progress":
                         progress = (progress or Progress()).updated(_progress(line.values))
             except (ValueError, KeyError, TypeError, OverflowError):

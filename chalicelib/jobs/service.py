@@ -157,13 +157,13 @@ class JobService:
         field = "config.script_path"
         if script.key.endswith("/"):
             return [FieldProblem(field, "is a directory", "Name the Python file to run.")]
-        if not script.name.endswith(".py"):
-            return [FieldProblem(field, "is not a Python file", "Name a file that ends in .py.")]
         found = self.objects.head(script.key)
         if found is None:
             if self.objects.below(script.key + "/", at_most=1).objects:
                 return [FieldProblem(field, "is a directory", "Name the Python file to run.")]
             return [FieldProblem(field, "does not exist", "Upload it first: POST /api/v1/uploads.")]
+        if not script.name.endswith(".py"):
+            return [FieldProblem(field, "is not a Python file", "Name a file that ends in .py.")]
         if found.size == 0:
             return [FieldProblem(field, "is empty", "Upload the script's text.")]
         if found.size > rules.MAX_SCRIPT_BYTES:
@@ -221,7 +221,7 @@ class JobService:
 
 
 def _config(request: TrainingJobRequest) -> dict[str, Any]:
-    config: dict[str, Any] = request.config.model_dump(mode="json")
+    config: dict[str, Any] = request.config.model_dump(mode="json", exclude_none=True)
     return config
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.clock import from_text, to_text
+from chalicelib.clock import from_text, is_id, to_text
 from chalicelib.cursor import Cursor
 from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, Progress, Report, Run
 from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
@@ -62,7 +62,7 @@ class JobStore:
     table: Table
 
     def get(self, tenant: str, job_id: str) -> Job | None:
-        item = self.table.get(_pk(tenant, job_id), "job")
+        item = self.table.get(_pk(tenant, job_id), "job") if is_id(job_id) else None
         return _job(item) if item else None
 
     def create(self, job: Job, key: str | None, fingerprint: str) -> Submission | None:
@@ -144,10 +144,20 @@ class JobStore:
         if item is None:
             return Report()
         run = item.get("run")
-        return Report(Progress(**json.loads(item.get("progress", "{}"))), Run(**run) if run else None)
+        progress = Progress(**json.loads(item.get("progress", "{}")))
+        return Report(progress, Run(**run) if run else None, item.get("exit_reason"))
 
     def set_run(self, tenant: str, job_id: str, run: Run) -> None:
         self.table.write(self.table.change(_pk(tenant, job_id), "report", {"run": dict(vars(run))}))
+
+    def set_exit_reason(self, tenant: str, job_id: str, reason: str | None) -> None:
+        """Why the script of the latest attempt ended badly, in its own words; None when it did not."""
+        write = (
+            self.table.change(_pk(tenant, job_id), "report", {"exit_reason": reason})
+            if reason
+            else self.table.change(_pk(tenant, job_id), "report", {}, remove=["exit_reason"])
+        )
+        self.table.write(write)
 
     def set_progress(self, tenant: str, job_id: str, progress: Progress) -> None:
         text = as_json({name: value for name, value in vars(progress).items() if value is not None})

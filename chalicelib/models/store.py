@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.clock import from_text, to_text
+from chalicelib.clock import from_text, is_id, to_text
 from chalicelib.cursor import Cursor
 from chalicelib.models.model import Archive, MlflowLink, Model, ModelFilter, ModelStatus, Use
 from chalicelib.table import ConditionFailed, Item, Table, Write, as_json
@@ -55,7 +55,7 @@ class ModelStore:
     table: Table
 
     def get(self, tenant: str, model_id: str) -> Model | None:
-        item = self.table.get(_pk(tenant, model_id), "model")
+        item = self.table.get(_pk(tenant, model_id), "model") if is_id(model_id) else None
         return _model(item) if item else None
 
     def has_version(self, tenant: str, name: str, version: str) -> bool:

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from localcloud.frontdoor.app import Deployment, FrontDoor
-from localcloud.upstream import Upstream
 from localcloud.issuer import Issuer
 from localcloud.serving import serve
 from localcloud.state import HOST, StateDir
+from localcloud.upstream import Upstream
 
 
 def main() -> None:

@@ -5,10 +5,11 @@ upgrade moves one of them.
 
 - `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
-- `machines`: Step Functions' integrations with SageMaker and Batch; `task_tokens`: whose a token is
+- `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
+  `task_tokens`: whose a token is
 - `batch_types`: CloudFormation's Batch types; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first
-- `stores`: what the journal sees of the tables, keys, secrets and logs
+- `stores`: what the journal sees of the tables, keys, secrets and logs; `retention`: how much of the past is kept
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         access,
         batch_types,
         control,
+        executions,
         forwarding,
         functions,
         gateway_responses,
         machines,
         pins,
+        retention,
         task_tokens,
     )
     from localcloud.seam.compute_client import ComputeClient, Keys
@@ -66,7 +69,9 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     access.admit_root(settings)
     end_functions = functions.install(state.part("aws") / "lambda")
     quiet = Quiet()
-    machines.install(compute, journal.flush, quiet.wait)
+    executions.install(quiet.wait)
+    machines.install(compute, journal.flush)
+    retention.install()
     task_tokens.install()
     gateway_responses.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))

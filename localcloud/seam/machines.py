@@ -7,20 +7,16 @@ meanwhile, the job is stopped, as Step Functions does it.
 
 from __future__ import annotations
 
-import contextvars
-import functools
 import json
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.services import stepfunctions
 
-from localcloud.seam import authorization
+from localcloud.seam import authorization, executions
 from localcloud.seam.batch_shapes import from_job, from_machine, from_response
 from localcloud.seam.compute_client import ComputeClient, ComputeError, ComputeUnavailableError, Keys
 
@@ -29,7 +25,6 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS = 300.0
 _UNAVAILABLE_SECONDS = 60.0
 _RETRY_SECONDS = 0.25
-_START_DELAY = 0.15
 
 # The errors that SageMaker's and Batch's API models define; Step Functions names others after the service as a whole.
 _MODELED = {
@@ -38,41 +33,6 @@ _MODELED = {
 }
 _PREFIX = {"sagemaker": "SageMaker", "batch": "Batch"}
 _UNMODELED = {"sagemaker": "AmazonSageMakerException", "batch": "AWSBatchException"}
-
-
-@dataclass
-class _Execution:
-    """What an execution has running behind it."""
-
-    arn: str
-    stops: list[Callable[[], None]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextmanager
-    def stopping_with(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Within it, an abort of the execution calls `stop`."""
-        with self.lock:
-            self.stops.append(stop)
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.stops.remove(stop)
-
-    def stop_all(self) -> None:
-        with self.lock:
-            stops = list(self.stops)
-        for stop in stops:
-            stop()
-
-    @property
-    def running(self) -> bool:
-        execution = stepfunctions._executions.get(self.arn)
-        return execution is not None and execution["status"] == "RUNNING"
-
-
-_current: contextvars.ContextVar[_Execution | None] = contextvars.ContextVar("aimatrix_execution", default=None)
-_executions: dict[str, _Execution] = {}
 
 
 @dataclass(frozen=True)
@@ -139,7 +99,7 @@ class Integrations:
 
     def _keys(self) -> Keys:
         """Credentials of the role of the state machine whose execution this thread runs."""
-        current = _current.get()
+        current = executions.current()
         if current is None:
             raise stepfunctions._ExecutionError("States.Runtime", "the task does not belong to an execution")
         execution = stepfunctions._executions[current.arn]
@@ -164,7 +124,7 @@ class Integrations:
             raise stepfunctions._ExecutionError(name, str(error)) from error
 
     def _wait(self, job: Waitable) -> dict[str, Any]:
-        current = _current.get()
+        current = executions.current()
         assert current is not None  # noqa: S101  (`_keys` has found it)
         with current.stopping_with(lambda: self._stop(job)):
             if not current.running:
@@ -229,111 +189,14 @@ def _ignore(answer: dict[str, Any]) -> None:
     """For calls whose answer says nothing more than that they were made."""
 
 
-def install(compute: ComputeClient, flush: Callable[[], None], begin: Callable[[], None]) -> None:
-    """Register the integrations, and let an execution's end reach what it started.
+def install(compute: ComputeClient, flush: Callable[[], None]) -> None:
+    """Register the integrations.
 
     Args:
         flush: makes what has been written so far durable.
-        begin: called before an execution's first state, in the execution's own thread; may wait.
     """
     handlers = Integrations(compute, flush)
     dispatch = stepfunctions._SERVICE_DISPATCH
     dispatch["arn:aws:states:::sagemaker:"] = handlers.sagemaker
     dispatch["arn:aws:states:::aws-sdk:sagemaker:"] = handlers.sagemaker
     dispatch["arn:aws:states:::batch:submitJob"] = handlers.batch
-    stepfunctions._run_execution = _with_current_execution(stepfunctions._run_execution)
-    stepfunctions._stop_execution = _stopping_jobs(stepfunctions._stop_execution)
-    stepfunctions._fail_execution = _keeping_abort(stepfunctions._fail_execution)
-    stepfunctions._invoke_resource_with_timeout = _stopping_on_timeout(stepfunctions._invoke_resource_with_timeout)
-    stepfunctions.time = StartClock(begin)
-
-
-class StartClock:
-    """The `time` module for Step Functions, with a rule of ours for when an execution begins.
-
-    ministack pauses for 0.15 s before each execution's first state.
-    """
-
-    def __init__(self, begin: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
-        self._begin = begin
-        self._sleep = sleep
-
-    def sleep(self, seconds: float) -> None:
-        if seconds == _START_DELAY:
-            self._begin()
-        else:
-            self._sleep(seconds)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-
-def current_execution_arn() -> str | None:
-    """The execution on whose behalf this thread works, if any."""
-    current = _current.get()
-    return current.arn if current else None
-
-
-def _with_current_execution(run: Callable[[str], None]) -> Callable[[str], None]:
-    @functools.wraps(run)
-    def wrapper(arn: str) -> None:
-        current = _executions[arn] = _Execution(arn)
-        token = _current.set(current)
-        try:
-            run(arn)
-        finally:
-            _current.reset(token)
-            del _executions[arn]
-
-    return wrapper
-
-
-def _stopping_jobs(stop_execution: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @functools.wraps(stop_execution)
-    def wrapper(data: Any) -> Any:
-        answer = stop_execution(data)
-        current = _executions.get(data.get("executionArn"))
-        if current is not None and not current.running:
-            # In a thread, because this runs on the event loop that the emulator asks about the caller's permissions.
-            threading.Thread(target=contextvars.copy_context().run, args=(_stop_all, current), daemon=True).start()
-        return answer
-
-    return wrapper
-
-
-def _stop_all(current: _Execution) -> None:
-    _current.set(current)
-    current.stop_all()
-
-
-def _keeping_abort(fail: Callable[..., None]) -> Callable[..., None]:
-    """An aborted execution stays aborted, whatever the task that it left behind says later."""
-
-    @functools.wraps(fail)
-    def wrapper(execution: dict[str, Any], error: str, cause: str) -> None:
-        if execution["status"] == "RUNNING":
-            fail(execution, error, cause)
-
-    return wrapper
-
-
-def _stopping_on_timeout(invoke: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(invoke)
-    def wrapper(resource: str, input_data: Any, timeout: float) -> Any:
-        current = _current.get()
-        # Jobs of this state alone: a parallel branch has others in the same execution.
-        own = _Execution(current.arn) if current is not None else None
-        token = _current.set(own)
-        try:
-            if current is None or own is None:
-                return invoke(resource, input_data, timeout)
-            with current.stopping_with(own.stop_all):
-                return invoke(resource, input_data, timeout)
-        except stepfunctions._ExecutionError as error:
-            if error.error == "States.Timeout" and own is not None:
-                own.stop_all()
-            raise
-        finally:
-            _current.reset(token)
-
-    return wrapper

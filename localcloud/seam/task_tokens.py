@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from localcloud.seam.machines import current_execution_arn
+from localcloud.seam import executions
 
 # Token → ARN of the machine, while its task waits.
 _machines: dict[str, str] = {}
@@ -23,11 +23,11 @@ def install() -> None:
     iam_actions.extract_resource_arn = _by_token(iam_actions.extract_resource_arn)
 
 
-def _remembering(invoke: Callable[..., Any], executions: Mapping[str, Any]) -> Callable[..., Any]:
+def _remembering(invoke: Callable[..., Any], runs: Mapping[str, Any]) -> Callable[..., Any]:
     def invoke_with_callback(resource: str, input_data: Any, token: str, state_def: Any) -> Any:
-        arn = current_execution_arn()
-        if arn is not None:
-            _machines[token] = executions[arn]["stateMachineArn"]
+        current = executions.current()
+        if current is not None:
+            _machines[token] = runs[current.arn]["stateMachineArn"]
         try:
             return invoke(resource, input_data, token, state_def)
         finally:

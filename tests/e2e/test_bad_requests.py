@@ -114,7 +114,7 @@ class TestBadRequests:
         assert http.post("/training/jobs", content=b"x" * 11_000_000).status_code == 413
 
     @pytest.mark.parametrize(
-        "query", ["limit=0", "limit=1000", "limit=x", "offset=-1", "status=done", "cursor=!!", "surprise=1"]
+        "query", ["limit=0", "limit=x", "offset=-1", "status=done", "cursor=!!", "surprise=1"]
     )
     def test_wrong_parameters_are_named(self, http: httpx.Client, query: str) -> None:
         answer = http.get(f"/training/jobs?{query}")

@@ -54,7 +54,7 @@ def probe(directory: Path, python: str, distributions: tuple[str, ...], timeout_
             try:
                 process = subprocess.Popen(
                     arguments, env=environment, cwd=scratch, stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=subprocess.STDOUT, start_new_session=True,
+                    stderr=subprocess.STDOUT, preexec_fn=os.setpgrp,
                 )  # fmt: skip
             except OSError as error:
                 return Report(problem=f"the model could not be inspected: {python}: {error.strerror}")

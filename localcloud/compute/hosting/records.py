@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from localcloud.compute import listing
 from localcloud.compute.errors import ValidationFailed
 from localcloud.compute.host import Host
 from localcloud.compute.hosting.arns import already_exists, arn_of, key_of, not_found
 from localcloud.compute.operations import Document
-from localcloud.compute.paging import page_of
 from localcloud.compute.store import AlreadyThere
-
-PAGE = 10
-_SORT_KEYS = {"Name": "name", "CreationTime": "created", "Status": "status"}
 
 
 class Records:
@@ -58,11 +55,7 @@ class Records:
 
     def page(self, params: Mapping[str, Any]) -> tuple[list[Document], str | None]:
         """The documents that a list request asks for, newest first unless it says otherwise, and the next token."""
-        chosen = [document for document in self.all() if _matches(document, params)]
-        key = _SORT_KEYS[params.get("SortBy", "CreationTime")]
-        newest_first = params.get("SortOrder", "Descending") == "Descending"
-        chosen.sort(key=lambda document: document[key], reverse=newest_first)
-        page, token = page_of(chosen, params.get("NextToken"), params.get("MaxResults", PAGE))
+        page, token = listing.page(self.all(), params)
         return list(page), token
 
     # Tags (see tags.TagHolder)
@@ -75,16 +68,6 @@ class Records:
         document = self.get(arn.rpartition("/")[2])
         document["tags"] = tags
         self.put(document)
-
-
-def _matches(document: Document, params: Mapping[str, Any]) -> bool:
-    created, modified = document["created"], document["modified"]
-    return (
-        params.get("NameContains", "").lower() in document["name"].lower()
-        and params.get("StatusEquals", document.get("status")) == document.get("status")
-        and params.get("CreationTimeAfter", created) <= created <= params.get("CreationTimeBefore", created)
-        and params.get("LastModifiedTimeAfter", modified) <= modified <= params.get("LastModifiedTimeBefore", modified)
-    )
 
 
 def tags_from(params: Mapping[str, Any]) -> dict[str, str]:

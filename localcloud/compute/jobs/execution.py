@@ -26,7 +26,7 @@ class Cause(Enum):
 
 
 # Jobs give way to the embedded cloud, which would otherwise answer late while all of them compute.
-NICENESS = 5
+NICENESS = 10
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from localcloud.compute import listing
 from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
 from localcloud.compute.host import Host
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.waiting import Finishes, seconds_of
 from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
-from localcloud.compute.paging import page_of
 from localcloud.compute.store import AlreadyThere
-from localcloud.compute.training import listing
 from localcloud.compute.training.events import DETAIL_TYPE, SOURCE, detail_of
 from localcloud.compute.training.record import KIND, STOPPING, TrainingRecord
 from localcloud.compute.training.requests import check_create
 from localcloud.compute.training.run import INTERNAL, SERVICE, TrainingRun
-
-PAGE = 10
 
 
 class TrainingPart:
@@ -100,11 +97,8 @@ class TrainingPart:
         return {}
 
     async def list_jobs(self, call: Call) -> Document:
-        records = (TrainingRecord(document) for _, document in self._host.store.scan(KIND))
-        page, token = page_of(
-            listing.select(records, call.params), call.params.get("NextToken"), call.params.get("MaxResults", PAGE)
-        )
-        return {"TrainingJobSummaries": [record.summary() for record in page], "NextToken": token}
+        page, token = listing.page((document for _, document in self._host.store.scan(KIND)), call.params)
+        return {"TrainingJobSummaries": [TrainingRecord(document).summary() for document in page], "NextToken": token}
 
     async def wait_for(self, request: Request) -> Response:
         """Answers the description (times as numbers) once the job has ended, or when the time is over."""

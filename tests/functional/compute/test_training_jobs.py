@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,25 @@ class TestACompletedJob:
         assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:2/_compute/credentials/")
         assert not {"AIMATRIX_CONTROL_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & set(environment)
         assert not root.exists()
+
+    def test_gives_way_to_the_embedded_cloud(self, run: Run) -> None:
+        source = """
+import os, pathlib, time
+group = pathlib.Path("/proc/self/autogroup")
+deadline = time.monotonic() + 5
+while group.exists() and not group.read_text().endswith("nice 10\\n") and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("niceness", os.nice(0))
+print("autogroup", group.read_text().split("nice")[-1].strip() if group.exists() else 10)
+"""
+
+        async def scenario(emulated: Emulator) -> list[str]:
+            await emulated.train("job", source)
+            await emulated.ended("job")
+            return emulated.logs.lines()
+
+        expected = os.nice(0) + 10
+        assert run(scenario) == [f"niceness {expected}", "autogroup 10"]
 
     def test_leaves_model_and_output_and_bills_its_time(self, run: Run) -> None:
         source = 'open("model/m.bin", "w").write("m"); open("output/data/plot.svg", "w").write("p")'

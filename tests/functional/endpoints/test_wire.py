@@ -76,6 +76,12 @@ class TestInvokeEndpoint:
         assert response["OriginalStatusCode"] == 500
         assert "missing thing" in response["OriginalMessage"]
 
+    def test_a_body_of_25_mebibytes_reaches_the_model(self, deployed: Served) -> None:
+        body = b'{"text": "' + b"x" * (25 * 1024 * 1024 - 12) + b'"}'
+        assert len(body) == 25 * 1024 * 1024
+        answer = deployed.client("sagemaker-runtime").invoke_endpoint(EndpointName="iris", Body=body)
+        assert json.loads(answer["Body"].read()) == {"predictions": ["iris"]}
+
     def test_a_body_over_25_mebibytes_is_refused(self, deployed: Served) -> None:
         runtime = deployed.client("sagemaker-runtime")
         response = refusal(runtime.invoke_endpoint, EndpointName="iris", Body=b"x" * (25 * 1024 * 1024 + 1))

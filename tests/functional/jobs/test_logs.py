@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.cursor import Cursor
 from chalicelib.errors import InvalidRequest
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.logs import LogEntry, LogReader, Position
@@ -27,12 +28,19 @@ class FakeLogs:
         class ResourceNotFoundException(Exception):
             pass
 
+        class InvalidParameterException(Exception):
+            pass
+
     def describe_log_streams(self, *, logGroupName: str, logStreamNamePrefix: str, limit: int) -> Any:  # noqa: N803
         names = sorted(name for name in self.streams if name.startswith(logStreamNamePrefix))
         return {"logStreams": [{"logStreamName": name} for name in names[:limit]]}
 
     def get_log_events(self, *, logStreamName: str, limit: int, nextToken: str = "f/0", **_: Any) -> Any:  # noqa: N803
         self.looks += 1
+        if not nextToken.startswith("f/"):
+            raise self.exceptions.InvalidParameterException
+        if logStreamName not in self.streams:
+            raise self.exceptions.ResourceNotFoundException
         start = int(nextToken.removeprefix("f/"))
         found = self.streams[logStreamName][start : start + min(limit, self.page)]
         events = [{"timestamp": 1000 + start + offset, "message": message} for offset, message in enumerate(found)]
@@ -134,6 +142,27 @@ class TestRead:
         job_id = jobs.service.submit(ALICE, jobs.request(), None).job_id
         job = jobs.lifecycle.finish("acme", job_id, "never planned")
         assert reader.read(job, Position(), 100).is_end
+
+    def test_never_leads_into_the_log_of_another_job(self, jobs: Jobs, reader: LogReader, logs: FakeLogs) -> None:
+        mine, theirs = _job(jobs), _job(jobs)
+        logs.streams[f"aimatrix-{theirs}-1/algo-1-1"] = ["secret"]
+        for instance in ("algo-1-1", f"../aimatrix-{theirs}-1/algo-1-1", f"aimatrix-{theirs}-1/algo-1-1"):
+            cursor = Cursor({"a": 1, "i": instance, "t": "", "e": 0}).encode()
+            try:
+                page = reader.read(jobs.service.get(ALICE, mine), Position.from_text(cursor), 100)
+            except InvalidRequest:
+                continue
+            assert page.entries == ()
+
+    @pytest.mark.parametrize("key", [{"a": 0}, {"a": 10**9}, {"t": "junk"}, {"i": "x" * 200}, {"i": "a/b"}])
+    def test_refuses_a_cursor_that_was_tampered_with(
+        self, jobs: Jobs, reader: LogReader, logs: FakeLogs, key: dict[str, Any]
+    ) -> None:
+        job_id = _job(jobs)
+        logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["one"]
+        cursor = Cursor({"a": 1, "i": "algo-1-1", "t": "", "e": 0, **key}).encode()
+        with pytest.raises(InvalidRequest, match="cursor"):
+            reader.read(jobs.service.get(ALICE, job_id), Position.from_text(cursor), 100)
 
     def test_refuses_a_made_up_cursor(self) -> None:
         with pytest.raises(InvalidRequest, match="cursor"):

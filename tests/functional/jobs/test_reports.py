@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus, Progress, Run
 from chalicelib.jobs.metrics import MetricPoint, MetricStore
 from chalicelib.jobs.reports import lines_of, parse
@@ -56,6 +57,14 @@ class TestReports:
             (0.25, 2, 1),
         ]
         assert jobs.service.get(ALICE, job_id).status is JobStatus.RUNNING
+
+    def test_keep_why_a_script_ended_for_the_case_that_nothing_else_does(self, jobs: Jobs, job_id: str) -> None:
+        jobs.reports.take([_line(job_id, "exit", code=1, signal=None, reason="OSError: File too large")])
+        jobs.backends.sagemaker.says(
+            f"aimatrix-{job_id}-1", BackendState.FAILED, reason="AlgorithmError: , exit code: 1"
+        )
+        jobs.lifecycle.assess("acme", job_id, 1, None)
+        assert jobs.lifecycle.finish("acme", job_id, None).failure_reason == "OSError: File too large"
 
     def test_delivered_twice_change_nothing(self, jobs: Jobs, job_id: str) -> None:
         line = _line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from localcloud.frontdoor.app import MAX_BODY_BYTES, Deployment, FrontDoor
+from localcloud.seam.forwarding import Forwarder, signed_service
 from localcloud.upstream import Upstream
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -105,6 +106,82 @@ def rude(server: Server) -> Handler:
         await server.read_request(reader)
 
     return handle
+
+
+class TestForwardingToCompute:
+    """The same client hands what is for SageMaker and Batch on to the compute emulator."""
+
+    def ask(self, handler: Callable[[Server], Handler], **request: Any) -> tuple[httpx.Response, list[bytes]]:
+        async def main() -> tuple[httpx.Response, list[bytes]]:
+            async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await handler(server)(reader, writer)
+
+            server = Server(connected)
+            async with server:
+                upstream = Upstream("127.0.0.1", server.port)
+                transport = httpx.ASGITransport(app=Forwarder(upstream))  # type: ignore[arg-type]
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4566") as client:
+                    answer = await client.request(**request)
+                upstream.close()
+                return answer, server.requests
+
+        return asyncio.run(main())
+
+    def test_leaves_the_request_as_it_was_signed(self) -> None:
+        headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/d/r/batch/aws4_request", "X-Amz-Date": "now"}
+        answer, requests = self.ask(
+            polite, method="POST", url="/v1/tags/arn%3Aa%2Fb?x=%20", content=b"body", headers=headers
+        )
+        assert (answer.status_code, answer.content) == (200, b"ok")
+        head, _, body = requests[0].partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"POST /v1/tags/arn%3Aa%2Fb?x=%20 HTTP/1.1"
+        sent = dict(line.split(b": ", 1) for line in lines[1:])
+        assert {name.lower(): value for name, value in sent.items()}[b"host"] == b"127.0.0.1:4566"
+        assert headers["Authorization"].encode() in sent.values()
+        assert b"connection" not in {name.lower() for name in sent}
+        assert body == b"body"
+
+    def test_streams_a_body_of_unknown_length(self) -> None:
+        def chunked(server: Server) -> Handler:
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                server.requests.append(await reader.readuntil(b"0\r\n\r\n"))
+                writer.write(ANSWER % 1)
+                await writer.drain()
+
+            return handle
+
+        async def body() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield b"x" * 10
+
+        answer, requests = self.ask(chunked, method="POST", url="/", content=body())
+        assert answer.status_code == 200
+        assert requests[0].count(b"x" * 10) == 3
+        assert requests[0].lower().count(b"transfer-encoding: chunked") == 1
+
+    def test_an_emulator_that_does_not_answer_is_a_reason_to_try_again(self) -> None:
+        answer, _ = self.ask(rude, method="POST", url="/", content=b"body")
+        assert answer.status_code == 503
+        assert answer.headers["x-amzn-errortype"] == "ServiceUnavailable"
+
+
+class TestSignedService:
+    @pytest.mark.parametrize(
+        ("authorization", "query", "service"),
+        [
+            (b"AWS4-HMAC-SHA256 Credential=A/20300101/us-east-1/sagemaker/aws4_request, Signature=0", b"", "sagemaker"),
+            (b"AWS4-HMAC-SHA256 SignedHeaders=host,Credential=AKIA/20300101/us-east-1/batch/aws4_request", b"", "batch"),
+            (b"", b"X-Amz-Credential=AKIA%2F20300101%2Fus-east-1%2Fs3%2Faws4_request", "s3"),
+            (b"AWS4-HMAC-SHA256 Credential=AKIA/20300101/us-east-1/sagemaker, SignedHeaders=host", b"", None),
+            (b"Bearer batch", b"", None),
+            (b"", b"", None),
+        ],
+    )  # fmt: skip
+    def test_is_named_by_the_credential_scope(self, authorization: bytes, query: bytes, service: str | None) -> None:
+        headers = [(b"authorization", authorization)] if authorization else []
+        scope: Any = {"type": "http", "headers": headers, "query_string": query}
+        assert signed_service(scope) == service
 
 
 class TestForwarding:

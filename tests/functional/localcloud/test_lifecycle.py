@@ -14,6 +14,7 @@ import pytest
 
 from localcloud import commands, locks
 from localcloud.state import StateDir
+from tests.functional.localcloud import tiny
 from tests.functional.localcloud.conftest import Cloud, Start, free_port, until
 
 GONE_SECONDS = 15.0
@@ -73,6 +74,16 @@ class TestUp:
         assert not locks.is_held(StateDir(root).lock_file)
         mine = [p for p in psutil.process_iter(["cmdline"]) if str(root) in " ".join(p.info["cmdline"] or [])]
         assert mine == []
+
+    def test_of_an_api_that_does_not_answer_says_so_and_where_to_look(self, tmp_path: Path) -> None:
+        build = tiny.write(tmp_path / "build", answering=False)
+        root = tmp_path / "state"
+        with pytest.raises(commands.CloudError, match=r"GET .*/api/v1/health: 502") as failed:
+            commands.up(root, free_port(), detach=True, build=build)
+        log = StateDir(root).logs / "deploy.log"
+        assert str(log) in str(failed.value)
+        assert not StateDir(root).deployment_file.exists()
+        assert commands.status(root) == []
 
 
 class TestStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import uuid
@@ -12,7 +13,10 @@ import boto3
 import httpx
 import pytest
 from botocore import UNSIGNED
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from localcloud.state import REGION
@@ -115,6 +119,85 @@ class TestCredentials:
         headers = {"X-Aimatrix-Control": cloud.settings.control_secret}
         assert request(cloud, "POST", "/_aimatrix/credentials", "{}", headers)[0] == 400
         assert request(cloud, "POST", "/_aimatrix/credentials", "not json", headers)[0] == 400
+
+
+class TestOneAddress:
+    """What is signed for SageMaker and Batch is answered by the compute emulator, at the address of all of AWS."""
+
+    def root(self, cloud: Cloud, name: str, secret: str | None = None) -> Any:
+        settings = cloud.settings
+        return client(cloud, name, settings.access_key_id, secret or settings.secret_access_key)
+
+    def test_answers_for_sagemaker(self, cloud: Cloud) -> None:
+        name = f"allowed-{uuid.uuid4()}"
+        run(cloud, "Train", training(cloud, "pass", name=name))
+        sagemaker = self.root(cloud, "sagemaker")
+        assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed"
+        found = sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+        assert [job["TrainingJobName"] for job in found] == [name]
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            sagemaker.describe_training_job(TrainingJobName="none")
+
+    def test_answers_for_batch(self, cloud: Cloud) -> None:
+        batch = self.root(cloud, "batch")
+        assert [queue["jobQueueName"] for queue in batch.describe_job_queues()["jobQueues"]] == ["tiny"]
+        submitted = batch.submit_job(
+            jobName="direct",
+            jobQueue="tiny",
+            jobDefinition="tiny",
+            containerOverrides={"environment": [{"name": "WHO", "value": "the one address"}]},
+        )
+        jobs = [submitted["jobId"]]
+        until(lambda: batch.describe_jobs(jobs=jobs)["jobs"][0]["status"] == "SUCCEEDED")
+        # A GET whose path holds an ARN, encoded by the client and signed as it encoded it.
+        assert batch.list_tags_for_resource(resourceArn=submitted["jobArn"])["tags"] == {}
+
+    def test_takes_the_largest_payload_of_an_endpoint_and_no_larger_one(self, cloud: Cloud) -> None:
+        runtime = self.root(cloud, "sagemaker-runtime")
+        largest = 25 * 1024 * 1024
+        with pytest.raises(ClientError, match=r"ValidationError.*none"):
+            runtime.invoke_endpoint(EndpointName="none", Body=bytes(largest))
+        with pytest.raises(ClientError) as refused:
+            runtime.invoke_endpoint(EndpointName="none", Body=bytes(largest + 1))
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+    @pytest.mark.parametrize(
+        ("service", "operation"), [("sagemaker", "list_training_jobs"), ("batch", "describe_job_queues")]
+    )
+    def test_checks_signatures(self, cloud: Cloud, service: str, operation: str) -> None:
+        with pytest.raises(ClientError, match=r"[Ss]ignature"):
+            getattr(self.root(cloud, service, "not-the-secret"), operation)()
+        with pytest.raises(ClientError) as refused:
+            getattr(client(cloud, service, "test"), operation)()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+    @pytest.mark.parametrize("claims_its_digest", [False, True])
+    def test_refuses_a_body_that_was_not_signed(self, cloud: Cloud, claims_its_digest: bool) -> None:
+        body = b'{"NameContains":"signed"}'
+        signed = AWSRequest("POST", f"{cloud.settings.aws_url}/", data=body)
+        signed.headers["X-Amz-Target"] = "SageMaker.ListTrainingJobs"
+        signed.headers["Content-Type"] = "application/x-amz-json-1.1"
+        if claims_its_digest:
+            signed.headers["X-Amz-Content-SHA256"] = hashlib.sha256(body).hexdigest()
+        settings = cloud.settings
+        SigV4Auth(Credentials(settings.access_key_id, settings.secret_access_key), "sagemaker", REGION).add_auth(signed)
+        headers = dict(signed.headers.items())
+        assert request(cloud, "POST", "/", body.decode(), headers)[0] == 200
+        status, answer = request(cloud, "POST", "/", body.decode().replace("signed", "forged"), headers)
+        assert status in (400, 403)
+        assert b"signature" in answer.lower()
+
+    def test_asks_policies(self, cloud: Cloud) -> None:
+        control = {"X-Aimatrix-Control": cloud.settings.control_secret}
+        body = {
+            "role_arn": cloud.outputs["TrainingRole"],
+            "service": "sagemaker.amazonaws.com",
+            "session_name": "job",
+        }
+        keys = json.loads(request(cloud, "POST", "/_aimatrix/credentials", json.dumps(body), control)[1])
+        session = cloud.session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
+        with pytest.raises(ClientError, match="sagemaker:ListTrainingJobs"):
+            session.client("sagemaker", endpoint_url=cloud.settings.aws_url).list_training_jobs()
 
 
 def call(cloud: Cloud, function: str, payload: Any) -> dict[str, Any]:

@@ -30,6 +30,10 @@ def silent(event, context):
     return event
 
 
+def answer(event, context):
+    return {"statusCode": 200, "headers": {}, "body": "{}"}
+
+
 def fail(event, context):
     raise LookupError("nothing there")
 
@@ -39,17 +43,21 @@ def forbidden(event, context):
 '''
 
 
-def write(directory: Path) -> Path:
-    """Write a finished build of the template; returns its directory."""
+def write(directory: Path, *, answering: bool = True) -> Path:
+    """Write a finished build of the template; returns its directory.
+
+    Args:
+        answering: whether its API answers what the embedded cloud asks before it says that it is ready.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(directory / "deployment.zip", "w") as archive:
         archive.writestr("index.py", CODE)
     (directory / "agent.zip").write_bytes(b"an agent")
-    (directory / "template.json").write_text(json.dumps(template()))
+    (directory / "template.json").write_text(json.dumps(template("Answer" if answering else "Fail")))
     return directory
 
 
-def template() -> Json:
+def template(first: str = "Answer") -> Json:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -66,16 +74,10 @@ def template() -> Json:
             "JobLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/aws/sagemaker/TrainingJobs"}},
             "BatchLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/tiny/batch"}},
             "FunctionRole": _role("lambda.amazonaws.com", _allow("dynamodb:PutItem", {"Fn::GetAtt": ["Table", "Arn"]})),
-            **{name.title(): _function(name) for name in ("put", "silent", "fail", "forbidden")},
-            "Api": _api(),
-            "ApiMayPut": {
-                "Type": "AWS::Lambda::Permission",
-                "Properties": {
-                    "Action": "lambda:InvokeFunction",
-                    "FunctionName": {"Ref": "Put"},
-                    "Principal": "apigateway.amazonaws.com",
-                },
-            },
+            **{name.title(): _function(name) for name in ("put", "silent", "answer", "fail", "forbidden")},
+            "Api": _api(first),
+            "ApiMayPut": _api_may_call("Put"),
+            "ApiMayAnswer": _api_may_call(first),
             "TrainingRole": _role("sagemaker.amazonaws.com", _allow("s3:PutObject", "*")),
             "MachineRole": _role(
                 "states.amazonaws.com",
@@ -180,10 +182,30 @@ def _function(name: str) -> Json:
     }
 
 
-def _api() -> Json:
-    uri = "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Put.Arn}/invocations"
+def _api_may_call(function: str) -> Json:
+    return {
+        "Type": "AWS::Lambda::Permission",
+        "Properties": {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Ref": function},
+            "Principal": "apigateway.amazonaws.com",
+        },
+    }
+
+
+def _calls(function: str) -> Json:
+    uri = f"arn:aws:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
     integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": {"Fn::Sub": uri}}
-    paths = {"/v1/items": {"post": {"x-amazon-apigateway-integration": integration}}}
+    return {"x-amazon-apigateway-integration": integration}
+
+
+def _api(first: str) -> Json:
+    paths = {
+        "/v1/items": {"post": _calls("Put")},
+        # What the embedded cloud asks before it says that it is ready.
+        "/v1/health": {"get": _calls(first)},
+        "/v1/training/jobs": {"get": _calls(first)},
+    }
     definition = {"swagger": "2.0", "info": {"title": "tiny", "version": "1"}, "paths": paths}
     return {
         "Type": "AWS::Serverless::Api",

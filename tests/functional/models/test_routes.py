@@ -71,7 +71,7 @@ class TestList:
             ("framework=keras", "framework"),
             ("status=new", "status"),
             ("limit=0", "limit"),
-            ("limit=201", "limit"),
+            ("limit=1000001", "limit"),
             ("offset=-1", "offset"),
             ("cursor=abc", "cursor"),
             ("cursor=e30&offset=1", "offset"),

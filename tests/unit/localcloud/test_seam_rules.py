@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from localcloud.seam import batch_shapes, functions, interpreter, worker
-from localcloud.seam.machines import StartClock, error_name
+from localcloud.seam.executions import StartClock
+from localcloud.seam.machines import error_name
 from localcloud.seam.pool import Pool
 from localcloud.seam.quiet import LONGEST_SECONDS, QUIET_SECONDS, Quiet
 from localcloud.seam.stores import Adopting
