@@ -10,7 +10,7 @@ from benchmarks.cloud import Cloud, cloud, trivial_request
 from benchmarks.figures import Figure
 
 JOBS, AT_ONCE = 200, 20
-TARGET_KILOBYTES_A_JOB = 300
+TARGET_KILOBYTES_A_JOB = 150
 
 
 def measure() -> list[Figure]:

@@ -56,7 +56,7 @@ def all_parts(state: StateDir, settings: Settings, environ: Mapping[str, str]) -
         ),
         Part(
             "aws",
-            Command(module("localcloud.aws", "--state", root), inherited_by_lambda(environ), state.logs / "aws.log"),
+            Command(module("localcloud.aws", "--state", root), _aws_environ(environ), state.logs / "aws.log"),
             settings.aws_port,
             "/_aimatrix/health",
         ),
@@ -85,6 +85,11 @@ def deployment(state: StateDir, environ: Mapping[str, str], build: Path | None) 
     return Command(
         module("localcloud.deploy", "--state", str(state.root), *given), inherited(environ), state.logs / "deploy.log"
     )
+
+
+def _aws_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    # It has a thread for each running execution; glibc would let many of them fill, and keep, an arena of their own.
+    return {**inherited_by_lambda(environ), "MALLOC_ARENA_MAX": "2"}
 
 
 def _compute_arguments(state: StateDir, settings: Settings) -> list[str]:

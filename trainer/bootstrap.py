@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import time
+from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
@@ -55,14 +56,24 @@ def fetch(env: dict[str, str]) -> bytes:
         return content
 
 
-for attempt in range(7):
+def passing(error: Exception) -> bool:
+    if not isinstance(error, HTTPError):
+        return True
+    # Keys that S3 does not know any more: the next try asks for others.
+    text = error.read(65536)
+    return error.code >= 429 or b"InvalidAccessKeyId" in text or b"ExpiredToken" in text
+
+
+begun, wait = time.monotonic(), 0.25
+while True:
     try:
         agent = fetch(dict(os.environ))
         break
     except (OSError, ValueError) as error:
-        if attempt == 6 or getattr(error, "code", 500) in (400, 401, 403, 404):
+        if time.monotonic() - begun > 60 or not passing(error):
             sys.exit(f"aimatrix: the agent can't be fetched: {error}")
-        time.sleep(random.random() * 2**attempt / 4)
+    time.sleep(random.random() * wait)
+    wait = min(8, 2 * wait)
 path = os.path.join(tempfile.mkdtemp(), "agent.zip")
 with open(path, "wb") as file:
     file.write(agent)

@@ -21,6 +21,9 @@ _PLAIN_HTTP_HOSTS = frozenset({"169.254.170.2", "169.254.170.23", "localhost", "
 _RELATIVE_BASE = "http://169.254.170.2"
 _REFRESH_BEFORE_SECONDS = 300.0
 _LIMIT = 64 * 1024
+# The endpoint has its keys from a service that may be being started again.
+_READ_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 class Credentials:
@@ -51,8 +54,8 @@ class CredentialChain:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._environ = environ
-        self._transport = transport or Transport(connect_seconds=2.0, read_seconds=5.0)
-        self._backoff = backoff or Backoff(tries=5)
+        self._transport = transport or Transport(connect_seconds=2.0, read_seconds=_READ_SECONDS)
+        self._backoff = backoff or Backoff(tries=5, patience=_PATIENCE_SECONDS)
         self._clock = clock
         self._lock = threading.Lock()
         self._current: Credentials | None = None
@@ -61,7 +64,7 @@ class CredentialChain:
         """Returns credentials that are valid now.
 
         Args:
-            renew: Ask the endpoint even if the ones at hand should still be good: a service called them expired.
+            renew: Ask the endpoint even if the ones at hand should still be good: a service did not accept them.
 
         Raises:
             StorageError: there are none.

@@ -3,7 +3,8 @@
 AgentError              the job fails; the message is for the user
 ├── SpecError           spec.json can't be read or is not of the agreed form
 ├── StorageError        S3 refused or stayed out of reach
-│   └── ObjectMissing   no such object
+│   ├── ObjectMissing   no such object
+│   └── OutOfReach      nobody answered, or only with faults of its own
 └── RequirementsError   pip could not install requirements.txt
 Stopped                 a signal asked the agent to end before the script had started
 """
@@ -25,6 +26,10 @@ class StorageError(AgentError):
 
 class ObjectMissing(StorageError):
     """The object does not exist."""
+
+
+class OutOfReach(StorageError):
+    """There was no useful answer after every retry: asking for something else would take as long."""
 
 
 class RequirementsError(AgentError):

@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     from trainer.console import Console
     from trainer.layout import Layout
     from trainer.outputs import Artifact
-    from trainer.s3 import S3Client
-    from trainer.spec import Spec
+    from trainer.s3 import S3Client, S3Uri
 
 
 class Report:
-    """Filled in as the attempt goes on; `deliver` sends it once, at the end."""
+    """Filled in as the attempt goes on; `deliver` sends it at the end.
 
-    def __init__(self, spec: Spec) -> None:
-        self._spec = spec
+    Args:
+        prefix: Where manifest.json goes.
+    """
+
+    def __init__(self, job_id: str, attempt: int, prefix: S3Uri) -> None:
+        self._job_id = job_id
+        self._attempt = attempt
+        self._prefix = prefix
         self.code = 1
         self.signal: int | None = None
         self.reason: str | None = None
@@ -43,8 +48,8 @@ class Report:
         """manifest.json."""
         return {
             "schema": 1,
-            "job_id": self._spec.job_id,
-            "attempt": self._spec.attempt,
+            "job_id": self._job_id,
+            "attempt": self._attempt,
             "exit_code": self.code,
             "signal": self.signal,
             "reason": self.reason,
@@ -56,6 +61,17 @@ class Report:
             "model": self.model,
             "metrics": self.metrics,
         }
+
+    def record_failure(self, s3: S3Client, layout: Layout, console: Console) -> None:
+        """Sends what is known so far about a failure, so that nothing which cuts the agent off can hide the cause.
+
+        `deliver` replaces it.
+        """
+        write_failure(layout, self.reason or "")
+        try:
+            self._put_manifest(s3)
+        except StorageError as error:
+            console.say(str(error))
 
     def deliver(self, s3: S3Client, layout: Layout, console: Console) -> int:
         """Sends the manifest, last of all objects, and the `exit` line. Returns the agent's exit code."""
@@ -71,7 +87,7 @@ class Report:
 
     def _put_manifest(self, s3: S3Client) -> None:
         body = json.dumps(self.document(), indent=1).encode()
-        s3.put_bytes(self._spec.prefix.join("manifest.json"), body, content_type="application/json")
+        s3.put_bytes(self._prefix.join("manifest.json"), body, content_type="application/json")
 
 
 def write_failure(layout: Layout, reason: str) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import time
 from urllib.parse import quote, unquote
 
-from trainer.errors import ObjectMissing, StorageError
+from trainer.errors import ObjectMissing, OutOfReach, StorageError
 from trainer.sigv4 import EMPTY_SHA256, sign
 from trainer.transport import BROKEN, CHUNK, Backoff, Transport, read_body
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 _RETRIABLE = frozenset({429, 500, 502, 503, 504})
-_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
+# The keys are too old, or unknown: an S3 that was started again may have forgotten the sessions it had opened.
+_KEYS_REFUSED = frozenset({
+    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired",
+    "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken",
+})  # fmt: skip
+# A service that is being started again is away for some seconds, on a busy machine for many.
+PATIENCE_SECONDS = 60.0
 _ERROR_LIMIT = 64 * 1024
 
 
@@ -60,12 +66,16 @@ class S3Uri:
 
 
 class _Refused(Exception):
-    """An answer other than success. `code` is S3's error code, empty when the answer has none."""
+    """An answer other than success. `code` is S3's error code, empty when the answer has none.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    `access_key` is the one that the request was signed with.
+    """
+
+    def __init__(self, status: int, code: str, message: str, access_key: str) -> None:
         super().__init__(f"{code or 'HTTP'} {status}: {message}".strip())
         self.status = status
         self.code = code
+        self.access_key = access_key
 
 
 class S3Client:
@@ -91,7 +101,7 @@ class S3Client:
         self._region = region
         self._endpoint = endpoint.rstrip("/") if endpoint else None
         self._transport = transport or Transport()
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(patience=PATIENCE_SECONDS)
         self._clock = clock
         self._bucket_regions: dict[str, str] = {}
 
@@ -213,15 +223,16 @@ class S3Client:
         except _Refused as error:
             if error.status == 404:
                 raise ObjectMissing(f"{uri} does not exist") from error
-            raise StorageError(f"S3 refused {uri}: {error}") from error
+            kind = OutOfReach if error.status in _RETRIABLE else StorageError
+            raise kind(f"S3 refused {uri}: {error}") from error
         except BROKEN as error:
-            raise StorageError(f"S3 can't be reached for {uri}: {error!r}") from error
+            raise OutOfReach(f"S3 can't be reached for {uri}: {error!r}") from error
 
     def _is_retriable(self, error: Exception) -> bool:
         if isinstance(error, _Refused):
-            if error.code in _EXPIRED:
-                self._credentials.get(renew=True)
-                return True
+            if error.code in _KEYS_REFUSED:
+                # The same keys again would be refused again.
+                return self._credentials.get(renew=True).access_key != error.access_key
             return error.status in _RETRIABLE or error.code in {"RequestTimeout", "RegionFound"}
         return isinstance(error, BROKEN)
 
@@ -241,12 +252,13 @@ class S3Client:
             url += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(query.items()))
         if sha256 is None:
             sha256 = hashlib.sha256(body).hexdigest() if isinstance(body, bytes) and body else EMPTY_SHA256
+        keys = self._credentials.get()
         signed = sign(
             method,
             url,
             headers or {},
             payload_sha256=sha256,
-            credentials=self._credentials.get(),
+            credentials=keys,
             region=region,
             service="s3",
             now=self._clock(),
@@ -258,8 +270,8 @@ class S3Client:
         actual = response.headers.get("x-amz-bucket-region")
         if actual and actual != region:
             self._bucket_regions[uri.bucket] = actual
-            raise _Refused(response.status, "RegionFound", actual)
-        raise _Refused(response.status, _element(text, "Code"), _element(text, "Message"))
+            raise _Refused(response.status, "RegionFound", actual, keys.access_key)
+        raise _Refused(response.status, _element(text, "Code"), _element(text, "Message"), keys.access_key)
 
     def _url(self, uri: S3Uri, region: str) -> str:
         path = quote(uri.key, safe="/-_.~")

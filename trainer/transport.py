@@ -171,35 +171,46 @@ class Backoff:
     """How often and how long to wait between tries: full jitter under an exponential ceiling.
 
     Args:
-        tries: How often to try in all.
+        tries: How often to try, at least.
+        patience: For how many seconds to go on trying, even if that takes more tries.
         base: The first ceiling, seconds; it doubles.
         cap: The highest ceiling, seconds.
         sleep: Waits for a number of seconds.
         draw: Returns a number in [0, 1).
+        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         *,
         tries: int = 7,
+        patience: float = 0.0,
         base: float = 0.1,
         cap: float = 8.0,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tries = tries
+        self._patience = patience
+        self._clock = clock
         self._base = base
         self._cap = cap
         self._sleep = sleep
         self._draw = draw
 
     def run(self, attempt: Callable[[], T], retriable: Callable[[Exception], bool]) -> T:
-        """Returns what `attempt` returns; its exception once it is not retriable or the tries are used up."""
-        for number in range(self._tries - 1):
+        """Returns what `attempt` returns; its exception once it is not retriable, or tries and patience are used up."""
+        begun = self._clock()
+        failures = 0
+        ceiling = self._base
+        while True:
             try:
                 return attempt()
-            except Exception as error:  # noqa: PERF203 - each round waits for the network
-                if not retriable(error):
+            except Exception as error:
+                failures += 1
+                used_up = failures >= self._tries and self._clock() - begun >= self._patience
+                if used_up or not retriable(error):
                     raise
-                self._sleep(self._draw() * min(self._cap, self._base * 2**number))
-        return attempt()
+                self._sleep(self._draw() * ceiling)
+                ceiling = min(self._cap, 2 * ceiling)

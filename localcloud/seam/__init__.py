@@ -53,6 +53,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         functions,
         gateway_responses,
         machines,
+        object_bodies,
         pins,
         retention,
         task_tokens,
@@ -74,6 +75,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     retention.install()
     task_tokens.install()
     gateway_responses.install()
+    object_bodies.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     api = Watched(services, quiet)

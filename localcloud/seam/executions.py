@@ -59,13 +59,18 @@ def current() -> Execution | None:
     return _current.get()
 
 
+def is_under_way(arn: str) -> bool:
+    """Whether a thread still works for the execution, which may have been aborted meanwhile."""
+    return arn in _executions
+
+
 def install(begin: Callable[[], None]) -> None:
     """Let an execution's end reach what it started.
 
     Args:
         begin: called before an execution's first state, in the execution's own thread; may wait.
     """
-    stepfunctions._run_execution = _with_current_execution(stepfunctions._run_execution)
+    stepfunctions._run_execution = following(stepfunctions._run_execution)
     stepfunctions._stop_execution = _stopping_jobs(stepfunctions._stop_execution)
     stepfunctions._fail_execution = _keeping_abort(stepfunctions._fail_execution)
     stepfunctions._invoke_resource_with_timeout = _stopping_on_timeout(stepfunctions._invoke_resource_with_timeout)
@@ -92,7 +97,9 @@ class StartClock:
         return getattr(time, name)
 
 
-def _with_current_execution(run: Callable[[str], None]) -> Callable[[str], None]:
+def following(run: Callable[[str], None]) -> Callable[[str], None]:
+    """Let `run`, which runs an execution to its end, be known as its thread meanwhile."""
+
     @functools.wraps(run)
     def wrapper(arn: str) -> None:
         current = _executions[arn] = Execution(arn)

@@ -52,6 +52,7 @@ _IAM_ACTIONS = "ministack.core.iam_actions"
 _RUNTIME = "ministack.core.lambda_runtime"
 _LAMBDA = "ministack.services.lambda_svc"
 _IAM = "ministack.core.iam_evaluator"
+_S3 = "ministack.services.s3"
 _DYNAMODB = "ministack.services.dynamodb"
 _LOGS = "ministack.services.cloudwatch_logs"
 _CFN = "ministack.services.cloudformation"
@@ -80,6 +81,9 @@ PINS = (
     Pin(_APIGATEWAY, "_import_security_schemes", ("api_id", "spec")),
     Pin(_APIGATEWAY, "_put_gateway_response", ("api_id", "response_type", "data")),
     Pin(_IAM_ACTIONS, "extract_resource_arn"),
+    Pin(_S3, "_persist_object", ("bucket", "key", "obj"), ('obj["body"] = None',)),
+    Pin(_S3, "_object_versions"),
+    Pin(_S3, "_version_body", contains=("_version_file_exists", "_read_body")),
     Pin(_RUNTIME, "Worker.__init__", ("self", "func_name", "config", "code_zip")),
     Pin(_RUNTIME, "Worker._spawn", ("self",)),
     Pin(_RUNTIME, "Worker._read_stderr", ("self",), ("self._stderr_queue.put",)),

@@ -16,6 +16,8 @@ from typing import Any
 
 from ministack.services import cloudwatch_logs, dynamodb, eventbridge, lambda_svc, stepfunctions
 
+from localcloud.seam import executions
+
 # Of each function: one stream is one invocation.
 LAMBDA_STREAMS = 100
 FINISHED_EXECUTIONS = 100
@@ -60,10 +62,15 @@ def trim_lambda_streams(function: dict[str, Any], keep: int = LAMBDA_STREAMS) ->
 def forget_executions(keep: int = FINISHED_EXECUTIONS) -> None:
     """Forget the executions that ended first. On AWS they are forgotten after 90 days."""
     with _lock:
-        executions = stepfunctions._executions._data
-        ended = [(run["stopDate"], key) for key, run in list(executions.items()) if run["stopDate"] is not None]
+        runs = stepfunctions._executions._data
+        ended = [
+            (run["stopDate"], key)
+            for key, run in list(runs.items())
+            # What an aborted execution has started is still being stopped, with what is known about it.
+            if run["stopDate"] is not None and not executions.is_under_way(run["executionArn"])
+        ]
         for _stopped, key in sorted(ended)[: max(0, len(ended) - keep)]:
-            del executions[key]
+            del runs[key]
 
 
 def forget_log_pointers(keep: int = LOG_POINTERS) -> None:

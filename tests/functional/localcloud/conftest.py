@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
+# Generous: a busy machine takes its time, and nothing waits longer than it has to.
+GONE_SECONDS = 60.0
 _CONFIG = Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=30)
 
 
@@ -96,12 +98,18 @@ def free_port() -> int:
     return with_free_ports(blank).compute_port
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Look again and again until it is so; fails when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it was not so in time"
         time.sleep(0.02)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them end in time; one that nobody has reaped yet has ended."""
+    _, alive = psutil.wait_procs(processes, timeout=GONE_SECONDS)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture(scope="session")

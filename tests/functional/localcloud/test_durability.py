@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.functional.localcloud.conftest import Cloud, until
+from tests.functional.localcloud.conftest import Cloud, all_gone, until
 
 WRITERS = 4
 KILLS = 2
@@ -138,7 +138,7 @@ class TestKill:
         workers = aws.children()
         assert workers
         kill_aws(cloud)
-        until(lambda: not any(worker.is_running() for worker in workers))
+        assert all_gone(workers)
 
     def test_keeps_keys_and_secrets(self, cloud: Cloud) -> None:
         session = cloud.session()

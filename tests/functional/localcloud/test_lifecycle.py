@@ -15,14 +15,7 @@ import pytest
 from localcloud import commands, locks
 from localcloud.state import StateDir
 from tests.functional.localcloud import tiny
-from tests.functional.localcloud.conftest import Cloud, Start, free_port, until
-
-GONE_SECONDS = 15.0
-
-
-def all_gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=GONE_SECONDS)
-    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+from tests.functional.localcloud.conftest import GONE_SECONDS, Cloud, Start, all_gone, free_port, until
 
 
 def get(address: str, path: str) -> tuple[int, bytes]:

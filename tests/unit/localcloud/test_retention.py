@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ministack.services import cloudwatch_logs, dynamodb, eventbridge, lambda_svc, stepfunctions
 
-from localcloud.seam import retention
+from localcloud.seam import executions, retention
 
 GROUP = "/aws/lambda/f"
 FUNCTION = {"config": {"FunctionName": "f"}}
@@ -60,9 +60,19 @@ class TestExecutions:
     def test_that_run_and_the_last_that_ended_stay(self) -> None:
         stopped = {"a": "2030-01-03", "b": None, "c": "2030-01-01", "d": "2030-01-02", "e": None}
         for arn, date in stopped.items():
-            stepfunctions._executions[arn] = {"stopDate": date}
+            stepfunctions._executions[arn] = {"executionArn": arn, "stopDate": date}
         retention.forget_executions(keep=1)
         assert [arn for arn in stopped if arn in stepfunctions._executions] == ["a", "b", "e"]
+
+    def test_that_were_aborted_stay_until_what_they_started_is_stopped(self) -> None:
+        def aborted_meanwhile(arn: str) -> None:
+            stepfunctions._executions[arn] = {"executionArn": arn, "stopDate": "2030-01-01"}
+            retention.forget_executions(keep=0)
+            assert arn in stepfunctions._executions
+
+        executions.following(aborted_meanwhile)("aborted")
+        retention.forget_executions(keep=0)
+        assert "aborted" not in stepfunctions._executions
 
 
 class TestTableChanges:
