@@ -112,6 +112,9 @@ def up(
     directory.create()
     if locks.is_held(directory.lock_file):
         found = _running(directory)
+        settings = directory.load()
+        if port is not None and settings is not None and settings.port != port:
+            progress(f"runs already, on port {settings.port}; end it first to use port {port}")
         ready(found)
         return found
     if port is not None and not is_free(port):

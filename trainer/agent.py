@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trainer.conventions import arguments, style_of
 from trainer.credentials import CredentialChain
-from trainer.errors import AgentError, SpecError, Stopped
+from trainer.errors import AgentError, OutOfReach, SpecError, Stopped
 from trainer.inputs import fetch_code, fetch_dataset, write_configuration
 from trainer.layout import Layout
 from trainer.s3 import S3Client, S3Uri
@@ -42,15 +42,19 @@ def train(root: Path, environ: Mapping[str, str], console: Console) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     layout = Layout(root)
+    s3 = None
     try:
         layout.create()
         credentials = CredentialChain(environ)
         s3 = S3Client.from_environment(environ, credentials)
         spec = _read_spec(s3, environ)
     except (AgentError, OSError) as error:
-        return _fail_early(layout, console, f"the job could not be started: {error}", _FAILED)
+        # Asking in vain for the manifest's place would take another minute.
+        answers = s3 if not isinstance(error, OutOfReach) else None
+        return _fail_early(layout, console, f"the job could not be started: {error}", _FAILED, answers, environ)
     except Stopped as stop:
-        return _fail_early(layout, console, "the job was stopped before its script started", 128 + stop.signal_number)
+        reason = "the job was stopped before its script started"
+        return _fail_early(layout, console, reason, 128 + stop.signal_number, s3, environ)
     console.identify(spec)
     return Attempt(spec, layout, environ, console=console, s3=s3, credentials=credentials).run()
 
@@ -169,7 +173,7 @@ class Attempt:
         from trainer.finish import MLFLOW_SECONDS, finish
         from trainer.report import Report
 
-        report = Report(self._spec)
+        report = Report(self._spec.job_id, self._spec.attempt, self._spec.prefix)
         report.arguments = style
         report.started_at = started_at
         report.ended_at = time.time()
@@ -196,7 +200,7 @@ class Attempt:
             signal.signal(number, signal.SIG_IGN)
         end_descendants()
         self._console.say(reason)
-        report = Report(self._spec)
+        report = Report(self._spec.job_id, self._spec.attempt, self._spec.prefix)
         report.code = code
         report.signal = signal_number
         report.reason = reason[:1024]
@@ -217,12 +221,35 @@ def _read_spec(s3: S3Client, environ: Mapping[str, str]) -> Spec:
     return Spec.parse(s3.get(S3Uri.parse(uri), limit=SIZE_LIMIT))
 
 
-def _fail_early(layout: Layout, console: Console, reason: str, code: int) -> int:
-    from trainer.report import write_failure
+def _fail_early(
+    layout: Layout, console: Console, reason: str, code: int, s3: S3Client | None, environ: Mapping[str, str]
+) -> int:
+    """Without a spec, its address tells whose manifest it is and where it goes."""
+    from trainer.report import Report, write_failure
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     console.say(reason)
-    write_failure(layout, reason)
-    return code
+    named = _attempt_of(environ.get("AIMATRIX_SPEC_URI", ""))
+    if s3 is None or named is None:
+        write_failure(layout, reason)
+        return code
+    report = Report(*named)
+    report.code = code
+    report.signal = code - 128 if code > 128 else None
+    report.reason = reason[:1024]
+    report.ended_at = time.time()
+    return report.deliver(s3, layout, console)
+
+
+def _attempt_of(spec_uri: str) -> tuple[str, int, S3Uri] | None:
+    """Job, attempt and prefix of `s3://.../jobs/<job>/attempt-<n>/spec.json`."""
+    prefix, _, name = spec_uri.rpartition("/")
+    parts = prefix.split("/")
+    number = parts[-1].removeprefix("attempt-")
+    if not prefix.startswith("s3://") or name != "spec.json" or len(parts) < 5 or not number.isdecimal():
+        return None
+    return parts[-2], int(number), S3Uri.parse(prefix)
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from trainer import outputs
 from trainer.archive import pack
+from trainer.disk import usage
 from trainer.errors import AgentError, StorageError
-from trainer.model import Prepared, prepare
+from trainer.model import Prepared, left_out, prepare
 from trainer.outputs import Artifact
 from trainer.reason import compose, headline
 from trainer.tracking.artifacts import fetch
@@ -31,6 +32,8 @@ MLFLOW_SECONDS = 30.0
 _MLFLOW_SECONDS_WHEN_STOPPED = 5.0
 _MODEL_NAME = "model.tar.gz"
 _SPOOL_NAME = "mlflow-undelivered.jsonl"
+# How much is kept of the outputs, and of the checkpoints, of a job that broke its disk allowance.
+KEPT_BYTES = 64 * 1024 * 1024
 
 
 def finish(
@@ -58,6 +61,8 @@ def finish(
     elif outcome.stopped is not None:
         # A script that tidies up after SIGTERM and exits 0 has still not done what it was asked to.
         report.fail(compose(outcome.stopped, last_lines))
+    if report.code != 0:
+        report.record_failure(s3, layout, console)
     try:
         if report.code == 0:
             _deliver_model(report, layout, spec, s3, console, tracking, interpreter, scratch)
@@ -91,7 +96,11 @@ def _deliver_model(
         logged_model=logged,
     )
     if prepared is None:
+        for note in left_out(layout.model):
+            console.say(note)
         console.say("the script left no model")
+        # SageMaker would refuse, or upload, what is of no use.
+        outputs.empty(layout.model)
         return
     for note in prepared.notes:
         console.say(note)
@@ -139,10 +148,25 @@ def _model_id(prepared: Prepared, logged_id: str | None) -> str | None:
 
 def _deliver_outputs(report: Report, layout: Layout, spec: Spec, s3: S3Client, console: Console) -> None:
     files, notes = outputs.collect(layout.output_data)
+    if report.code != 0 and _allowance_is_used_up(files, layout, spec):
+        files, dropped = outputs.within(files, KEPT_BYTES)
+        notes += dropped
+        outputs.empty(layout.model)
+        if usage([layout.checkpoints], stop_above=KEPT_BYTES) > KEPT_BYTES:
+            outputs.empty(layout.checkpoints)
+            notes.append(f"the checkpoints were removed: they hold more than {KEPT_BYTES} bytes of a used-up disk")
     for note in notes:
         console.say(note)
     report.artifacts.extend(outputs.upload_all(s3, files, spec.prefix.join("output")))
     outputs.empty(layout.output_data)
+
+
+def _allowance_is_used_up(files: list[tuple[str, Path]], layout: Layout, spec: Spec) -> bool:
+    """Whether the disk is full by what files occupy, or by their length: a file full of holes is as long to upload."""
+    if spec.disk_bytes is None:
+        return False
+    length = sum(path.stat().st_size for _, path in files)
+    return max(length, usage(layout.written(), stop_above=spec.disk_bytes)) >= spec.disk_bytes
 
 
 def _end_run(

@@ -63,6 +63,34 @@ def collect(directory: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     return files, notes
 
 
+def within(files: list[tuple[str, Path]], most_bytes: int) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Chooses the smallest files, which together have at most so many bytes, and removes the others.
+
+    Returns:
+        The chosen files in their order, and a sentence about the others, if there are any.
+    """
+    sizes = {path: path.stat().st_size for _, path in files}
+    kept: set[Path] = set()
+    left = most_bytes
+    for path in sorted(sizes, key=sizes.__getitem__):
+        left -= sizes[path]
+        if left < 0:
+            break
+        kept.add(path)
+    dropped = [item for item in files if item[1] not in kept]
+    if not dropped:
+        return files, []
+    total = sum(sizes[path] for _, path in dropped)
+    # They go now: whoever watches this disk must not end the agent for what the script has left on it.
+    for _, path in dropped:
+        path.unlink(missing_ok=True)
+    note = (
+        f"{len(dropped)} of {len(files)} outputs ({total} bytes) were not uploaded: of a job that broke its disk allowance "
+        f"only the smallest outputs are kept, {most_bytes} bytes in all"
+    )
+    return [item for item in files if item[1] in kept], [note]
+
+
 def upload_all(s3: S3Client, files: list[tuple[str, Path]], prefix: S3Uri) -> list[Artifact]:
     """Uploads the files under a prefix.
 
@@ -89,6 +117,8 @@ def upload_all(s3: S3Client, files: list[tuple[str, Path]], prefix: S3Uri) -> li
 
 def empty(directory: Path) -> None:
     """Removes everything in a directory, but not the directory: it may be a mount point."""
+    if not directory.is_dir():
+        return
     for entry in list(os.scandir(directory)):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -216,7 +216,8 @@ class Supervisor:
         self._next_check = now + _CHECK_SECONDS
         why = self._check()
         if why is not None:
-            self._end(child, why, signal.SIGTERM)
+            # At once: with every second of grace it could write gigabytes more.
+            self._end(child, why, signal.SIGKILL)
 
     def _end(self, child: subprocess.Popen[bytes], why: str, number: int) -> None:
         if self._kill_at is None:

@@ -207,7 +207,7 @@ class Backoff:
         while True:
             try:
                 return attempt()
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203 - each round waits for the network
                 failures += 1
                 used_up = failures >= self._tries and self._clock() - begun >= self._patience
                 if used_up or not retriable(error):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from trainer.errors import StorageError
+from trainer.errors import ObjectMissing, StorageError
 from trainer.s3 import S3Client, S3Uri, file_sha256
 from trainer.transport import CHUNK, FileSlice
 
@@ -31,7 +32,11 @@ def upload(s3: S3Client, path: Path, uri: S3Uri, *, multipart_above: int = MULTI
     if size <= multipart_above:
         s3.put(uri, FileSlice(path, 0, size) if size else b"", sha256=sha256)
     else:
-        _upload_parts(s3, path, uri, size, sha256)
+        try:
+            _upload_parts(s3, path, uri, size, sha256)
+        except ObjectMissing:
+            # The upload was forgotten on the way, as by an S3 that was started again: from the beginning, once.
+            _upload_parts(s3, path, uri, size, sha256)
     return size, sha256
 
 
@@ -87,5 +92,7 @@ def _upload_parts(s3: S3Client, path: Path, uri: S3Uri, size: int, sha256: str) 
         if b"<Error>" in answer[:CHUNK]:
             raise StorageError(f"S3 could not put the parts of {uri} together: {answer[:500]!r}")
     except BaseException:
-        s3.call("DELETE", uri, query={"uploadId": upload_id})
+        # The first failure is the one to tell.
+        with suppress(StorageError):
+            s3.call("DELETE", uri, query={"uploadId": upload_id})
         raise

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from localcloud.compute.host import RoleCredentials
 from localcloud.compute.log_shipping import LogDeliveryError
@@ -21,15 +21,23 @@ CHUNK_BYTES = 1024 * 1024
 PART_BYTES = 64 * 1024 * 1024
 CACHED_CLIENTS = 32
 CONNECTIONS = 16
+# The embedded cloud was started again and does not know the keys any more, or is being started again.
+_KEYS_LOST = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "ExpiredToken"})
+_AWAY = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"})
 
 
 class ObjectError(Exception):
-    """S3 refused or could not be reached. `code` is S3's, e.g. ``NoSuchKey`` or ``AccessDenied``."""
+    """S3 refused or could not be reached. `code` is S3's, e.g. ``NoSuchKey`` or ``AccessDenied``.
 
-    def __init__(self, code: str, message: str) -> None:
+    Attributes:
+        passing: another try, with the role's keys of then, may succeed.
+    """
+
+    def __init__(self, code: str, message: str, *, passing: bool = False) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.passing = passing or code in _KEYS_LOST | _AWAY
 
 
 class AwsClients:
@@ -162,10 +170,11 @@ class CloudWatchLogs:
 
     def create_stream(self, group: str, stream: str) -> None:
         try:
-            self._create_stream(group, stream)
-        except self._client.exceptions.ResourceNotFoundException:
-            self._create_group(group)
-            self._create_stream(group, stream)
+            try:
+                self._create_stream(group, stream)
+            except self._client.exceptions.ResourceNotFoundException:
+                self._create_group(group)
+                self._create_stream(group, stream)
         except (ClientError, BotoCoreError) as error:
             raise LogDeliveryError(str(error)) from error
 
@@ -192,7 +201,7 @@ def object_error(error: ClientError | BotoCoreError) -> ObjectError:
     if isinstance(error, ClientError):
         detail = error.response.get("Error", {})
         return ObjectError(str(detail.get("Code", "Unknown")), str(detail.get("Message", "")))
-    return ObjectError(type(error).__name__, str(error))
+    return ObjectError(type(error).__name__, str(error), passing=isinstance(error, HTTPClientError))
 
 
 def _open_no_follow(path: str, flags: int) -> int:

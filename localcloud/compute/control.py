@@ -22,7 +22,9 @@ SECRET_HEADER = "X-Aimatrix-Control"  # noqa: S105 the name of a header
 TIMEOUT = urllib3.Timeout(connect=2.0, read=20.0)
 CONNECTIONS = 16
 ANSWER_BYTES = 1024 * 1024
-EVENT_ATTEMPTS = 5
+# About a minute, which a restart of the embedded cloud on a busy machine may take.
+EVENT_ATTEMPTS = 16
+EVENT_PAUSE_SECONDS = 5.0
 
 
 class ControlUnavailable(ApiError):
@@ -32,8 +34,8 @@ class ControlUnavailable(ApiError):
         super().__init__("InternalFailure", f"the control endpoint {path} failed: {why}", 500)
 
 
-Post = Callable[[str, bytes], tuple[int, bytes]]
-"""Sends a JSON body to a path below the control endpoints and returns status and body. *Blocking*."""
+Post = Callable[[str, bytes | None], tuple[int, bytes]]
+"""Sends a JSON body to a path below the control endpoints and returns status and body; None asks by GET. *Blocking*."""
 
 
 def http_post(base_url: str, secret: str) -> Post:
@@ -49,9 +51,9 @@ def http_post(base_url: str, secret: str) -> Post:
         parts.hostname or "127.0.0.1", parts.port, maxsize=CONNECTIONS, timeout=TIMEOUT, retries=False
     )
 
-    def post(path: str, body: bytes) -> tuple[int, bytes]:
+    def post(path: str, body: bytes | None) -> tuple[int, bytes]:
         try:
-            response = pool.urlopen("POST", prefix + path, body=body, headers=headers)
+            response = pool.urlopen("GET" if body is None else "POST", prefix + path, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise ControlUnavailable(path, type(error).__name__) from error
         return response.status, response.data[:ANSWER_BYTES]
@@ -102,6 +104,9 @@ class HttpControlPlane:
             expiration=datetime.fromisoformat(answer["Expiration"]),
         )
 
+    async def instance(self) -> str:
+        return str((await self._ask("/health", None))["instance"])
+
     async def put_events(self, entries: list[dict[str, Any]]) -> None:
         """Tries again while the embedded cloud restarts; events are hints, so in the end one that is lost is logged."""
         for attempt in range(EVENT_ATTEMPTS):
@@ -109,13 +114,20 @@ class HttpControlPlane:
                 await self._post("/events", entries)
             except ControlUnavailable as error:
                 logger.warning("events not delivered", extra={"attempt": attempt, "reason": error.message})
-                await self._sleep(0.2 * 2**attempt)
+                await self._sleep(min(EVENT_PAUSE_SECONDS, 0.2 * 2**attempt))
+            except ApiError as error:
+                # It would be refused again, and must not hold up those that follow.
+                logger.exception("events refused", extra={"reason": error.message})
+                break
             else:
                 return
         logger.error("events lost", extra={"count": len(entries)})
 
     async def _post(self, path: str, document: Any) -> dict[str, Any]:
-        status, body = await self._blocking.run(self._post_blocking, path, json.dumps(document).encode())
+        return await self._ask(path, json.dumps(document).encode())
+
+    async def _ask(self, path: str, sent: bytes | None) -> dict[str, Any]:
+        status, body = await self._blocking.run(self._post_blocking, path, sent)
         try:
             answer = json.loads(body) if body else {}
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Role credentials for jobs and endpoints: fetched from the control plane, kept until they age, served to processes.
+"""Role credentials for jobs and endpoints: fetched from the control plane, kept while they hold, served to processes.
 
 A process finds its keys the way a container on AWS does: ``AWS_CONTAINER_CREDENTIALS_FULL_URI`` names
 ``/_compute/credentials/{id}`` here, and ``AWS_CONTAINER_AUTHORIZATION_TOKEN`` is the bearer token. A desk entry lives as
@@ -54,7 +54,8 @@ class CredentialDesk:
         self._new_id = new_id
         self._new_token = new_token
         self._grants: dict[str, Grant] = {}
-        self._kept: dict[tuple[str, str], RoleCredentials] = {}
+        # By role and service, with the process of the control plane that was there when they were asked for.
+        self._kept: dict[tuple[str, str], tuple[str, RoleCredentials]] = {}
 
     def open(self, role_arn: str, service: str, session_name: str) -> Grant:
         """A grant for one process. `service` is the principal that assumes the role, e.g. ``sagemaker.amazonaws.com``."""
@@ -66,17 +67,19 @@ class CredentialDesk:
         self._grants.pop(grant.grant_id, None)
 
     async def credentials_of(self, grant: Grant) -> RoleCredentials:
-        """Keys with at least a few minutes to live.
+        """Keys with at least a few minutes to live, which the control plane that runs now has given.
 
         Raises:
-            ApiError: the role is gone or does not trust the service any more.
+            ApiError: the control plane does not answer, the role is gone, or does not trust the service any more.
         """
+        # Sessions live in the memory of the process that opened them: the one after it refuses their keys.
+        instance = await self._control.instance()
         key = (grant.role_arn, grant.service)
-        kept = self._kept.get(key)
-        if kept is None or kept.expiration - REFRESH_BEFORE <= self._now():
-            kept = await self._control.credentials(grant.role_arn, grant.service, grant.session_name)
-            self._kept[key] = kept
-        return kept
+        giver, keys = self._kept.get(key, ("", None))
+        if keys is None or giver != instance or keys.expiration - REFRESH_BEFORE <= self._now():
+            keys = await self._control.credentials(grant.role_arn, grant.service, grant.session_name)
+            self._kept[key] = (instance, keys)
+        return keys
 
     def find(self, grant_id: str, authorization: str) -> Grant | None:
         """The grant, if the Authorization header carries its token (with or without ``Bearer``)."""

@@ -73,6 +73,13 @@ class ControlPlane(Protocol):
             ApiError: the role does not exist, or does not trust the service.
         """
 
+    async def instance(self) -> str:
+        """Names the running process of the control plane: role credentials are lost with the process that gave them.
+
+        Raises:
+            ApiError: it does not answer.
+        """
+
     async def put_events(self, entries: list[dict[str, Any]]) -> None:
         """Delivers EventBridge entries, in order."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,13 @@ EVENT_BYTES = 256 * 1024 - EVENT_OVERHEAD
 BATCH_BYTES = 1_048_576
 BATCH_EVENTS = 10_000
 BATCH_SECONDS = 0.1
-DELIVERY_ATTEMPTS = 6
+# About a minute, which a restart of the embedded cloud on a busy machine may take.
+DELIVERY_ATTEMPTS = 16
+DELIVERY_PAUSE_SECONDS = 5.0
+OWN_MARK = "aimatrix: "
+STRUCTURED_MARK = "#aimatrix "
+LAST_LINES = 5
+LAST_LINE_CHARACTERS = 200
 
 
 class LogSink(Protocol):
@@ -73,6 +80,16 @@ class LogPump:
         self._partial = b""
         self._pending: list[tuple[int, str]] = []
         self._pending_bytes = 0
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+
+    @property
+    def last_words(self) -> str:
+        """The last lines of the process, without structured ones: those carry the job's secret."""
+        return "\n".join(self._last)
+
+    def announce(self, message: str) -> None:
+        """A line of the emulator's own; before `run`, it comes first."""
+        self._add(f"{OWN_MARK}{message}")
 
     async def run(self, descriptor: int) -> None:
         """Reads `descriptor` to its end and delivers all of it; closes the descriptor."""
@@ -80,6 +97,8 @@ class LogPump:
             await self._blocking.run(self._sink.create_stream, self._destination.group, self._destination.stream)
         except LogDeliveryError as error:
             logger.warning("log stream not created", extra={"stream": self._destination.stream, "reason": str(error)})
+        if self._pending:
+            await self.flush()
         loop = asyncio.get_running_loop()
         due: float | None = None
         last = 0.0
@@ -131,6 +150,8 @@ class LogPump:
 
     def _add_bytes(self, line: bytes) -> None:
         text = line.removesuffix(b"\r").decode(errors="replace")
+        if text.strip() and not text.startswith(STRUCTURED_MARK):
+            self._last.append(text[-LAST_LINE_CHARACTERS:])
         for piece in pieces_of(text):
             self._add(piece)
 
@@ -146,13 +167,13 @@ class LogPump:
         self._pending, self._pending_bytes = [], 0
 
     async def _deliver(self, batch: Sequence[tuple[int, str]]) -> None:
-        """Tries for some seconds (the embedded cloud may be restarting), then gives the lines up, loudly."""
+        """Tries for a minute (the embedded cloud may be restarting), then gives the lines up, loudly."""
         for attempt in range(DELIVERY_ATTEMPTS):
             try:
                 await self._blocking.run(self._sink.put, self._destination.group, self._destination.stream, batch)
             except LogDeliveryError as error:
                 logger.warning("log lines not delivered", extra={"attempt": attempt, "reason": str(error)})
-                await self._sleep(0.1 * 2**attempt)
+                await self._sleep(min(DELIVERY_PAUSE_SECONDS, 0.1 * 2**attempt))
             else:
                 return
         logger.error("log lines lost", extra={"stream": self._destination.stream, "lines": len(batch)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from chalicelib.errors import ErrorCode
 from localcloud.upstream import HOP_BY_HOP, Headers, Upstream, UpstreamUnavailableError
 
 if TYPE_CHECKING:
@@ -199,16 +201,29 @@ async def _unavailable(send: ASGISendCallable) -> None:
     )
 
 
+_CODES = {
+    HTTPStatus.BAD_REQUEST: ErrorCode.INVALID_REQUEST,
+    HTTPStatus.NOT_FOUND: ErrorCode.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: ErrorCode.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ErrorCode.TOO_LARGE,
+    HTTPStatus.BAD_GATEWAY: ErrorCode.UNAVAILABLE,
+    HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT: ErrorCode.UNAVAILABLE,
+}
+
+
 async def _problem(
     send: ASGISendCallable, status: HTTPStatus, detail: str, headers: Headers = (), *, close: bool = False
 ) -> None:
     """Answer with RFC 9457 problem details, in the form the API itself gives them."""
+    code = _CODES.get(status, ErrorCode.INTERNAL).value
     document: dict[str, object] = {
-        "type": "about:blank",
+        "type": f"urn:aimatrix:error:{code}",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
-        "code": status.name.lower(),
+        "code": code,
+        "request_id": str(uuid.uuid4()),
         "errors": [],
     }
     # After a refused body the connection is closed: what is left of the body must not be read as the next request.

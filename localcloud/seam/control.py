@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ class Control:
             flush: makes what has been written so far durable; called before any answer.
         """
         self._flush = flush
+        # Sessions are kept in memory: keys that another process on this address handed out are unknown here.
+        self._instance = secrets.token_hex(8)
         self._deployed = asyncio.Event()
         self._actions: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("POST", "authorize"): _authorize,
@@ -44,7 +47,7 @@ class Control:
         assert scope["type"] == "http"  # noqa: S101  (the guard passes nothing else)
         name = scope["path"].rpartition("/")[2]
         if name == "health":
-            await _respond(send, HTTPStatus.OK, {"status": "ok"})
+            await _respond(send, HTTPStatus.OK, {"status": "ok", "instance": self._instance})
             return
         try:
             body = await _read(receive)

@@ -35,3 +35,8 @@ def run(client: Client, folder: Path, script: str, **request: Any) -> Job:
 def lines(client: Client, job: Job) -> list[str]:
     """All that the script itself printed."""
     return [entry.message for entry in client.jobs.follow_logs(job.job_id) if entry.source == "script"]
+
+
+def first_line(client: Client, job: Job) -> str:
+    """Wait for the first line that the script prints."""
+    return next(entry.message for entry in client.jobs.follow_logs(job.job_id) if entry.source == "script")

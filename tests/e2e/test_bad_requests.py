@@ -113,9 +113,7 @@ class TestBadRequests:
         assert http.post("/training/jobs", json=_changed(valid, "description", "x" * 1_100_000)).status_code == 413
         assert http.post("/training/jobs", content=b"x" * 11_000_000).status_code == 413
 
-    @pytest.mark.parametrize(
-        "query", ["limit=0", "limit=x", "offset=-1", "status=done", "cursor=!!", "surprise=1"]
-    )
+    @pytest.mark.parametrize("query", ["limit=0", "limit=x", "offset=-1", "status=done", "cursor=!!", "surprise=1"])
     def test_wrong_parameters_are_named(self, http: httpx.Client, query: str) -> None:
         answer = http.get(f"/training/jobs?{query}")
         assert answer.status_code == 400
@@ -153,6 +151,16 @@ class TestIdentity:
                     assert theirs.status_code == absent.status_code == 404
                     assert _without_id(theirs) == _without_id(absent)
                 assert stranger.delete(f"/training/jobs/{job.job_id}").status_code == 404
+
+    def test_a_cursor_from_one_job_does_not_open_the_log_of_another(
+        self, cloud: Cloud, alice: Client, tmp_path: Path
+    ) -> None:
+        mine = scripts.run(alice, tmp_path, "print('secret of alice')\n")
+        cursor = alice.jobs.log_page(mine.job_id).next_cursor
+        with cloud.client("bob", "USER") as bob:
+            theirs = scripts.run(bob, tmp_path, "print('of bob')\n")
+            page = bob.jobs.log_page(theirs.job_id, cursor)
+        assert all("alice" not in entry.message for entry in page.entries)
 
 
 def _without_id(answer: httpx.Response) -> dict[str, Any]:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from aimatrix.client import AimatrixError, Client, DeploymentConfig, JobRequest
 from aimatrix.client.uploads import UploadFile
 from tests.e2e import scripts
-from tests.e2e.conftest import Cloud, start, stop
+from tests.e2e.conftest import Cloud, aimatrix, last_json, start, stop
 
 pytestmark = pytest.mark.e2e
 
 SUBMISSIONS = 50
+INFERENCE = "def model_fn(d):\n    return 42\ndef predict_fn(data, model):\n    return [model for _ in data]\n"
 
 
 @pytest.fixture
@@ -99,10 +103,9 @@ class TestCrash:
         assert training == []
 
     def test_a_deployed_model_answers_again(self, own: Cloud, tmp_path: Path) -> None:
-        inference = "def model_fn(d):\n    return 42\ndef predict_fn(data, model):\n    return [model for _ in data]\n"
         with own.client("alice") as client:
             script = "import os\nopen(os.path.join(os.environ['SM_MODEL_DIR'], 'm.txt'), 'w').write('x')\n"
-            job = scripts.run(client, tmp_path, script, name="answer", files={"inference.py": inference})
+            job = scripts.run(client, tmp_path, script, name="answer", files={"inference.py": INFERENCE})
             assert job.model_id is not None, job.failure_reason
             deployment = client.models.deploy(job.model_id, DeploymentConfig("development", replicas=1))
             assert client.deployments.wait(deployment.id, timeout=120).is_active()
@@ -111,3 +114,43 @@ class TestCrash:
         with again.client("alice") as client:
             assert client.deployments.get(deployment.id).is_active()
             assert client.deployments.predict(deployment.id, {"inputs": [[1], [2]]})["predictions"] == [42, 42]
+
+
+def _part(state: Path, name: str) -> Any:
+    done = aimatrix("status", "--state", str(state), "--json")
+    return next(part for part in last_json(done.stdout)["parts"] if part["name"] == name)
+
+
+def _answers(cloud: Cloud) -> bool:
+    try:
+        return httpx.get(f"{cloud.api}/health", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+class TestOnePart:
+    @pytest.mark.parametrize("name", ["front-door", "mlflow", "compute", "aws"])
+    def test_is_restarted_and_everything_works_again(self, cloud: Cloud, tmp_path: Path, name: str) -> None:
+        before = _part(cloud.state, name)
+        os.kill(before["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while _part(cloud.state, name)["restarts"] == before["restarts"] or not _answers(cloud):
+            assert time.monotonic() < deadline, _part(cloud.state, name)
+        script = (
+            "import os, mlflow\n"
+            "mlflow.log_metric('kept', 1.0, step=1)\n"
+            "open(os.path.join(os.environ['SM_MODEL_DIR'], 'm.txt'), 'w').write('x')\n"
+        )
+        with cloud.client("alice") as client:
+            for backend in ("sagemaker", "batch"):
+                files = {"inference.py": INFERENCE}
+                job = scripts.run(client, tmp_path, script, name=f"after-{name}", backend=backend, files=files)
+                assert job.status == "completed", job.failure_reason
+                assert [metric.name for metric in job.metrics] == ["kept"]
+            assert job.model_id is not None
+            deployment = client.models.deploy(job.model_id, DeploymentConfig("development", replicas=1))
+            active = client.deployments.wait(deployment.id, timeout=120)
+            assert active.is_active(), active.failure_reason
+            assert client.deployments.predict(deployment.id, {"inputs": [[1]]})["predictions"] == [42]
+            client.deployments.delete(deployment.id)
+            client.deployments.wait_down(deployment.id, timeout=60)

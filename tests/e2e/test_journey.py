@@ -141,7 +141,7 @@ class TestJourney:
             "time.sleep(600)\n"
         )
         job = scripts.submit(alice, tmp_path, script)
-        next(iter(alice.jobs.follow_logs(job.job_id)))
+        scripts.first_line(alice, job)
         alice.jobs.transport.sleep(5)  # the promise is five seconds from the call
         assert [metric.value for metric in alice.jobs.metrics(job.job_id)] == [1.5]
         assert alice.jobs.get(job.job_id).status == "running"
@@ -158,7 +158,7 @@ class TestJourney:
 class TestCancel:
     def test_stops_a_running_script_and_says_so(self, alice: Client, tmp_path: Path) -> None:
         job = scripts.submit(alice, tmp_path, "import time\nprint('started', flush=True)\ntime.sleep(600)\n")
-        next(iter(alice.jobs.follow_logs(job.job_id)))
+        scripts.first_line(alice, job)
         alice.jobs.cancel(job.job_id)
         alice.jobs.cancel(job.job_id) if not alice.jobs.get(job.job_id).is_finished() else None
         cancelled = alice.jobs.wait(job.job_id, timeout=60)

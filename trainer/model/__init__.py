@@ -28,5 +28,6 @@ from __future__ import annotations
 
 from trainer.model.packaging import prepare
 from trainer.model.prepared import KINDS, Prepared
+from trainer.model.staging import left_out
 
-__all__ = ["KINDS", "Prepared", "prepare"]
+__all__ = ["KINDS", "Prepared", "left_out", "prepare"]

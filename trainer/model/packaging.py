@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from trainer.model.candidates import Candidate, UserCode, find_models, find_user_code
 from trainer.model.prepared import Prepared
 from trainer.model.probe import Report, probe
-from trainer.model.staging import stage_file, stage_tree
+from trainer.model.staging import holds_files, stage_file, stage_tree
 from trainer.model.versions import distributions_for, serving_requirements
 from trainer.serving.generate import inference_source
 
@@ -55,7 +54,8 @@ def prepare(
         timeout_seconds: How long the child may take.
 
     Returns:
-        What was found, or `None` when the script left no file at all, logged no model, and brought no `model_fn`.
+        What was found, or `None` when the script left no file at all (a link out of the directory is none), logged no
+        model, and brought no `model_fn`.
 
     Raises:
         OSError: The staging directory can't be written.
@@ -63,10 +63,10 @@ def prepare(
     user_code = find_user_code(script_dir, model_dir)
     candidates = find_models(model_dir, output_dir, logged_model, framework)
     makes_its_own = user_code is not None and "model_fn" in user_code.functions
-    if not candidates and not makes_its_own and not _holds_files(model_dir):
+    if not candidates and not makes_its_own and not holds_files(model_dir):
         return None
     staging_dir.mkdir(parents=True, exist_ok=True)
-    whole = output_dir if makes_its_own and not _holds_files(model_dir) else model_dir
+    whole = output_dir if makes_its_own and not holds_files(model_dir) else model_dir
     notes = stage_tree(whole, staging_dir) if whole.is_dir() else []
     taken = candidates[0] if candidates else None
     file = _stage_candidate(taken, whole, staging_dir) if taken is not None else None
@@ -78,10 +78,6 @@ def prepare(
     prepared = replace(prepared, notes=(*notes, *prepared.notes))
     _write_document(prepared, taken, framework, user_code)
     return prepared
-
-
-def _holds_files(directory: Path) -> bool:
-    return any(files for _, _, files in os.walk(directory))
 
 
 def _stage_candidate(taken: Candidate, staged: Path, staging_dir: Path) -> str:

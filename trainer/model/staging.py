@@ -19,19 +19,39 @@ def stage_tree(source: Path, destination: Path) -> list[str]:
     Returns:
         What was left out, one sentence each.
     """
+    files, notes = _survey(source)
+    for target, relative in files:
+        stage_file(target, destination / relative)
+    return notes
+
+
+def left_out(source: Path) -> list[str]:
+    """What `stage_tree` would leave out of this directory, one sentence each."""
+    return _survey(source)[1]
+
+
+def holds_files(source: Path) -> bool:
+    """Whether `stage_tree` would find anything to stage."""
+    return bool(_survey(source)[0])
+
+
+def _survey(source: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """The regular files with their places relative to `source`, and a sentence for everything else."""
+    files: list[tuple[Path, Path]] = []
     notes: list[str] = []
     inside = source.resolve()
     for path, relative in _walk(source):
-        target = path.resolve()
+        # Unlike `Path.resolve`, this takes links in a circle.
+        target = Path(os.path.realpath(path))
         if path.is_symlink() and inside not in target.parents:
             notes.append(f"{relative} was left out of the model: it is a link to a place outside")
         elif target.is_file():
-            stage_file(target, destination / relative)
+            files.append((target, relative))
         elif not target.is_dir():
             notes.append(f"{relative} was left out of the model: it is no regular file")
         elif path.is_symlink():
             notes.append(f"{relative} was left out of the model: it is a link to a directory")
-    return notes
+    return files, notes
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, Path]]:

@@ -228,8 +228,10 @@ class Dispatcher:
 
     def _save(self, record: BatchRecord) -> None:
         """Makes a change of state durable and known."""
-        self.keep(record)
-        self._host.events.record(SOURCE, DETAIL_TYPE, record.describe(), [record.arn], self._host.now())
+        # A kill in between must not leave an end that nobody is told of.
+        with self._host.store.together():
+            self.keep(record)
+            self._host.events.record(SOURCE, DETAIL_TYPE, record.describe(), [record.arn], self._host.now())
         if record.is_terminal:
             self._open.pop(record.job_id, None)
             self.finishes.announce(record.job_id)

@@ -14,6 +14,7 @@ from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.disk import GIGABYTE
 from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
+from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.log_shipping import LogDestination
 from localcloud.compute.processes import Command, SpawnError
 
@@ -97,11 +98,16 @@ class Attempt:
         await host.blocking.run(self._directory.create)
         if record.end_reason is not None:
             return AttemptEnd(None, None, record.end_reason, final=True)
+        image, command = record.container["image"], record.container["command"]
+        python = host.settings.python
+        notice = await host.blocking.run(image_notice, image, command[0], python) if command else None
         destination = self._destination()
         record.container["logStreamName"] = destination.stream
         record.enter(RUNNING, host.now())
         try:
-            self._execution = Execution(host, self._command(grant), self._directory.root, self._limits(), destination)
+            self._execution = Execution(
+                host, self._command(grant), self._directory.root, self._limits(), destination, notice=notice
+            )
         except SpawnError as error:
             return AttemptEnd(127, f"CannotStartContainerError: {error}", "Task failed to start")
         self._changed(record)

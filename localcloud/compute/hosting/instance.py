@@ -21,13 +21,14 @@ import httpx
 from localcloud.compute.aws_clients import ObjectError
 from localcloud.compute.credentials import Grant
 from localcloud.compute.errors import ApiError
-from localcloud.compute.host import Host
+from localcloud.compute.host import Host, ObjectStore
 from localcloud.compute.hosting.archive import ArchiveRefused, unpack
 from localcloud.compute.hosting.models import SERVICE
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.hosting.settings import HostingSettings
 from localcloud.compute.jobs.layout import JobDirectory, environment_of
 from localcloud.compute.jobs.s3_uri import S3Uri
+from localcloud.compute.jobs.storage import RoleStorage
 from localcloud.compute.log_shipping import LogDestination, LogPump
 from localcloud.compute.processes import Command, Exit, ManagedProcess, SpawnError
 from trainer.serving import server
@@ -204,16 +205,11 @@ class Instance:
         if self._prepared_mark.exists():
             return
         url = self._plan.model_data_url
+        archive = self._directory.root / "model.tar.gz"
         try:
-            keys = await self._host.credentials.credentials_of(self._grant)
+            await RoleStorage(self._host, self._grant, self._cancelled).run(self._fetch, S3Uri.parse(url), archive)
         except ApiError as error:
             raise InstanceFailed(f"The role {self._plan.role_arn} could not be assumed: {error.message}") from error
-        objects = self._host.objects(keys)
-        source = S3Uri.parse(url)
-        archive = self._directory.root / "model.tar.gz"
-        await self._host.blocking.run(self._make_directories)
-        try:
-            await self._host.blocking.run(objects.download, source.bucket, source.key, archive, self._cancelled)
         except ObjectError as error:
             raise InstanceFailed(
                 f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that there '
@@ -230,6 +226,10 @@ class Instance:
             ) from error
         archive.unlink()
         self._prepared_mark.touch()
+
+    def _fetch(self, objects: ObjectStore, source: S3Uri, archive: Path) -> None:
+        self._make_directories()
+        objects.download(source.bucket, source.key, archive, self._cancelled)
 
     def _make_directories(self) -> None:
         self._directory.remove()

@@ -39,11 +39,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `cause` only when it was ended from outside. `start_error`: it never ran."""
+    """How a run ended; `cause` only when it was ended from outside. `start_error`: it never ran.
+    `last_words`: the last lines that it printed.
+    """
 
     exit: Exit
     cause: Cause | None = None
     start_error: str | None = None
+    last_words: str = ""
 
 
 class Execution:
@@ -57,6 +60,7 @@ class Execution:
         limits: Limits,
         destination: LogDestination,
         copy: BinaryIO | None = None,
+        notice: str | None = None,
     ) -> None:
         self._host = host
         self._command = command
@@ -68,6 +72,8 @@ class Execution:
         self._pump = LogPump(
             host.logs, destination, host.blocking, host.now, host.sleep, settings.log_bytes_limit, copy
         )
+        if notice is not None:
+            self._pump.announce(notice)
         self._timers: list[asyncio.TimerHandle] = []
         self._loop = asyncio.get_running_loop()
         self._process = host.launcher.spawn(command)
@@ -75,6 +81,8 @@ class Execution:
     async def run(self) -> Outcome:
         """Waits for the end. When this returns, every process is gone and every line has been delivered."""
         output = asyncio.create_task(self._pump.run(self._process.output))
+        # With nobody to read what it prints, it would wait in `write` for ever.
+        output.add_done_callback(self._on_output_end)
         watch = asyncio.create_task(self._watch_disk())
         self._timers.append(self._loop.call_later(self._limits.runtime, self.end, Cause.MAX_RUNTIME))
         start_error = None
@@ -89,7 +97,11 @@ class Execution:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         await output
-        return Outcome(ended, self._cause, start_error)
+        return Outcome(ended, self._cause, start_error, self._pump.last_words)
+
+    def _on_output_end(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and pump.exception() is not None:
+            self._process.kill()
 
     def end(self, cause: Cause) -> None:
         """Ends the run: SIGTERM, and SIGKILL to all of it after the grace period; the first cause counts."""
@@ -106,10 +118,18 @@ class Execution:
         self._timers.append(self._loop.call_later(seconds, self.end, cause))
 
     async def _watch_disk(self) -> None:
+        """Ends a run that is over its allowance, unless the job looks after that itself within the grace period."""
+        allowed, settings = self._limits.disk_bytes, self._host.settings
+        far_over = allowed + allowed // 4
+        over_since: float | None = None
         while True:
-            await self._host.sleep(self._host.settings.disk_check_interval)
-            allowed = self._limits.disk_bytes
-            used = await self._host.blocking.run(disk.usage, self._watched, allowed, self._cancelled)
-            if used > allowed:
+            await self._host.sleep(settings.disk_check_interval)
+            used = await self._host.blocking.run(disk.usage, self._watched, far_over, self._cancelled)
+            if used <= allowed:
+                over_since = None
+                continue
+            now = self._loop.time()
+            over_since = now if over_since is None else over_since
+            if used > far_over or now - over_since >= settings.stop_grace:
                 self.end(Cause.DISK)
                 return

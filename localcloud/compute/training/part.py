@@ -74,10 +74,11 @@ class TrainingPart:
         self._check_limit(request["ResourceConfig"]["InstanceType"])
         record = TrainingRecord.new(request, arn, f"{name}/algo-1-{int(now.timestamp())}", now)
         try:
-            self._host.store.insert(KIND, name, record.document)
+            with self._host.store.together():
+                self._host.store.insert(KIND, name, record.document)
+                self._publish(record)
         except AlreadyThere as error:
             raise _taken(arn) from error
-        self._publish(record)
         self._begin(name, record)
         return {"TrainingJobArn": arn}
 
@@ -145,8 +146,10 @@ class TrainingPart:
         return TrainingRecord(document)
 
     def _changed(self, record: TrainingRecord) -> None:
-        self._host.store.put(KIND, record.name, record.document)
-        self._publish(record)
+        # A kill in between must not leave an end that nobody is told of.
+        with self._host.store.together():
+            self._host.store.put(KIND, record.name, record.document)
+            self._publish(record)
         if record.is_terminal:
             self._finishes.announce(record.name)
 

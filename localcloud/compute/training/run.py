@@ -14,14 +14,16 @@ from localcloud.compute.credentials import Grant
 from localcloud.compute.errors import ApiError
 from localcloud.compute.faults import Rule
 from localcloud.compute.host import Host, ObjectStore
-from localcloud.compute.jobs import archive
+from localcloud.compute.jobs import archive, disk
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.channels import DownloadFailed
 from localcloud.compute.jobs.checkpoints import CheckpointSync
 from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
+from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.jobs.s3_uri import S3Uri
-from localcloud.compute.log_shipping import LogDestination
+from localcloud.compute.jobs.storage import RoleStorage
+from localcloud.compute.log_shipping import OWN_MARK, LogDeliveryError, LogDestination
 from localcloud.compute.processes import Command, SpawnError
 from localcloud.compute.training import inputs
 from localcloud.compute.training.final_metrics import final_metrics
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 SERVICE = "sagemaker.amazonaws.com"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 DEFAULT_RUNTIME_SECONDS = 86400
+# How much is kept of the outputs, and of the checkpoints, of a job that broke its disk allowance.
+KEPT_BYTES = 64 * 1024 * 1024
 OUT_OF_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
     "or after some time."
@@ -165,10 +169,8 @@ class TrainingRun:
 
     async def _download(self) -> None:
         host, record = self._host, self._record
-        objects = await self._objects()
-        working = host.blocking.run(
-            inputs.prepare, objects, self._directory, record, host.settings.region, self._cancelled
-        )
+        storage = self._storage(self._cancelled)
+        working = storage.run(inputs.prepare, self._directory, record, host.settings.region, self._cancelled)
         task = asyncio.ensure_future(working)
         try:
             self._checkpoints = await asyncio.shield(task)
@@ -179,6 +181,8 @@ class TrainingRun:
             raise
         except DownloadFailed as error:
             raise JobFailed(f"ClientError: {error}") from error
+        except ApiError as error:
+            raise JobFailed(self._no_role(error)) from error
         except OSError as error:
             raise JobFailed(f"ClientError: Data download failed: {error}") from error
 
@@ -192,10 +196,12 @@ class TrainingRun:
             copy = None
             if record.request["AlgorithmSpecification"].get("MetricDefinitions"):
                 copy = stack.enter_context(self._directory.output_copy.open("ab"))
-            destination = LogDestination(LOG_GROUP, record.document["log_stream"])
+            algorithm = record.request["AlgorithmSpecification"]
+            entrypoint, image = algorithm["ContainerEntrypoint"][0], algorithm["TrainingImage"]
+            notice = await host.blocking.run(image_notice, image, entrypoint, settings.python)
             try:
                 self._execution = Execution(
-                    host, self._command(), self._directory.root, self._limits(), destination, copy
+                    host, self._command(), self._directory.root, self._limits(), self._log, copy, notice
                 )
             except SpawnError as error:
                 raise JobFailed(f"AlgorithmError: {error}, exit code: 127") from error
@@ -252,9 +258,10 @@ class TrainingRun:
     async def _upload_checkpoints(self) -> None:
         if self._checkpoints is None:
             return
-        objects = await self._objects()
         try:
-            await self._host.blocking.run(self._checkpoints.upload_changes, objects)
+            await self._storage().run(self._checkpoints.upload_changes)
+        except ApiError as error:
+            raise JobFailed(self._no_role(error)) from error
         except (archive.UnsafeLink, ObjectError, OSError) as error:
             raise JobFailed(f"ClientError: Artifact upload failed: checkpoints: {error}") from error
 
@@ -264,7 +271,8 @@ class TrainingRun:
         record, host = self._record, self._host
         failure = self._failure(outcome)
         self._enter(IN_PROGRESS, "Uploading")
-        await self._upload(with_model=failure is None)
+        most_bytes = KEPT_BYTES if outcome.cause is Cause.DISK else None
+        await self._upload(with_model=failure is None, most_bytes=most_bytes)
         record.document["metrics"] = await final_metrics(
             record.request["AlgorithmSpecification"].get("MetricDefinitions", []),
             self._directory.output_copy,
@@ -286,37 +294,64 @@ class TrainingRun:
             size = self._record.request["ResourceConfig"]["VolumeSizeInGB"]
             return (
                 f"ClientError: The job used more disk than its volume of {size} GB has. Please raise VolumeSizeInGB, or "
-                f"write less."
-            )
+                f"write less.\n{self._directory.failure_text() or outcome.last_words}"
+            ).rstrip()
         if outcome.cause in (Cause.STOPPED, Cause.MAX_RUNTIME) or outcome.exit.succeeded:
             return None
         return f"AlgorithmError: {self._directory.failure_text()}, exit code: {outcome.exit.shell_code}"
 
-    async def _upload(self, *, with_model: bool) -> None:
-        """model/ and output/data/, each as one archive when there is something in it, with the role's credentials."""
+    async def _upload(self, *, with_model: bool, most_bytes: int | None) -> None:
+        """model/ and output/data/, each as one archive when there is something in it, with the role's credentials.
+
+        With `most_bytes`, a folder that holds more is left out, which the log says.
+        """
         record = self._record
         target = S3Uri.parse(record.request["OutputDataConfig"]["S3OutputPath"]).under(record.name, "output")
-        objects = await self._objects()
-        await self._upload_checkpoints()
+        if self._checkpoints is not None and await self._may_upload(self._checkpoints.folder, most_bytes):
+            await self._upload_checkpoints()
         folders = [(self._directory.output_data, target.under("output.tar.gz"))]
         if with_model:
             folders.append((self._directory.model, target.under("model.tar.gz")))
             record.document["model_artifacts"] = str(target.under("model.tar.gz"))
         for folder, address in folders:
+            if not await self._may_upload(folder, most_bytes):
+                continue
             try:
-                await self._host.blocking.run(_upload_folder, objects, folder, address, self._directory.root)
+                await self._storage().run(_upload_folder, folder, address, self._directory.root)
+            except ApiError as error:
+                raise JobFailed(self._no_role(error)) from error
             except (archive.UnsafeLink, ObjectError, OSError) as error:
                 raise JobFailed(f"ClientError: Artifact upload failed: {folder.name}: {error}") from error
 
-    async def _objects(self) -> ObjectStore:
+    async def _may_upload(self, folder: Path, most_bytes: int | None) -> bool:
+        if most_bytes is None or await self._host.blocking.run(disk.usage, folder, most_bytes, Event()) <= most_bytes:
+            return True
+        where = folder.relative_to(self._directory.ml)
+        await self._say(
+            f"{where} was not uploaded: it holds more than the {most_bytes} bytes that are kept of a job that broke its "
+            f"disk allowance"
+        )
+        return False
+
+    async def _say(self, message: str) -> None:
+        """A line of the emulator's own in the job's log, once the process has ended."""
+        line = (int(self._host.now().timestamp() * 1000), f"{OWN_MARK}{message}")
+        try:
+            await self._host.blocking.run(self._host.logs.put, self._log.group, self._log.stream, [line])
+        except LogDeliveryError as error:
+            logger.warning("log line not delivered", extra={"job": self._record.name, "reason": str(error)})
+
+    @property
+    def _log(self) -> LogDestination:
+        return LogDestination(LOG_GROUP, self._record.document["log_stream"])
+
+    def _storage(self, cancelled: Event | None = None) -> RoleStorage:
         if self._grant is None:
             raise JobFailed(INTERNAL)
-        try:
-            credentials = await self._host.credentials.credentials_of(self._grant)
-        except ApiError as error:
-            role = self._record.request["RoleArn"]
-            raise JobFailed(f"ClientError: Cannot assume the role {role}: {error.message}") from error
-        return await self._host.blocking.run(self._host.objects, credentials)
+        return RoleStorage(self._host, self._grant, cancelled)
+
+    def _no_role(self, error: ApiError) -> str:
+        return f"ClientError: Cannot assume the role {self._record.request['RoleArn']}: {error.message}"
 
     def _enter(self, status: str, secondary: str, *, silent: bool = False) -> None:
         """`silent`: the terminal change is made known by `run`, after everything else."""

@@ -115,7 +115,9 @@ class TestAJob:
         ((group, stream), lines) = next(iter(emulated.logs.streams.items()))
         assert (group, stream) == ("/aws/batch/job", shown["container"]["logStreamName"])
         assert stream.startswith("python/default/")
-        assert lines[0].startswith("1 training ")
+        assert lines[0].startswith("aimatrix: the compute emulator runs Python 3.")
+        assert lines[0].endswith(" of this machine in place of the image python:3.11")
+        assert lines[1].startswith("1 training ")
 
     def test_a_failed_attempt_is_tried_again(self, run: Run) -> None:
         async def scenario(batch: Batch) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.functional.compute.emulator_process import SECRET
 from tests.functional.compute.server import client
+from tests.unit.compute.fakes import ROLE
 from tests.unit.compute.harness import program_request, training_request
 
 PROJECT = Path(__file__).parents[3]
@@ -36,7 +38,7 @@ time.sleep(600)
 
 
 @contextmanager
-def emulator_process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def emulator_process(state: Path, *, ready: bool = True) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.functional.compute.emulator_process", str(state)],
         stdout=subprocess.PIPE,
@@ -46,13 +48,27 @@ def emulator_process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["compute"]
-        httpx.get(f"{url}/_compute/health", timeout=20, trust_env=False).raise_for_status()
+        if ready:
+            httpx.get(f"{url}/_compute/health", timeout=20, trust_env=False).raise_for_status()
         yield process, url
     finally:
         process.kill()
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def set_up_batch(batch: Any) -> None:
+    resources = {"type": "EC2", "maxvCpus": 4, "instanceTypes": ["m5"], "subnets": ["s"]}
+    batch.create_compute_environment(computeEnvironmentName="m", type="MANAGED", computeResources=resources)
+    order = [{"order": 1, "computeEnvironment": "m"}]
+    batch.create_job_queue(jobQueueName="q", priority=1, computeEnvironmentOrder=order)
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+    container = {"image": "i", "command": ["python3", "-c", "pass"], "jobRoleArn": ROLE, "resourceRequirements": needs}
+    retries = {"attempts": 2}
+    batch.register_job_definition(
+        jobDefinitionName="d", type="container", containerProperties=container, retryStrategy=retries
+    )
 
 
 def gone(pid: int, seconds: float = 10.0) -> bool:
@@ -75,9 +91,9 @@ def pids_in(directory: Path, count: int) -> list[int]:
     raise AssertionError(f"only {len(list(directory.iterdir()))} of {count} processes came up")
 
 
-def wait(url: str, name: str) -> dict[str, Any]:
+def wait(url: str, name: str, kind: str = "training-jobs") -> dict[str, Any]:
     answer = httpx.get(
-        f"{url}/_compute/wait/training-jobs/{name}?timeout=15",
+        f"{url}/_compute/wait/{kind}/{name}?timeout=15",
         headers={"X-Aimatrix-Control": SECRET},
         timeout=20,
         trust_env=False,
@@ -131,6 +147,28 @@ class TestKilled:
 
         assert set(ended) <= {"Completed", "Failed"}
         assert len(ended) == 25
+
+    @pytest.mark.parametrize("ready", [False, True])
+    def test_a_second_kill_during_or_right_after_the_recovery_loses_no_job(self, tmp_path: Path, ready: bool) -> None:
+        state = tmp_path / "state"
+        with emulator_process(state) as (_, url):
+            sagemaker, batch = client(url, "sagemaker"), client(url, "batch")
+            set_up_batch(batch)
+            identifiers = []
+            for n in range(6):
+                sagemaker.create_training_job(**program_request(f"job-{n}", tmp_path, "pass"))
+                submitted = batch.submit_job(jobName=f"job-{n}", jobQueue="q", jobDefinition="d")
+                identifiers.append(submitted["jobId"])
+        # The second one lives until it has its address (and takes up the jobs), or until it answers.
+        with emulator_process(state, ready=ready):
+            pass
+
+        with emulator_process(state) as (_, url):
+            trained = [wait(url, f"job-{n}")["TrainingJobStatus"] for n in range(6)]
+            ran = [wait(url, identifier, "batch-jobs")["status"] for identifier in identifiers]
+
+        assert set(trained) <= {"Completed", "Failed"}
+        assert set(ran) <= {"SUCCEEDED", "FAILED"}
 
     def test_a_guardian_killed_together_with_the_emulator_leaves_no_process_after_the_next_start(
         self, tmp_path: Path

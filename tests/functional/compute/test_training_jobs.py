@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.compute.fakes import ROLE, FakeControl, FakeObjects
-from tests.unit.compute.harness import Emulator, archived, eventually, printed, statuses
+from tests.unit.compute.fakes import ROLE, FakeControl, FakeLogs, FakeObjects
+from tests.unit.compute.harness import Emulator, archived, emulator, eventually, printed, statuses
 
 Run = Callable[..., Any]
 
@@ -248,19 +250,44 @@ class TestAFailedJob:
     def test_using_more_disk_than_its_volume_has(self, run: Run) -> None:
         source = """
 import os, time
+print("about to fill the disk", flush=True)
 for n in range(3):
-    with open(f"model/part-{n}", "wb") as file:
+    with open(f"output/data/part-{n}", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, 400 * 1024 * 1024)
 time.sleep(600)
+"""
+
+        async def scenario(emulated: Emulator) -> tuple[dict[str, Any], Emulator]:
+            await emulated.train("job", source)
+            return await emulated.ended("job"), emulated
+
+        shown, emulated = run(scenario)
+
+        assert "more disk than its volume of 1 GB" in shown["FailureReason"]
+        assert shown["FailureReason"].endswith("about to fill the disk")
+        # What fills a disk would take long to upload, and the job is to end soon.
+        assert [key for bucket, key in emulated.objects.content if bucket == "out"] == []
+        assert emulated.logs.notices()[-1].startswith("aimatrix: output/data was not uploaded: it holds more than")
+
+    def test_a_job_that_cleans_up_within_the_grace_period_goes_on(self, run: Run) -> None:
+        source = """
+import os, time
+path = "output/data/part"
+for n in range(3):
+    with open(f"{path}-{n}", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 400 * 1024 * 1024)
+time.sleep(0.3)
+for n in range(3):
+    os.unlink(f"{path}-{n}")
+time.sleep(0.5)
+print("tidy")
 """
 
         async def scenario(emulated: Emulator) -> dict[str, Any]:
             await emulated.train("job", source)
             return await emulated.ended("job")
 
-        shown = run(scenario)
-
-        assert "more disk than its volume of 1 GB" in shown["FailureReason"]
+        assert run(scenario, stop_grace=5.0)["TrainingJobStatus"] == "Completed"
 
     def test_a_file_larger_than_its_volume_cannot_be_written(self, run: Run) -> None:
         source = 'open("model/m", "wb").truncate(2 * 1024**3)'
@@ -312,7 +339,31 @@ class TestOutput:
 
         assert group == "/aws/sagemaker/TrainingJobs"
         assert stream.startswith("job/algo-1-")
-        assert lines == ["out", "err", "out again"]
+        assert lines[1:] == ["out", "err", "out again"]
+
+    def test_a_job_whose_output_nobody_can_take_ends(self, tmp_path: Path) -> None:
+        class Broken(FakeLogs):
+            def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
+                raise RuntimeError("nothing that a log service says")
+
+        async def scenario() -> dict[str, Any]:
+            async with emulator(tmp_path, logs=Broken()) as emulated:
+                await emulated.train("job", "while True: print('x' * 1000)")
+                return await emulated.ended("job")
+
+        assert asyncio.run(scenario())["FailureReason"].startswith("InternalServerError: ")
+
+    def test_the_log_begins_with_what_runs_in_place_of_the_image(self, run: Run) -> None:
+        async def scenario(emulated: Emulator) -> list[str]:
+            await emulated.train("job", "pass")
+            await emulated.ended("job")
+            return emulated.logs.notices()
+
+        image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sklearn:1"
+        version = platform.python_version()
+        assert run(scenario) == [
+            f"aimatrix: the compute emulator runs Python {version} of this machine in place of the image {image}"
+        ]
 
     def test_the_last_words_of_a_killed_process_are_there(self, run: Run) -> None:
         source = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,10 @@ class TestInvokeEndpoint:
         assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
         assert response["OriginalStatusCode"] == 500
         assert "missing thing" in response["OriginalMessage"]
+
+    def test_is_served_at_normal_priority(self, deployed: Served) -> None:
+        answer = deployed.client("sagemaker-runtime").invoke_endpoint(EndpointName="iris", Body=b'{"niceness": 1}')
+        assert json.loads(answer["Body"].read()) == {"predictions": [os.nice(0)]}
 
     def test_a_body_of_25_mebibytes_reaches_the_model(self, deployed: Served) -> None:
         body = b'{"text": "' + b"x" * (25 * 1024 * 1024 - 12) + b'"}'

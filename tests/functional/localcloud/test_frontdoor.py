@@ -232,7 +232,7 @@ class TestLimits:
 
         answer = ask(polite, calls)
         assert answer.status_code == 413
-        assert answer.json()["code"] == "request_entity_too_large"
+        assert answer.json()["code"] == "too-large"
         assert "uploads" in answer.json()["detail"]
 
     def test_refuses_a_body_that_turns_out_too_large(self) -> None:

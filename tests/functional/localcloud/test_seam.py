@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from localcloud.seam.retention import LAMBDA_STREAMS
 from localcloud.state import REGION
 from tests.functional.localcloud.conftest import Cloud, until
 
@@ -260,6 +261,22 @@ class TestFunctions:
         assert answer.headers["content-type"] == "application/problem+json"
         assert "Traceback" not in answer.text
         assert "JSONDecodeError" not in answer.text
+
+
+class TestRetention:
+    def test_keeps_the_logs_of_the_last_invocations_and_of_every_job(self, cloud: Cloud) -> None:
+        name = f"allowed-{uuid.uuid4()}"
+        run(cloud, "Train", training(cloud, "print('kept')", name=name))
+        for number in range(LAMBDA_STREAMS + 5):
+            assert httpx.post(f"{cloud.addresses.api}/items", json={"id": f"retained-{number}"}).status_code == 201
+
+        def messages(group: str, text: str) -> list[str]:
+            pages = cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=group, filterPattern=text)
+            return [event["message"] for page in pages for event in page["events"]]
+
+        put = [json.loads(line)["put"]["id"] for line in messages("/aws/lambda/aimatrix-put", '"retained-"')]
+        assert put == [f"retained-{number}" for number in range(5, LAMBDA_STREAMS + 5)]
+        assert "kept" in messages("/aws/sagemaker/TrainingJobs", "kept")
 
 
 def training(cloud: Cloud, script: str, name: str | None = None) -> dict[str, str]:

@@ -19,7 +19,7 @@ class FakeS3:
     """`objects` maps `bucket/key` to content; `requests` lists method and path of each request.
 
     `faults` is taken from the front: each entry answers one request with that status instead; -1 cuts the connection in
-    the middle of the body.
+    the middle of the body. A request signed with a key of `forgotten_keys` is refused as one of an unknown session is.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class FakeS3:
     authorizations: list[str] = field(default_factory=list)
     faults: list[int] = field(default_factory=list)
     refuse_writes: bool = False
+    forgotten_keys: set[str] = field(default_factory=set)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     url: str = ""
 
@@ -80,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, b"<Error><Code>XAmzContentSHA256Mismatch</Code></Error>")
         elif "AWS4-HMAC-SHA256 Credential=" not in self.headers.get("Authorization", ""):
             self._send(403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif self._key() in self.s3.forgotten_keys:
+            self._send(403, b"<Error><Code>InvalidAccessKeyId</Code><Message>does not exist</Message></Error>")
         elif self.command == "GET":
             self._get(name, query)
         elif self.s3.refuse_writes:
@@ -88,6 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._change(name, query, body)
 
     do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 - names of http.server
+
+    def _key(self) -> str:
+        return self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
 
     def _get(self, name: str, query: dict[str, str]) -> None:
         if "list-type" in query:

@@ -227,6 +227,61 @@ for epoch in range(1, 4):
 
 
 class TestTrouble:
+    def test_a_spec_that_makes_no_sense_leaves_a_manifest_beside_it(self, container: Container) -> None:
+        container.spec["arguments"] = "whatever"
+        finished = container.run()
+        assert finished.code == 1
+        assert (finished.manifest["job_id"], finished.manifest["attempt"]) == ("job-1", 1)
+        assert "arguments is 'whatever'" in finished.manifest["reason"]
+        assert finished.manifest["reason"] == finished.failure
+
+    def test_a_download_that_fails_leaves_a_manifest(self, container: Container) -> None:
+        container.spec["requirements"] = {"uri": "s3://artifacts/uploads/requirements.txt"}
+        finished = container.run()
+        assert finished.manifest["exit_code"] == 1
+        assert "s3://artifacts/uploads/requirements.txt does not exist" in finished.manifest["reason"]
+
+    def test_links_alone_are_no_model(self, container: Container) -> None:
+        container.script = """
+import os
+os.symlink("/etc/passwd", os.environ["SM_MODEL_DIR"] + "/model.pkl")
+os.symlink("round", os.environ["SM_MODEL_DIR"] + "/round")
+"""
+        finished = container.run()
+        assert (finished.code, finished.manifest["model"]) == (0, None)
+        assert "model.tar.gz" not in {row["name"] for row in finished.manifest["artifacts"]}
+        assert "aimatrix: model.pkl was left out of the model: it is a link to a place outside" in finished.lines()
+        assert list((container.root / "model").iterdir()) == []
+
+    def test_of_a_used_up_disk_only_the_small_outputs_are_kept(self, container: Container) -> None:
+        # Files full of holes: as long to upload as others, without a disk to fill.
+        container.script = """
+import os
+top = os.environ["SM_OUTPUT_DATA_DIR"]
+for name in ("a", "b"):
+    open(f"{top}/{name}.bin", "wb").truncate(70 * 1024**2)
+open(f"{top}/notes.txt", "w").write("small")
+print("the last words")
+raise OSError(28, "No space left on device")
+"""
+        container.spec["limits"] = {"disk_bytes": 100 * 1024**2, "log_bytes": None}
+        finished = container.run()
+        assert [row["name"] for row in finished.manifest["artifacts"]] == ["notes.txt"]
+        assert "No space left on device" in finished.manifest["reason"]
+        assert "the last words" in finished.manifest["reason"]
+        note = next(line for line in finished.lines() if "were not uploaded" in line)
+        assert note.startswith(f"aimatrix: 2 of 3 outputs ({140 * 1024**2} bytes) were not uploaded")
+
+    def test_the_reason_is_out_before_the_outputs_are(self, container: Container) -> None:
+        container.script = """
+import os
+open(os.environ["SM_OUTPUT_DATA_DIR"] + "/result", "w").write("r")
+raise SystemExit(3)
+"""
+        finished = container.run()
+        written = [path.rpartition("/")[2] for method, path in finished.s3.requests if method == "PUT"]
+        assert written == ["manifest.json", "result", "manifest.json"]
+
     def test_a_missing_script_fails_the_job_with_its_address(self, container: Container) -> None:
         container.spec["script"] = {"uri": f"s3://{BUCKET}/nowhere.py", "name": "nowhere.py"}
         finished = container.run()

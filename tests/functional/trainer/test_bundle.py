@@ -94,7 +94,7 @@ class TestBootstrap:
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def test_is_small_enough_for_a_job_definition(self) -> None:
-        assert len(BOOTSTRAP.encode()) < 3072
+        assert len(BOOTSTRAP.encode()) < 3584
 
     def test_fetches_the_agent_and_becomes_it(self, container: Container) -> None:
         container.script = "import sys; print('hello'); sys.exit(7)"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.functional.trainer.fake_s3 import FakeS3
 from trainer.credentials import CredentialChain
-from trainer.errors import ObjectMissing, StorageError
+from trainer.errors import ObjectMissing, OutOfReach, StorageError
 from trainer.s3 import S3Client, S3Uri
 from trainer.transport import Backoff, FileSlice, Transport
 from trainer.upload import upload
@@ -165,6 +165,26 @@ class TestTransport:
         with pytest.raises(StorageError, match="can't be reached"):
             client.get(URI, limit=10)
 
+    def test_a_server_that_is_started_again_is_waited_for(self, s3: FakeS3, transport: Transport) -> None:
+        """For a time, however many tries that takes; the clock goes on with each pause."""
+        s3.objects["b/dir/a b+ü.bin"] = b"1"
+        s3.faults = [503] * 20
+        now = 0.0
+
+        def pause(seconds: float) -> None:
+            nonlocal now
+            now += seconds
+
+        def waiting(patience: float) -> S3Client:
+            backoff = Backoff(tries=2, patience=patience, cap=2, sleep=pause, draw=lambda: 1.0, clock=lambda: now)
+            chain = CredentialChain(KEYS)
+            return S3Client(chain, region="x", endpoint=s3.url, transport=transport, backoff=backoff)
+
+        with pytest.raises(OutOfReach, match="503"):
+            waiting(10).get(URI, limit=10)
+        assert 10 <= now < 12
+        assert waiting(60).get(URI, limit=10) == b"1"
+
     def test_a_slice_of_a_file_that_shrinks_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"12345")
@@ -225,6 +245,31 @@ class TestCredentials:
             assert chain.get().access_key == "AK2"
             assert chain.get(renew=True).access_key == "AK3"
         assert set(asked) == {"secret"}
+
+    def test_ones_that_s3_has_forgotten_are_replaced(self, s3: FakeS3, pauses: Pauses, transport: Transport) -> None:
+        given = iter(("AK1", "AK2", "AK2", "AK2"))
+
+        def answer(_: str | None) -> tuple[int, Any]:
+            return 200, {"AccessKeyId": next(given), "SecretAccessKey": "s", "Expiration": "2999-01-01T00:00:00Z"}
+
+        s3.objects["b/dir/a b+ü.bin"] = b"content"
+        s3.forgotten_keys = {"AK1"}
+        with credentials_server(answer) as url:
+            chain = CredentialChain({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url}, transport=transport)
+            client = S3Client(chain, region="x", endpoint=s3.url, transport=transport, backoff=Backoff(sleep=pauses))
+            assert client.get(URI, limit=100) == b"content"
+            assert len(s3.requests) == 2
+            # Where the same keys come again, asking again is of no use.
+            s3.forgotten_keys.add("AK2")
+            with pytest.raises(StorageError, match="InvalidAccessKeyId"):
+                client.get(URI, limit=100)
+            assert len(s3.requests) == 3
+
+    def test_fixed_ones_that_s3_does_not_know_fail_at_once(self, client: S3Client, s3: FakeS3) -> None:
+        s3.forgotten_keys = {"AKIDEXAMPLE"}
+        with pytest.raises(StorageError, match="InvalidAccessKeyId"):
+            client.get(URI, limit=100)
+        assert len(s3.requests) == 1
 
     def test_old_ones_are_used_while_the_endpoint_is_away(self, pauses: Pauses, transport: Transport) -> None:
         up = True

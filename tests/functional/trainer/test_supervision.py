@@ -252,7 +252,7 @@ time.sleep(600)
 """
         container.spec["limits"] = {"disk_bytes": 5_000_000, "log_bytes": None}
         finished = container.run()
-        assert finished.code == 128 + signal.SIGTERM
+        assert finished.code == 128 + signal.SIGKILL
         assert finished.manifest["reason"].startswith("the script used more than its disk allowance of 5000000 bytes")
 
     def test_temporary_files_beside_the_container_count(self, container: Container) -> None:

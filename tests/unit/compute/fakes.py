@@ -13,7 +13,7 @@ from typing import Any
 from localcloud.compute.aws_clients import ObjectError
 from localcloud.compute.errors import AccessDenied
 from localcloud.compute.host import Decision, HttpRequest, RoleCredentials
-from localcloud.compute.log_shipping import LogDeliveryError
+from localcloud.compute.log_shipping import OWN_MARK, LogDeliveryError
 from localcloud.compute.operations import Authorization
 
 ROLE = "arn:aws:iam::000000000000:role/training"
@@ -28,6 +28,7 @@ class FakeControl:
     asked: list[Authorization] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    process: str = "first"
     lifetime: timedelta = timedelta(hours=1)
 
     async def authorize(self, request: HttpRequest, service: str, authorization: Authorization) -> Decision:
@@ -44,6 +45,9 @@ class FakeControl:
         return RoleCredentials(
             f"AKIA{len(self.issued):04d}", "secret", f"token of {role_arn}", datetime.now(UTC) + self.lifetime
         )
+
+    async def instance(self) -> str:
+        return self.process
 
     async def put_events(self, entries: list[dict[str, Any]]) -> None:
         self.events += entries
@@ -134,5 +138,12 @@ class FakeLogs:
             self.gate.set()
 
     def lines(self) -> list[str]:
-        """All lines of all streams."""
+        """All lines of all streams that processes have printed."""
+        return [line for line in self._all() if not line.startswith(OWN_MARK)]
+
+    def notices(self) -> list[str]:
+        """All lines that the emulator has added."""
+        return [line for line in self._all() if line.startswith(OWN_MARK)]
+
+    def _all(self) -> list[str]:
         return [line for lines in self.streams.values() for line in lines]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from localcloud.compute.host import Host
+from localcloud.compute.host import Host, ObjectStore, RoleCredentials
 from localcloud.compute.operations import Call, OperationRegistry, Part
 from localcloud.compute.settings import Settings
 from localcloud.compute.wiring import close_host, make_host, make_parts
@@ -80,12 +80,13 @@ async def emulator(
     control: FakeControl | None = None,
     objects: FakeObjects | None = None,
     logs: FakeLogs | None = None,
+    as_role: Callable[[RoleCredentials], ObjectStore] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Emulator]:
     """A started emulator on `state`."""
     control, objects, logs = control or FakeControl(), objects or FakeObjects(), logs or FakeLogs()
     objects.put("s3://data/train/rows.csv", b"1,2\n")
-    host = make_host(replace(SETTINGS, state=state, **settings), lambda _: control, objects.as_role, logs)
+    host = make_host(replace(SETTINGS, state=state, **settings), lambda _: control, as_role or objects.as_role, logs)
     parts = list(make_parts(host))
     for part in parts:
         await part.start()

@@ -26,8 +26,8 @@ class FakeControlEndpoints:
         self._answers = list(answers)
         self.sent: list[tuple[str, Any]] = []
 
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        self.sent.append((path, json.loads(body)))
+    def post(self, path: str, body: bytes | None) -> tuple[int, bytes]:
+        self.sent.append((path, json.loads(body) if body is not None else None))
         answer = self._answers.pop(0)
         if isinstance(answer, ApiError):
             raise answer
@@ -90,7 +90,26 @@ class TestCredentials:
             ask(endpoints, lambda plane: plane.credentials("arn:role", "s", "n"))
 
 
+class TestInstance:
+    def test_is_read_from_the_health_of_the_process(self) -> None:
+        endpoints = FakeControlEndpoints((200, {"status": "ok", "instance": "a1"}))
+
+        assert ask(endpoints, lambda plane: plane.instance()) == "a1"
+        assert endpoints.sent == [("/health", None)]
+
+
 class TestEvents:
+    def test_that_are_refused_do_not_hold_up_those_that_follow(self) -> None:
+        endpoints = FakeControlEndpoints((400, {"message": "what is this"}), (200, {}))
+
+        async def put(plane: HttpControlPlane) -> None:
+            await plane.put_events([{"Source": "bad"}])
+            await plane.put_events([{"Source": "good"}])
+
+        ask(endpoints, put)
+
+        assert [sent for _, sent in endpoints.sent] == [[{"Source": "bad"}], [{"Source": "good"}]]
+
     def test_are_sent_again_while_the_cloud_restarts(self) -> None:
         endpoints = FakeControlEndpoints(ControlUnavailable("/events", "x"), (503, {}), (200, {}))
 

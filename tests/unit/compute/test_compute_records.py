@@ -57,6 +57,26 @@ class TestStore:
         assert store.get("other", "a") is None
         store.close()
 
+    def test_what_is_written_together_is_there_together_or_not_at_all(self, tmp_path: Path) -> None:
+        store = DocumentStore(tmp_path / "s.sqlite3")
+        store.insert("job", "taken", {})
+
+        def write_both() -> None:
+            with store.together():
+                store.put("event", "1", {})
+                store.insert("job", "taken", {"n": 2})
+
+        with pytest.raises(AlreadyThere):
+            write_both()
+        assert store.get("event", "1") is None
+        with store.together():
+            store.put("event", "1", {})
+        # What has been made durable, another connection sees.
+        other = DocumentStore(tmp_path / "s.sqlite3")
+        assert other.get("event", "1") == {}
+        other.close()
+        store.close()
+
     def test_nobody_else_reads_the_file(self, tmp_path: Path) -> None:
         store = DocumentStore(tmp_path / "state" / "s.sqlite3")
 
@@ -219,6 +239,18 @@ class TestCredentials:
         desk.close(grant)
 
         assert desk.find(grant.grant_id, "token") is None
+
+    def test_are_not_kept_longer_than_the_process_that_gave_them(self) -> None:
+        control = FakeControl()
+        desk = self.desk(control)
+        grant = desk.open(ROLE, "sagemaker.amazonaws.com", "SageMaker")
+
+        async def ask() -> list[str]:
+            first = await desk.credentials_of(grant)
+            control.process = "second"
+            return [first.access_key_id, *[(await desk.credentials_of(grant)).access_key_id for _ in range(2)]]
+
+        assert asyncio.run(ask()) == ["AKIA0001", "AKIA0002", "AKIA0002"]
 
     @pytest.mark.parametrize(("minutes", "issued"), [(60, 1), (9, 3)])
     def test_are_kept_until_they_age(self, minutes: int, issued: int) -> None:
