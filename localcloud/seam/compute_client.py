@@ -91,7 +91,12 @@ class ComputeClient:
             raise ComputeUnavailableError(f"the compute emulator did not answer: {error}") from error
         finally:
             connection.close()
-        document = json.loads(content) if content else {}
+        try:
+            document = json.loads(content) if content else {}
+        except ValueError as error:
+            # Not the emulator's own words, so its state is unknown: as if it had not answered.
+            text = content[:200].decode(errors="replace")
+            raise ComputeUnavailableError(f"the compute emulator answered {response.status} {text}") from error
         if response.status >= 400:
             code = (
                 response.headers.get("x-amzn-errortype") or document.get("__type") or document.get("code") or "Unknown"
