@@ -161,6 +161,8 @@ class TestForeground:
     def test_runs_until_it_is_interrupted(self, build: Path, tmp_path: Path) -> None:
         root = tmp_path / "state"
         program = (
+            # Python keeps an interrupt ignored that was so at its start, as it is below a job in the background.
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "import sys; from pathlib import Path; from localcloud import commands;"
             "commands.up(Path(sys.argv[1]), int(sys.argv[2]), build=Path(sys.argv[3]),"
             "ready=lambda addresses: print(addresses.api, flush=True))"
