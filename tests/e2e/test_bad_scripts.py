@@ -86,7 +86,7 @@ class TestBadScripts:
         assert [metric.name for metric in job.metrics] == []
 
     def test_shell_metacharacters_arrive_as_they_were_sent(self, alice: Client, tmp_path: Path) -> None:
-        hostile = {"p": "'; touch /tmp/owned; echo $(id) `id` \" | & > < \\ \n * ? ~ !", "q": "$HOME ${PATH}"}
+        hostile = {"p": "'; touch owned; echo $(id) `id` \" | & > < \\ \n * ? ~ !", "q": "$HOME ${PATH}"}
         script = "import argparse, json\np = argparse.ArgumentParser()\n" + "".join(
             f"p.add_argument('{name}')\n" for name in ("--job-id", "--data-path", "--output-path", "--parameters")
         )

@@ -346,4 +346,6 @@ class TestBatchInAMachine:
         assert job["Tags"] == {"some:Tag": "kept As It Is"}
         stream = job["Container"]["LogStreamName"]
         events = cloud.logs.get_log_events(logGroupName="/tiny/batch", logStreamName=stream)["events"]
-        assert [event["message"] for event in events] == [f"hello from {name}"]
+        notice, *printed = [event["message"] for event in events]
+        assert notice.startswith("aimatrix: the compute emulator runs")
+        assert printed == [f"hello from {name}"]
