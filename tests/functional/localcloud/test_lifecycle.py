@@ -170,9 +170,14 @@ class TestForeground:
         command = [sys.executable, "-c", program, str(root), str(free_port()), str(build)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
-        with process.stdout:
-            assert process.stdout.readline().startswith(b"http://127.0.0.1:")
-            inside = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=GONE_SECONDS) == 0
-        assert all_gone(inside)
+        try:
+            with process.stdout:
+                assert process.stdout.readline().startswith(b"http://127.0.0.1:")
+                inside = psutil.Process(process.pid).children(recursive=True)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=GONE_SECONDS) == 0
+            assert all_gone(inside)
+        finally:
+            commands.down(root)
+            process.kill()
+            process.wait()
