@@ -1,7 +1,11 @@
-"""Who may do what: the one table that code, documentation and tests share."""
+"""Who may do what: the one table that code, documentation and tests share.
+
+`python -m infra.permission_table` writes it into docs/identity.md.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -13,43 +17,88 @@ class Role(Enum):
 
 
 class Permission(Enum):
-    """What a service asks for. The value is also what a token's `permissions` claim may grant by itself."""
+    """What a service asks for. The value is also what a token's `permissions` claim or a key's scope may grant by itself."""
 
     JOBS_READ = "jobs:read"
     JOBS_READ_ALL = "jobs:read-all"
     JOBS_SUBMIT = "jobs:submit"
     JOBS_CANCEL_ALL = "jobs:cancel-all"
+    JOBS_DELETE = "jobs:delete"
     UPLOADS_CREATE = "uploads:create"
     MODELS_READ = "models:read"
     MODELS_REGISTER = "models:register"
     MODELS_DEPRECATE_ALL = "models:deprecate-all"
+    MODELS_DELETE = "models:delete"
     MODELS_DEPLOY = "models:deploy"
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_INVOKE = "deployments:invoke"
+    QUOTAS_READ = "quotas:read"
+    QUOTAS_MANAGE = "quotas:manage"
+    CAPACITY_MANAGE = "capacity:manage"
+    USAGE_READ = "usage:read"
+    USAGE_READ_ALL = "usage:read-all"
+    RECEIPTS_READ = "receipts:read"
+    AUDIT_READ = "audit:read"
+    KEYS_MANAGE = "keys:manage"
+    KEYS_MANAGE_ALL = "keys:manage-all"
 
 
-_AUTHENTICATED = frozenset(
-    {
-        Permission.MODELS_READ,
-        Permission.MODELS_REGISTER,
-        Permission.UPLOADS_CREATE,
-        Permission.DEPLOYMENTS_READ,
-        Permission.DEPLOYMENTS_INVOKE,
-    }
+@dataclass(frozen=True)
+class Rule:
+    """One row: who, beside ADMIN, has a permission. All of it is within the caller's own tenant."""
+
+    permission: Permission
+    allows: str
+    roles: frozenset[Role]
+
+
+def _rule(permission: Permission, allows: str, *roles: Role) -> Rule:
+    return Rule(permission, allows, frozenset({*roles, Role.ADMIN}))
+
+
+ANYBODY = tuple(Role)
+"""Every authenticated caller, even one without a role."""
+
+TABLE: tuple[Rule, ...] = (
+    _rule(Permission.JOBS_READ, "see own jobs, with logs and metrics", Role.USER, Role.VIEWER),
+    _rule(Permission.JOBS_READ_ALL, "see everybody's jobs", Role.VIEWER),
+    _rule(Permission.JOBS_SUBMIT, "submit jobs, cancel own ones", Role.USER),
+    _rule(Permission.JOBS_CANCEL_ALL, "cancel everybody's jobs"),
+    _rule(Permission.JOBS_DELETE, "delete jobs"),
+    _rule(Permission.UPLOADS_CREATE, "upload files", *ANYBODY),
+    _rule(Permission.MODELS_READ, "see models", *ANYBODY),
+    _rule(Permission.MODELS_REGISTER, "register models, deprecate own ones", *ANYBODY),
+    _rule(Permission.MODELS_DEPRECATE_ALL, "deprecate everybody's models"),
+    _rule(Permission.MODELS_DELETE, "delete models"),
+    _rule(Permission.MODELS_DEPLOY, "deploy models, take deployments down", Role.MODEL_DEPLOYER),
+    _rule(Permission.DEPLOYMENTS_READ, "see deployments", *ANYBODY),
+    _rule(Permission.DEPLOYMENTS_INVOKE, "ask deployments for predictions", *ANYBODY),
+    _rule(Permission.QUOTAS_READ, "see own limits and their use", *ANYBODY),
+    _rule(Permission.QUOTAS_MANAGE, "see and set everybody's limits"),
+    _rule(Permission.CAPACITY_MANAGE, "see and set capacity pools"),
+    _rule(Permission.USAGE_READ, "see own usage and what it cost", *ANYBODY),
+    _rule(Permission.USAGE_READ_ALL, "see everybody's usage"),
+    _rule(Permission.RECEIPTS_READ, "see the receipts of jobs that one may see", Role.USER, Role.VIEWER),
+    _rule(Permission.AUDIT_READ, "search and verify the audit log"),
+    _rule(Permission.KEYS_MANAGE, "create, list and revoke own API keys", *ANYBODY),
+    _rule(Permission.KEYS_MANAGE_ALL, "list and revoke everybody's API keys"),
 )
+
+BASE = frozenset(rule.permission for rule in TABLE if rule.roles == frozenset(Role))
 """What every authenticated caller may do, whatever the roles."""
 
 GRANTS: dict[Role, frozenset[Permission]] = {
-    Role.USER: frozenset({Permission.JOBS_READ, Permission.JOBS_SUBMIT}),
-    Role.VIEWER: frozenset({Permission.JOBS_READ, Permission.JOBS_READ_ALL}),
-    Role.MODEL_DEPLOYER: frozenset({Permission.MODELS_DEPLOY}),
-    Role.ADMIN: frozenset(Permission),
+    role: frozenset(rule.permission for rule in TABLE if role in rule.roles) for role in Role
 }
 
 
 def permissions_of(roles: frozenset[str], granted: frozenset[str]) -> frozenset[Permission]:
     """All that a token's `roles` and `permissions` claims allow; unknown names grant nothing."""
     known_roles = {role.value: role for role in Role}
-    known = {permission.value: permission for permission in Permission}
     by_role = (GRANTS[known_roles[name]] for name in roles if name in known_roles)
-    return _AUTHENTICATED.union(*by_role, (known[name] for name in granted if name in known))
+    return BASE.union(*by_role, named(granted))
+
+
+def named(names: frozenset[str]) -> frozenset[Permission]:
+    """The permissions of these names; unknown names are left out."""
+    return frozenset(permission for permission in Permission if permission.value in names)

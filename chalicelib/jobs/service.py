@@ -104,10 +104,12 @@ class JobService:
         Cancelling a job that is already being cancelled changes nothing.
 
         Raises:
+            Forbidden: this caller may not even cancel own jobs.
             NotFound: not there, or not this caller's to see or to cancel.
             Conflict: finished already.
         """
-        caller.require(Permission.JOBS_READ)
+        if not caller.may(Permission.JOBS_CANCEL_ALL):
+            caller.require(Permission.JOBS_SUBMIT)
         while True:
             job = self.get(caller, job_id)
             if job.user != caller.user and not caller.may(Permission.JOBS_CANCEL_ALL):

@@ -93,6 +93,8 @@ class ModelService:
             Forbidden: somebody else's, and the caller may only deprecate own ones.
             Conflict: a deployment serves it, or is about to.
         """
+        if not caller.may(Permission.MODELS_DEPRECATE_ALL):
+            caller.require(Permission.MODELS_REGISTER)
         while True:
             model = self.get(caller, model_id)
             if model.user != caller.user:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.cursor import Cursor
-from chalicelib.errors import Conflict, InvalidRequest, NotFound
+from chalicelib.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobFilter, JobStatus
@@ -107,9 +107,11 @@ class TestCancel:
 
     def test_is_for_the_owner_and_admins_only(self, jobs: Jobs) -> None:
         job_id = _submit(jobs)
-        for caller in (BOB, VIEWER, STRANGER):
+        for caller in (BOB, STRANGER):
             with pytest.raises(NotFound):
                 jobs.service.cancel(caller, job_id)
+        with pytest.raises(Forbidden, match="jobs:submit"):
+            jobs.service.cancel(VIEWER, job_id)
         jobs.service.cancel(ADMIN, job_id)
         assert jobs.service.get(ALICE, job_id).cancel_requested_at is not None
 

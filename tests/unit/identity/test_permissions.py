@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.identity.permissions import GRANTS, Permission, Role, permissions_of
+from chalicelib.identity.permissions import GRANTS, TABLE, Permission, Role, permissions_of
 
 ANYBODY = {
     Permission.MODELS_READ,
@@ -12,17 +12,32 @@ ANYBODY = {
     Permission.UPLOADS_CREATE,
     Permission.DEPLOYMENTS_READ,
     Permission.DEPLOYMENTS_INVOKE,
+    Permission.QUOTAS_READ,
+    Permission.USAGE_READ,
+    Permission.KEYS_MANAGE,
 }
+USER = {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.RECEIPTS_READ}
+VIEWER = {Permission.JOBS_READ, Permission.JOBS_READ_ALL, Permission.RECEIPTS_READ}
 
 # Said again here on purpose: a change of the table must be made twice, knowingly.
 EXPECTED: dict[frozenset[str], set[Permission]] = {
     frozenset(): ANYBODY,
-    frozenset({"USER"}): ANYBODY | {Permission.JOBS_READ, Permission.JOBS_SUBMIT},
-    frozenset({"VIEWER"}): ANYBODY | {Permission.JOBS_READ, Permission.JOBS_READ_ALL},
+    frozenset({"USER"}): ANYBODY | USER,
+    frozenset({"VIEWER"}): ANYBODY | VIEWER,
     frozenset({"MODEL_DEPLOYER"}): ANYBODY | {Permission.MODELS_DEPLOY},
     frozenset({"ADMIN"}): set(Permission),
-    frozenset({"USER", "MODEL_DEPLOYER"}): ANYBODY
-    | {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.MODELS_DEPLOY},
+    frozenset({"USER", "MODEL_DEPLOYER"}): ANYBODY | USER | {Permission.MODELS_DEPLOY},
+}
+ADMINISTRATION = {
+    Permission.JOBS_CANCEL_ALL,
+    Permission.JOBS_DELETE,
+    Permission.MODELS_DEPRECATE_ALL,
+    Permission.MODELS_DELETE,
+    Permission.QUOTAS_MANAGE,
+    Permission.CAPACITY_MANAGE,
+    Permission.USAGE_READ_ALL,
+    Permission.AUDIT_READ,
+    Permission.KEYS_MANAGE_ALL,
 }
 
 
@@ -38,8 +53,9 @@ class TestRoles:
     def test_training_needs_user_so_a_deployer_cannot_submit(self) -> None:
         assert Permission.JOBS_SUBMIT not in permissions_of(frozenset({"MODEL_DEPLOYER", "VIEWER"}), frozenset())
 
-    def test_only_admin_cancels_jobs_of_others(self) -> None:
-        assert [role for role in Role if Permission.JOBS_CANCEL_ALL in GRANTS[role]] == [Role.ADMIN]
+    @pytest.mark.parametrize("permission", sorted(ADMINISTRATION, key=str))
+    def test_only_admin_administrates(self, permission: Permission) -> None:
+        assert [role for role in Role if permission in GRANTS[role]] == [Role.ADMIN]
 
     def test_jobs_of_others_are_seen_by_admin_and_viewer(self) -> None:
         assert {role for role in Role if Permission.JOBS_READ_ALL in GRANTS[role]} == {Role.ADMIN, Role.VIEWER}
@@ -49,6 +65,9 @@ class TestRoles:
 
     def test_every_role_is_in_the_table(self) -> None:
         assert set(GRANTS) == set(Role)
+
+    def test_every_permission_has_one_row(self) -> None:
+        assert [rule.permission for rule in TABLE] == list(Permission)
 
 
 class TestGrantedPermissions:
