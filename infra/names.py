@@ -12,7 +12,7 @@ NAME_PREFIX = "aimatrix-"
 """Every training job, model and endpoint of ours starts so; roles are confined by it."""
 
 API = "APIHandler"
-TABLES = ("jobs", "metrics", "models", "deployments")
+TABLES = ("jobs", "metrics", "models", "deployments", "usage")
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"

@@ -1,4 +1,4 @@
-"""DynamoDB: four tables of one shape, and the indexes that the lists are read from."""
+"""DynamoDB: tables of one shape, and the indexes that the lists are read from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "metrics": (),
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
     "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"),
+    "usage": ("tenant-month", "owner-month"),
 }
 SORT_KEY = "listed_at"
 TIME_TO_LIVE = "expires_at"

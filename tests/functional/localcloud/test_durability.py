@@ -152,6 +152,17 @@ class TestKill:
         assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"plain"
         assert secrets.get_secret_value(SecretId="durable")["SecretString"] == "second"
 
+    def test_gives_the_template_its_keys_again(self, cloud: Cloud) -> None:
+        kms = cloud.session().client("kms", endpoint_url=cloud.settings.aws_url)
+        key = cloud.outputs["Key"]
+        signature = kms.sign(KeyId=key, Message=b"receipt", SigningAlgorithm="ECDSA_SHA_256")["Signature"]
+        public = kms.get_public_key(KeyId=key)["PublicKey"]
+        kill_aws(cloud)
+        assert cloud.outputs["Key"] == key
+        assert kms.get_public_key(KeyId=key)["PublicKey"] == public
+        checked = kms.verify(KeyId=key, Message=b"receipt", Signature=signature, SigningAlgorithm="ECDSA_SHA_256")
+        assert checked["SignatureValid"]
+
     def test_forgets_what_was_deleted(self, cloud: Cloud) -> None:
         schema = {
             "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],

@@ -71,6 +71,10 @@ def template(first: str = "Answer") -> Json:
                     "VersioningConfiguration": {"Status": "Enabled"},
                 },
             },
+            "Key": {
+                "Type": "AWS::KMS::Key",
+                "Properties": {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"},
+            },
             "JobLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/aws/sagemaker/TrainingJobs"}},
             "BatchLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/tiny/batch"}},
             "FunctionRole": _role("lambda.amazonaws.com", _allow("dynamodb:PutItem", {"Fn::GetAtt": ["Table", "Arn"]})),
@@ -126,6 +130,7 @@ def template(first: str = "Answer") -> Json:
             "RestApiId": {"Value": {"Ref": "Api"}},
             "Table": {"Value": {"Ref": "Table"}},
             "Bucket": {"Value": {"Ref": "Bucket"}},
+            "Key": {"Value": {"Fn::GetAtt": ["Key", "Arn"]}},
             "Queue": {"Value": {"Fn::GetAtt": ["Queue", "JobQueueArn"]}},
             "Definition": {"Value": {"Ref": "Definition"}},
             "TrainingRole": {"Value": {"Fn::GetAtt": ["TrainingRole", "Arn"]}},
