@@ -72,11 +72,13 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     request_id: str
+    source_ip: str
     context: Mapping[str, Any] = field(repr=False)
 
     @property
     def caller(self) -> Caller:
-        return Caller.from_context(self.context)
+        caller = Caller.from_context(self.context)
+        return replace(caller, origin=replace(caller.origin, request_id=self.request_id, source_ip=self.source_ip))
 
     def shape(self, shape: type[S]) -> S:
         return read(shape, self.body)
@@ -239,6 +241,7 @@ def _problem(error: ServiceError, request_id: str) -> Reply:
 
 def _request(event: Mapping[str, Any], request_id: str) -> Request:
     body = event.get("body") or ""
+    context = event.get("requestContext", {})
     many = event.get("multiValueQueryStringParameters") or {}
     repeated = sorted(name for name, values in many.items() if len(values) > 1)
     if repeated:
@@ -251,7 +254,8 @@ def _request(event: Mapping[str, Any], request_id: str) -> Request:
         query=event.get("queryStringParameters") or {name: values[0] for name, values in many.items()},
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         request_id=request_id,
-        context=event.get("requestContext", {}).get("authorizer") or {},
+        source_ip=str(context.get("identity", {}).get("sourceIp") or ""),
+        context=context.get("authorizer") or {},
     )
 
 

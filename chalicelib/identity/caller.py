@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 from chalicelib.errors import Forbidden, Unauthenticated
 from chalicelib.identity.permissions import Permission, permissions_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from, for the audit log; it decides nothing.
+
+    Attributes:
+        source_ip: of the connection, as API Gateway saw it; never what a header claims.
+        key_id: of the API key that was presented; empty for a token.
+    """
+
+    request_id: str = ""
+    source_ip: str = ""
+    key_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,7 @@ class Caller:
     user: str
     roles: frozenset[str]
     granted: frozenset[str] = frozenset()
+    origin: Origin = field(default=Origin(), compare=False, repr=False)
 
     @cached_property
     def permissions(self) -> frozenset[Permission]:
@@ -43,12 +58,13 @@ class Caller:
 
     def to_context(self) -> dict[str, str]:
         """For API Gateway's authorizer context, which holds flat text only."""
-        return {
+        context = {
             "tenant": self.tenant,
             "user": self.user,
             "roles": " ".join(sorted(self.roles)),
             "permissions": " ".join(sorted(self.granted)),
         }
+        return context | ({"key_id": self.origin.key_id} if self.origin.key_id else {})
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Caller:
@@ -63,4 +79,5 @@ class Caller:
             user=str(context["user"]),
             roles=frozenset(str(context.get("roles", "")).split()),
             granted=frozenset(str(context.get("permissions", "")).split()),
+            origin=Origin(key_id=str(context.get("key_id") or "")),
         )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import Forbidden, Unauthenticated
-from chalicelib.identity.caller import Caller
+from chalicelib.identity.caller import Caller, Origin
 from chalicelib.identity.permissions import Permission
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
@@ -24,10 +24,20 @@ class TestContext:
         context = Caller("acme", "ada", frozenset({"USER", "ADMIN"})).to_context()
         assert context == {"tenant": "acme", "user": "ada", "roles": "ADMIN USER", "permissions": ""}
 
+    def test_says_which_api_key_was_presented(self) -> None:
+        caller = Caller("acme", "ada", frozenset(), origin=Origin(key_id="k-1"))
+        assert Caller.from_context(caller.to_context()).origin == Origin(key_id="k-1")
+
     @pytest.mark.parametrize("context", [{}, {"tenant": "acme"}, {"user": "ada"}, {"tenant": "", "user": ""}])
     def test_that_is_missing_means_that_nobody_was_verified(self, context: dict[str, str]) -> None:
         with pytest.raises(Unauthenticated):
             Caller.from_context(context)
+
+
+class TestOrigin:
+    def test_makes_nobody_another(self) -> None:
+        here = Caller("acme", "ada", frozenset(), origin=Origin("r-1", "192.0.2.1", "k-1"))
+        assert here == Caller("acme", "ada", frozenset())
 
 
 class TestPrefix:

@@ -353,6 +353,19 @@ class TestCaller:
         asked = self.ask({"tenant": "acme", "user": "ada"}, headers=headers, body='{"user": "root"}')
         assert asked == (200, "acme/ada")
 
+    def test_has_its_origin_from_the_gateway_whatever_the_headers_claim(self) -> None:
+        def view(request: Request) -> Reply:
+            return Reply(vars(request.caller.origin))
+
+        context = {
+            **event()["requestContext"],
+            "identity": {"sourceIp": "192.0.2.7"},
+            "authorizer": {"tenant": "acme", "user": "ada", "key_id": "k-1"},
+        }
+        headers = {**event()["headers"], "X-Forwarded-For": "203.0.113.9", "X-Request-Id": "mine"}
+        response = invoke(serving(view, "POST"), requestContext=context, headers=headers)
+        assert response.json == {"request_id": "r-1", "source_ip": "192.0.2.7", "key_id": "k-1"}
+
     @staticmethod
     def ask(authorizer: dict[str, str] | None, **changes: Any) -> tuple[int, str]:
         application = serving(
