@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from aimatrix.client import Client, JobRequest
 from aimatrix.client.uploads import UploadFile
+from localcloud.state import REGION
 
 DATA = "a,b\n1,2\n3,4\n"
 
@@ -24,6 +27,7 @@ DATA = "a,b\n1,2\n3,4\n"
 class Cloud:
     state: Path
     api: str
+    aws: str
     seconds_to_start: float
 
     def client(self) -> Client:
@@ -33,6 +37,18 @@ class Cloud:
         done = _aimatrix("token", "--state", str(self.state), "--user", "bench", "--role", "USER", "--json")
         token: str = done["token"]
         return token
+
+    def boto(self, service: str) -> Any:
+        """A client of the embedded AWS with the state directory's own root keys."""
+        settings = json.loads((self.state / "settings.json").read_bytes())
+        sdk: Any = boto3
+        return sdk.client(
+            service,
+            endpoint_url=self.aws,
+            region_name=REGION,
+            aws_access_key_id=settings["access_key_id"],
+            aws_secret_access_key=settings["secret_access_key"],
+        )
 
 
 def _aimatrix(*arguments: str) -> dict[str, Any]:
@@ -49,7 +65,7 @@ def up(state: Path) -> Cloud:
         port = found.getsockname()[1]
     began = time.monotonic()
     addresses = _aimatrix("up", "--state", str(state), "--port", str(port), "--detach", "--json")
-    return Cloud(state, addresses["api"], time.monotonic() - began)
+    return Cloud(state, addresses["api"], addresses["aws"], time.monotonic() - began)
 
 
 def down(state: Path) -> None:
