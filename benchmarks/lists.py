@@ -54,8 +54,8 @@ def measure() -> list[Figure]:
     figures = []
     for page in few:
         for cost, unit in (("read units", "units"), ("items evaluated", "items")):
-            figures.append(Figure(f"{cost}, {page}, {SIZES[0]:,} jobs", few[page][cost], unit))
-            figures.append(Figure(f"{cost}, {page}, {SIZES[1]:,} jobs", many[page][cost], unit, few[page][cost]))
+            figures.append(Figure(f"{cost}, {page}, of {SIZES[0]:,}", few[page][cost], unit))
+            figures.append(Figure(f"{cost}, {page}, of {SIZES[1]:,}", many[page][cost], unit, few[page][cost]))
     return figures
 
 
