@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.gateways import Backends
     from chalicelib.jobs.instances import BatchMachines
     from chalicelib.jobs.lifecycle import Lifecycle
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from chalicelib.models.service import ModelService
     from chalicelib.models.store import ModelStore
     from chalicelib.objects import Objects
+    from chalicelib.quotas.service import QuotaService
     from chalicelib.tracking.registry import TrackingRegistry
     from chalicelib.uploads.service import UploadService
 
@@ -83,6 +85,13 @@ class Platform:
         return JobStore(Table(self.clients.dynamodb, self.settings.jobs_table))
 
     @cached_property
+    def quotas(self) -> QuotaService:
+        from chalicelib.quotas.service import QuotaService
+        from chalicelib.quotas.store import QuotaStore
+
+        return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now)
+
+    @cached_property
     def metrics(self) -> MetricStore:
         from chalicelib.jobs.metrics import MetricStore
 
@@ -103,6 +112,7 @@ class Platform:
             store=self.job_store,
             objects=self.objects,
             machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            quotas=self.quotas,
             backends=self.backends,
             batch_machines=self._batch_machines,
             region=self.settings.region,
@@ -135,6 +145,12 @@ class Platform:
             now=self.now,
             new_token=lambda: secrets.token_urlsafe(24),
         )
+
+    @cached_property
+    def finishing(self) -> JobFinishing:
+        from chalicelib.jobs.finishing import Finishing
+
+        return Finishing(self.job_store, self.objects, self.quotas, self.backends, self.now)
 
     @cached_property
     def reports(self) -> Reports:

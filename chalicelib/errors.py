@@ -17,10 +17,12 @@ Services raise these. Each protocol maps an `ErrorCode` to its own status once (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 
 class ErrorCode(Enum):
@@ -52,6 +54,8 @@ class ServiceError(Exception):
     """Base of all errors a caller is told about."""
 
     code: ErrorCode = ErrorCode.INTERNAL
+    extra: Mapping[str, Any] = MappingProxyType({})
+    retry_at: datetime | None = None
 
     def __init__(self, detail: str, problems: Sequence[FieldProblem] = ()) -> None:
         super().__init__(detail)
@@ -101,7 +105,24 @@ class TooLarge(_FieldsError):
 
 
 class QuotaExceeded(ServiceError):
+    """
+    Args:
+        extra: what a program wants to know of it: the limits that are crossed, and when there is room again.
+        retry_at: when trying again is expected to help; None when that is not known.
+    """
+
     code = ErrorCode.QUOTA_EXCEEDED
+
+    def __init__(
+        self,
+        detail: str,
+        problems: Sequence[FieldProblem] = (),
+        extra: Mapping[str, Any] | None = None,
+        retry_at: datetime | None = None,
+    ) -> None:
+        super().__init__(detail, problems)
+        self.extra = dict(extra or {})
+        self.retry_at = retry_at
 
 
 class ModelFailed(ServiceError):

@@ -89,6 +89,8 @@ def _problem(shape: type[BaseModel], error: Any) -> FieldProblem:
             return FieldProblem(path or "body", "is not a JSON object", 'Send an object: {"field": value}.')
         case "greater_than_equal":
             return FieldProblem(path, f"is {_shown(error['input'])}", f"Use at least {context['ge']}.")
+        case "greater_than":
+            return FieldProblem(path, f"is {_shown(error['input'])}", f"Use more than {context['gt']}.")
         case "less_than_equal":
             return FieldProblem(path, f"is {_shown(error['input'])}", f"Use at most {context['le']}.")
         case "string_too_short":

@@ -7,6 +7,7 @@ as int or Decimal; opaque structures (a training configuration, a manifest) are 
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,16 @@ Item = dict[str, Any]
 # DynamoDB's own limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MAX_TRANSACTION_ITEMS = 100
 MAX_BATCH_ITEMS = 25
+MAX_BATCH_KEYS = 100
 MAX_ITEM_BYTES = 400 * 1024
 
 # Seconds before each repetition of a batch that was not written whole; 3.1 s in all.
 _BATCH_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+# The longest pause before each repetition of a transaction that met another one on the same item. Each pause is drawn from
+# zero to this; 7.5 s in all on average. "Full jitter" of
+# https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+_CONFLICT_PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 2.5, 2.5, 2.5, 2.5)
 
 
 class ConditionFailed(Exception):
@@ -66,12 +73,34 @@ class Table:
     client: DynamoDBClient
     name: str
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+    uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False, compare=False)
 
     def get(self, pk: str, sk: str) -> Item | None:
         """The item as last written (strongly consistent), or None."""
         answer = self.client.get_item(TableName=self.name, Key=encode({"pk": pk, "sk": sk}), ConsistentRead=True)
         found = answer.get("Item")
         return decode(found) if found else None
+
+    def get_many(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
+        """The items of up to 100 keys, in the order of the keys, strongly consistent; None for what is not there.
+
+        Raises:
+            Unavailable: the table stayed too busy to read all.
+        """
+        if len(keys) > MAX_BATCH_KEYS:
+            raise ValueError(f"{len(keys)} keys are more than DynamoDB reads at once")
+        wanted: Any = [encode({"pk": pk, "sk": sk}) for pk, sk in keys]
+        found: dict[tuple[str, str], Item] = {}
+        for pause in (*_BATCH_PAUSES, None):
+            answer: Any = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
+            items = map(decode, answer["Responses"].get(self.name, []))
+            found |= {(item["pk"], item["sk"]): item for item in items}
+            wanted = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys")
+            if not wanted:
+                return [found.get(key) for key in keys]
+            if pause is not None:
+                self.sleep(pause)
+        raise Unavailable(f"The table {self.name} is too busy to read {len(wanted)} items.")
 
     def put(
         self,
@@ -147,22 +176,33 @@ class Table:
     def transact(self, *writes: Write, token: str | None = None) -> None:
         """Carry out all writes or none (also across tables).
 
+        Where another transaction is at work on one of the items, DynamoDB refuses and nothing has happened: it is tried
+        again after a random pause.
+
         Args:
             token: the same token makes a repeated call within ten minutes a success that changes nothing.
 
         Raises:
             ConditionFailed: with the reason for each write, in order.
+            Unavailable: it met other transactions each time.
         """
         arguments: dict[str, Any] = {"TransactItems": [{write.operation: dict(write.arguments)} for write in writes]}
         if token:
             arguments["ClientRequestToken"] = token
-        try:
-            self.client.transact_write_items(**arguments)
-        except self.client.exceptions.TransactionCanceledException as error:
-            reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
-            if "ConditionalCheckFailed" in reasons:
-                raise ConditionFailed(reasons) from None
-            raise
+        for pause in (*_CONFLICT_PAUSES, None):
+            try:
+                self.client.transact_write_items(**arguments)
+            except self.client.exceptions.TransactionCanceledException as error:
+                reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+                if "ConditionalCheckFailed" in reasons:
+                    raise ConditionFailed(reasons) from None
+                if "TransactionConflict" not in reasons:
+                    raise
+                if pause is None:
+                    raise Unavailable(f"The table {self.name} is too busy. Try again.") from error
+                self.sleep(self.uniform(0, pause))
+            else:
+                return
 
     def put_all(self, items: Sequence[Item]) -> None:
         """Write many items without conditions, 25 a call; of several with one key the last counts.

@@ -23,6 +23,7 @@ SETTINGS: dict[str, Json | str] = {
     "METRICS_TABLE": ref("MetricsTable"),
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
+    "QUOTAS_TABLE": ref("QuotasTable"),
     "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
@@ -71,7 +72,7 @@ SHAPES: dict[str, Shape] = {
         29,  # API Gateway hangs up after 29 s
         1769,
         (
-            *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "ARTIFACTS_BUCKET"),
+            *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
         ),
@@ -93,7 +94,7 @@ SHAPES: dict[str, Shape] = {
         1024,
         ("JOBS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
     ),
-    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, _ATTEMPTS),
+    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, (*_ATTEMPTS, "QUOTAS_TABLE")),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",

@@ -12,7 +12,14 @@ NAME_PREFIX = "aimatrix-"
 """Every training job, model and endpoint of ours starts so; roles are confined by it."""
 
 API = "APIHandler"
-TABLES = ("jobs", "metrics", "models", "deployments", "usage")
+TABLES = (
+    "jobs",
+    "metrics",
+    "models",
+    "deployments",
+    "quotas",
+    "usage",
+)
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"

@@ -35,6 +35,7 @@ def read_and_write(table: str) -> Grant:
 
 
 APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
+SETTLE_QUOTAS = Grant("SettleQuotas", ("dynamodb:UpdateItem",), (table_arn("quotas"),))
 READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
 LIST_ARTIFACTS = Grant(
     # Without ListBucket S3 answers 403 for a missing object, and "not there" could not be told from "not allowed".
@@ -167,6 +168,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "finish_job": (
         read_and_write("jobs"),
+        SETTLE_QUOTAS,
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
         DESCRIBE_TRAINING,

@@ -10,6 +10,7 @@ from infra.names import Json
 INDEXES: dict[str, tuple[str, ...]] = {
     "jobs": ("tenant", "tenant-status", "owner", "owner-status"),
     "metrics": (),
+    "quotas": ("kind",),
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
     "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"),
     "usage": ("tenant-month", "owner-month"),

@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC
+from email.utils import format_datetime
 from typing import Any, TypeVar
 
 from chalice import Blueprint, Chalice, Response
@@ -235,8 +237,10 @@ def _rendered(reply: Reply) -> Reply:
 def _problem(error: ServiceError, request_id: str) -> Reply:
     status = STATUS[error.code]
     headers = {"Retry-After": "1"} if error.code is ErrorCode.UNAVAILABLE else {}
+    if error.retry_at is not None:
+        headers = {"Retry-After": format_datetime(error.retry_at.astimezone(UTC), usegmt=True)}
     document = problem_document(status, error.code, error.detail, request_id, error.problems)
-    return _rendered(Reply(document, status, headers, PROBLEM))
+    return _rendered(Reply({**document, **error.extra}, status, headers, PROBLEM))
 
 
 def _request(event: Mapping[str, Any], request_id: str) -> Request:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -52,7 +54,12 @@ class BackendState(Enum):
 
 @dataclass(frozen=True)
 class BackendJob:
-    """A backend's own view of an attempt."""
+    """A backend's own view of an attempt.
+
+    Attributes:
+        started_at, ended_at: when it got its instance and gave it back.
+        billable_seconds: what AWS bills of that time, once it has ended.
+    """
 
     state: BackendState
     secondary_status: str | None = None
@@ -60,6 +67,9 @@ class BackendJob:
     log_stream: str | None = None
     backend_id: str | None = None
     timed_out: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    billable_seconds: int | None = None
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -110,6 +120,9 @@ class SageMakerBackend:
             reason=document.get("FailureReason"),
             backend_id=attempt.name,
             timed_out=secondary in {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"},
+            started_at=document.get("TrainingStartTime"),
+            ended_at=document.get("TrainingEndTime"),
+            billable_seconds=document.get("BillableTimeInSeconds"),
             document=document,
         )
 
@@ -145,6 +158,7 @@ class BatchBackend:
         document = jobs[0]
         container = document.get("container", {})
         reason = container.get("reason") or document.get("statusReason")
+        started, ended = document.get("startedAt"), document.get("stoppedAt")
         return BackendJob(
             state=_BATCH_STATES[document["status"]],
             secondary_status=document["status"].capitalize(),
@@ -152,6 +166,11 @@ class BatchBackend:
             log_stream=container.get("logStreamName"),
             backend_id=backend_id,
             timed_out=document["status"] == "FAILED" and "timeout" in (document.get("statusReason") or "").lower(),
+            started_at=_moment(started),
+            ended_at=_moment(ended),
+            # Batch bills nothing of its own, but the machine for as long as the job has it. A job that is ended before it
+            # starts has no start.
+            billable_seconds=math.ceil((ended - started) / 1000) if started and ended else None,
             document=document,
         )
 
@@ -167,6 +186,10 @@ class BatchBackend:
         filters: Any = [{"name": "JOB_NAME", "values": [attempt.name]}]
         found = self.client.list_jobs(jobQueue=attempt.queue, filters=filters)["jobSummaryList"]
         return found[0]["jobId"] if found else None
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 @dataclass(frozen=True)

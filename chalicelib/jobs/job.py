@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from chalicelib.quotas.quota import Amounts, Reservation
+
 
 class JobStatus(Enum):
     PENDING = "pending"
@@ -113,8 +115,25 @@ class Report:
 
 
 @dataclass(frozen=True)
+class TimeLimit:
+    """How long a job may have its instances, over all attempts, and which limit says so.
+
+    Attributes:
+        set_by: `max_runtime_seconds`, `max_cost_usd` or `max_usd_per_month`.
+    """
+
+    seconds: int
+    set_by: str = "max_runtime_seconds"
+
+
+@dataclass(frozen=True)
 class Job:
-    """One training job as recorded. `version` grows by one with every change of the record."""
+    """One training job as recorded. `version` grows by one with every change of the record.
+
+    Attributes:
+        reservation: what it holds of its owner's and its tenant's quota until it ends.
+        used: what it took, once it has ended.
+    """
 
     tenant: str
     job_id: str
@@ -125,6 +144,8 @@ class Job:
     allocation: Allocation
     created_at: datetime
     updated_at: datetime
+    time_limit: TimeLimit
+    reservation: Reservation
     status: JobStatus = JobStatus.PENDING
     version: int = 1
     description: str | None = None
@@ -139,14 +160,11 @@ class Job:
     failure_reason: str | None = None
     model_id: str | None = None
     artifacts: tuple[Mapping[str, Any], ...] = ()
+    used: Amounts | None = None
 
     @property
     def backend(self) -> Backend:
         return self.allocation.backend
-
-    @property
-    def max_runtime_seconds(self) -> int:
-        return int(self.config["max_runtime_seconds"])
 
     def elapsed_seconds(self, now: datetime) -> float | None:
         if self.started_at is None:
@@ -162,6 +180,8 @@ class Attempt:
         token: random; the agent proves with it that a structured log line is of this attempt.
         queue: ARN of the Batch queue that it is submitted to; None on SageMaker.
         backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
+        started_at, ended_at: when it got its instance and gave it back, as the backend says.
+        billable_seconds: what AWS bills for it; less than it ran for on spot. None until it has ended.
     """
 
     tenant: str
@@ -174,6 +194,9 @@ class Attempt:
     backend_id: str | None = None
     log_stream: str | None = None
     reason: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    billable_seconds: int | None = None
 
     @property
     def name(self) -> str:

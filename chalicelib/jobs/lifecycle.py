@@ -2,32 +2,32 @@
 
     plan      → what to run next: an attempt on SageMaker or Batch, or nothing more
     assess    → how the attempt ended, and whether another follows
-    finish    → the one way into a terminal status, whatever happened
     observe   → a backend's event arrived: look at the backend, and record what is true
 
-Capacity waiting comes before `plan`, reservations join the transactions of submit and finish.
+How a job ends is `finishing.py`'s. Capacity waiting comes before `plan`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chalicelib.clock import Clock, from_text
+from chalicelib.clock import Clock
 from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
 from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.images import training_image
 from chalicelib.jobs.job import Attempt, Backend, Job, JobStatus, attempt_prefix
+from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_manifest
 from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.service import MAX_DATASET_OBJECTS
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
+from chalicelib.quotas.charge import MIN_TIME_LIMIT_SECONDS
 
-MAX_REASON = 1024
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 2, 1800
 
 
@@ -54,7 +54,7 @@ class Lifecycle:
             `next`: `sagemaker` or `batch` with the `request`; `assess` when the backend has the attempt already, ended or
             not (the machine was started again); `finish` when nothing is left to run.
         """
-        job = self._job(tenant, job_id)
+        job = self.store.require(tenant, job_id)
         number = max(1, job.attempts)
         attempt = self.store.attempt(tenant, job_id, number)
         found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
@@ -65,9 +65,10 @@ class Lifecycle:
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
         attempt = self._record_attempt(job, number)
-        document = spec(job, attempt, self._inputs(job), self.objects.bucket)
+        seconds = job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number - 1)
+        document = spec(job, attempt, seconds, self._inputs(job), self.objects.bucket)
         self.objects.write_json(f"{attempt_prefix(tenant, job_id, number)}spec.json", document)
-        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt)}
+        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt, seconds)}
 
     def assess(self, tenant: str, job_id: str, number: int, error: str | None) -> dict[str, Any]:
         """How an attempt ended.
@@ -75,7 +76,7 @@ class Lifecycle:
         Returns:
             `next`: `register`; `retry` or `await` (it still runs) with `wait_seconds`; or `finish`.
         """
-        job = self._job(tenant, job_id)
+        job = self.store.require(tenant, job_id)
         attempt = self.store.attempt(tenant, job_id, number)
         if attempt is None or job.status.is_finished:
             return {"next": "finish", "attempt": number}
@@ -85,36 +86,17 @@ class Lifecycle:
         if found.state in {BackendState.STARTING, BackendState.RUNNING}:
             return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
         cause = cause_of(found, error)
-        self.store.change_attempt(replace(attempt, reason=self._reason(job, attempt, found, cause, error)))
+        ended = replace(billed_as(attempt, found), reason=self._reason(job, attempt, found, cause, error))
+        self.store.change_attempt(ended)
         wait = wait_before_retry(cause, number)
         if job.cancel_requested_at is not None or wait is None:
+            return {"next": "finish", "attempt": number}
+        if job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number) < MIN_TIME_LIMIT_SECONDS:
+            self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
         self._record_attempt(job, number + 1)
         return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
-
-    def finish(self, tenant: str, job_id: str, error: str | None) -> Job:
-        """Set the terminal status, once: a job that is finished stays as it is.
-
-        Whatever still runs on the backend is stopped first.
-        """
-        while True:
-            job = self._job(tenant, job_id)
-            if job.status.is_finished:
-                return job
-            attempt = self.store.attempt(tenant, job_id, job.attempts) if job.attempts else None
-            found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
-            if attempt and found.state in {BackendState.STARTING, BackendState.RUNNING}:
-                self.backends.of(attempt.backend).stop(attempt, "the job ended")
-            ended = self._ended(job, attempt, found, error)
-            also = []
-            seconds = ended.elapsed_seconds(self.now())
-            if ended.status is JobStatus.COMPLETED and seconds is not None:
-                also.append(self.store.add_runtime(ended, max(1, round(seconds))))
-            try:
-                return self.store.update(job, ended, self.now(), *also)
-            except StaleJob:
-                continue
 
     def observe(self, tenant: str, job_id: str, number: int) -> None:
         """Record what the backend says of an attempt that is under way."""
@@ -159,7 +141,7 @@ class Lifecycle:
     def set_model(self, tenant: str, job_id: str, model_id: str) -> None:
         """Link the job to the model that it made."""
         while True:
-            job = self._job(tenant, job_id)
+            job = self.store.require(tenant, job_id)
             if job.status.is_finished or job.model_id == model_id:
                 return
             try:
@@ -167,11 +149,6 @@ class Lifecycle:
             except StaleJob:
                 continue
             return
-
-    def manifest(self, tenant: str, job_id: str, number: int) -> Mapping[str, Any] | None:
-        """What the agent left behind: outcome, artifacts, model. None when it did not come that far."""
-        document = self.objects.read_json(f"{attempt_prefix(tenant, job_id, number)}manifest.json")
-        return document if isinstance(document, dict) else None
 
     def _record_secondary_status(self, tenant: str, job_id: str, secondary_status: str) -> None:
         job = self.store.get(tenant, job_id)
@@ -182,12 +159,6 @@ class Lifecycle:
         except StaleJob:
             # Only a detail: whoever changed the record meanwhile knew better.
             return
-
-    def _job(self, tenant: str, job_id: str) -> Job:
-        job = self.store.get(tenant, job_id)
-        if job is None:
-            raise LookupError(f"there is no job {job_id} of tenant {tenant}")
-        return job
 
     def _record_attempt(self, job: Job, number: int) -> Attempt:
         """The attempt of this number, recorded if it is not yet; the job counts it, also if a crash came between the two."""
@@ -200,7 +171,7 @@ class Lifecycle:
             try:
                 job = self.store.update(job, replace(job, attempts=number), self.now())
             except StaleJob:
-                job = self._job(job.tenant, job.job_id)
+                job = self.store.require(job.tenant, job.job_id)
         return attempt
 
     def _look_again_in(self, attempt: Attempt) -> int:
@@ -225,39 +196,19 @@ class Lifecycle:
     def _path(self, uri: str) -> ArtifactPath:
         return ArtifactPath(self.objects.bucket, uri.removeprefix(f"s3://{self.objects.bucket}/"))
 
-    def _request(self, job: Job, attempt: Attempt) -> dict[str, Any]:
+    def _request(self, job: Job, attempt: Attempt, seconds: int) -> dict[str, Any]:
         custom = job.config["environment"].get("docker_image")
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
         if job.backend is Backend.SAGEMAKER:
-            return sagemaker_request(job, attempt, image, self.around())
-        return batch_request(job, attempt, self.definitions.for_image(image), self.around())
-
-    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> Job:
-        now = self.now()
-        manifest = (self.manifest(job.tenant, job.job_id, attempt.number) if attempt else None) or {}
-        started = manifest.get("started_at")
-        ended = replace(
-            job,
-            completed_at=now,
-            started_at=job.started_at or (from_text(started) if started else None),
-            artifacts=tuple(manifest.get("artifacts", ())),
-            secondary_status=found.secondary_status or job.secondary_status,
-        )
-        if job.cancel_requested_at is not None:
-            return replace(ended, status=JobStatus.CANCELLED, failure_reason=None)
-        if found.state is BackendState.COMPLETED and error is None:
-            return replace(ended, status=JobStatus.COMPLETED)
-        if found.state is BackendState.COMPLETED and error is not None:
-            return replace(ended, status=JobStatus.FAILED, failure_reason=error[:MAX_REASON])
-        reason = (attempt.reason if attempt else None) or error or found.reason or "The job ended before it ran."
-        return replace(ended, status=JobStatus.FAILED, failure_reason=reason[:MAX_REASON])
+            return sagemaker_request(job, attempt, seconds, image, self.around())
+        return batch_request(job, attempt, seconds, self.definitions.for_image(image), self.around())
 
     def _reason(self, job: Job, attempt: Attempt, found: BackendJob, cause: Cause, error: str | None) -> str:
         """The script's own last words where there are any, else the backend's, else Step Functions'."""
-        manifest = self.manifest(job.tenant, job.job_id, attempt.number) or {}
+        manifest = read_manifest(self.objects, job.tenant, job.job_id, attempt.number) or {}
         said = manifest.get("reason") or self.store.report(job.tenant, job.job_id).exit_reason
         if cause is Cause.TIME_LIMIT:
-            limit = f"The job ran longer than its limit of {job.max_runtime_seconds} seconds (max_runtime_seconds)."
+            limit = limit_reached(job)
             return f"{limit} {said}"[:MAX_REASON] if said else limit
         if cause is Cause.SCRIPT and said:
             return str(said)[:MAX_REASON]

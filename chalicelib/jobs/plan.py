@@ -39,8 +39,8 @@ class Surroundings:
     mlflow_tracking_uri: str
 
 
-def spec(job: Job, attempt: Attempt, inputs: Inputs, bucket: str) -> dict[str, Any]:
-    """`spec.json`: all that the agent needs to know about the job."""
+def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) -> dict[str, Any]:
+    """`spec.json`: all that the agent needs to know about the job; `seconds` is what is left of its time limit."""
     config = job.config
     return {
         "schema": 1,
@@ -60,14 +60,14 @@ def spec(job: Job, attempt: Attempt, inputs: Inputs, bucket: str) -> dict[str, A
         "arguments": config["environment"]["arguments"],
         "metric_definitions": config["metric_definitions"],
         "gpu_count": config["resource_requirements"]["gpu_count"],
-        "max_runtime_seconds": job.max_runtime_seconds,
+        "max_runtime_seconds": seconds,
         "limits": {"disk_bytes": job.allocation.disk_gb * GIB, "log_bytes": MAX_LOG_BYTES},
         "prefix": f"s3://{bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}",
         "mlflow": {"experiment_name": job.name, "run_name": job.job_id},
     }
 
 
-def sagemaker_request(job: Job, attempt: Attempt, image: str, around: Surroundings) -> dict[str, Any]:
+def sagemaker_request(job: Job, attempt: Attempt, seconds: int, image: str, around: Surroundings) -> dict[str, Any]:
     """Arguments of CreateTrainingJob."""
     here = f"s3://{around.bucket}/"
     prefix = here + attempt_prefix(job.tenant, job.job_id, attempt.number)
@@ -87,7 +87,7 @@ def sagemaker_request(job: Job, attempt: Attempt, image: str, around: Surroundin
             "InstanceCount": job.allocation.instance_count,
             "VolumeSizeInGB": job.allocation.disk_gb,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
         "CheckpointConfig": {
             "S3Uri": here + job_prefix(job.tenant, job.job_id) + "checkpoints/",
             "LocalPath": f"{ROOT}/checkpoints",
@@ -100,7 +100,7 @@ def sagemaker_request(job: Job, attempt: Attempt, image: str, around: Surroundin
     }
 
 
-def batch_request(job: Job, attempt: Attempt, definition: str, around: Surroundings) -> dict[str, Any]:
+def batch_request(job: Job, attempt: Attempt, seconds: int, definition: str, around: Surroundings) -> dict[str, Any]:
     """Arguments of SubmitJob."""
     prefix = f"s3://{around.bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}"
     environment = {
@@ -120,7 +120,7 @@ def batch_request(job: Job, attempt: Attempt, definition: str, around: Surroundi
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
             "resourceRequirements": [{"type": kind, "value": str(amount)} for kind, amount in resources],
         },
-        "timeout": {"attemptDurationSeconds": job.max_runtime_seconds},
+        "timeout": {"attemptDurationSeconds": seconds},
         "tags": tags(job, attempt),
     }
 

@@ -18,8 +18,9 @@ from itertools import groupby
 from typing import Any
 
 from chalicelib.jobs.job import Progress, Run
-from chalicelib.jobs.lifecycle import MAX_REASON, Lifecycle
+from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.metrics import MetricPoint, MetricStore, point_from
+from chalicelib.jobs.outcome import MAX_REASON
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
 

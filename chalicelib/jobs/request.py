@@ -12,6 +12,7 @@ from chalicelib.shape import Shape
 MAX_PARAMETER_BYTES = 64 * 1024
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600  # SageMaker's own limit for a training job
 DEFAULT_RUNTIME_SECONDS = 24 * 3600
+MAX_COST_USD = 1_000_000
 
 Framework = Literal["tensorflow", "pytorch", "sklearn", "xgboost", "custom"]
 Priority = Literal["low", "medium", "high", "critical"]
@@ -51,6 +52,8 @@ class TrainingConfig(Shape):
     environment: Environment = Field(default_factory=Environment)
     metric_definitions: list[MetricDefinition] = Field(default_factory=list, max_length=40)
     max_runtime_seconds: int = DEFAULT_RUNTIME_SECONDS
+    max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD)] | None = None
+    over_budget: Literal["refuse", "shorten"] = "refuse"
 
     @field_validator("parameters")
     @classmethod

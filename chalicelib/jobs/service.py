@@ -7,23 +7,32 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from chalicelib.clock import Clock, IdMaker
-from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
 from chalicelib.jobs.gateways import Backends, Machine
 from chalicelib.jobs.images import UnknownImage, training_image
 from chalicelib.jobs.instances import BatchMachines, allocate
-from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter
+from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
-from chalicelib.jobs.store import JobPage, JobStore, StaleJob
+from chalicelib.jobs.store import JobPage, JobStore, StaleJob, Submission
+from chalicelib.jobs.time_limits import time_limit
 from chalicelib.objects import Objects
+from chalicelib.quotas import charge
+from chalicelib.quotas.quota import Owner
+from chalicelib.quotas.refusal import Held
+from chalicelib.quotas.service import QuotaService
+from chalicelib.table import ConditionFailed
 
 MAX_DATASET_OBJECTS = 10_000
+_OPEN_JOBS_READ = 100
+_CREATE_TRIES = 10
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -31,6 +40,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 class JobService:
     """
     Args:
+        quotas: reserves in the transaction that records a job.
         backends: those that this installation has.
         attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
@@ -39,6 +49,7 @@ class JobService:
     store: JobStore
     objects: Objects
     machine: Machine
+    quotas: QuotaService
     backends: Backends
     batch_machines: Callable[[], BatchMachines | None]
     region: str
@@ -54,6 +65,7 @@ class JobService:
         Raises:
             InvalidRequest, RefusedValue: what is wrong, by field.
             Conflict: the key was used for another request.
+            QuotaExceeded: it does not fit under the user's or the tenant's limits; says which, and when it would.
         """
         caller.require(Permission.JOBS_SUBMIT)
         fingerprint = _fingerprint(request)
@@ -71,8 +83,8 @@ class JobService:
                 FieldProblem("config.environment.backend", "is batch, which this installation does not have", cure)
             )
         self._check_image(request)
-        job = self._job(caller, request, allocate(request.config.resource_requirements, backend, batch))
-        made = self.store.create(job, key, fingerprint)
+        allocation = allocate(request.config.resource_requirements, backend, batch)
+        job, made = self._create(caller, request, allocation, key, fingerprint)
         if made is not None:
             return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
         self.machine.start(job.tenant, job.job_id)
@@ -202,7 +214,35 @@ class JobService:
             )
             raise InvalidRequest.about(problem) from None
 
-    def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation) -> Job:
+    def _create(
+        self, caller: Caller, request: TrainingJobRequest, allocation: Allocation, key: str | None, fingerprint: str
+    ) -> tuple[Job, Submission | None]:
+        """Record the job and reserve what it takes at most, in one transaction; or find what the key made before."""
+        for _ in range(_CREATE_TRIES):
+            allowance = self.quotas.allowance(caller.tenant, caller.user)
+            left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
+            limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
+            job = self._job(caller, request, allocation, limit)
+            try:
+                return job, self.store.create(job, key, fingerprint, *self.quotas.reserve(allowance, job.reservation))
+            except ConditionFailed:
+                # Where nothing is short any more, somebody gave back between the refusal and this look: once more.
+                self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
+        raise Unavailable("The quota is changing too quickly to decide. Try again.")
+
+    def _held_by(self, owner: Owner) -> list[Held]:
+        """What an owner's open jobs hold, and when each is expected to end; of very many, the newest."""
+        open_jobs = [
+            job
+            for status in (JobStatus.PENDING, JobStatus.RUNNING)
+            for job in self.store.search(owner.tenant, JobFilter(status, owner.user), _OPEN_JOBS_READ, 0, None).jobs
+        ]
+        return [
+            Held(job.reservation, (job.started_at or job.created_at) + timedelta(seconds=job.estimated_seconds))
+            for job in open_jobs
+        ]
+
+    def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation, time_limit: TimeLimit) -> Job:
         now = self.now()
         usual = self.store.mean_runtime(caller.tenant, request.name, allocation.instance_type)
         return Job(
@@ -218,7 +258,9 @@ class JobService:
             description=request.description,
             priority=request.priority,
             tags=tuple(request.tags),
-            estimated_seconds=round(usual) if usual is not None else request.config.max_runtime_seconds,
+            estimated_seconds=round(usual) if usual is not None else time_limit.seconds,
+            time_limit=time_limit,
+            reservation=charge.reservation(allocation, time_limit.seconds, now),
         )
 
 

@@ -21,7 +21,19 @@ from typing import Any
 
 from chalicelib.clock import from_text, is_id, to_text
 from chalicelib.cursor import Cursor
-from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, Progress, Report, Run
+from chalicelib.jobs.job import (
+    Allocation,
+    Attempt,
+    Backend,
+    Job,
+    JobFilter,
+    JobStatus,
+    Progress,
+    Report,
+    Run,
+    TimeLimit,
+)
+from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
 
 IDEMPOTENCY_LIFETIME = timedelta(days=1)
@@ -65,11 +77,28 @@ class JobStore:
         item = self.table.get(_pk(tenant, job_id), "job") if is_id(job_id) else None
         return _job(item) if item else None
 
-    def create(self, job: Job, key: str | None, fingerprint: str) -> Submission | None:
+    def require(self, tenant: str, job_id: str) -> Job:
+        """The job that a task was called for.
+
+        Raises:
+            LookupError: there is none, so the call is a mistake.
+        """
+        job = self.get(tenant, job_id)
+        if job is None:
+            raise LookupError(f"there is no job {job_id} of tenant {tenant}")
+        return job
+
+    def create(self, job: Job, key: str | None, fingerprint: str, *also: Write) -> Submission | None:
         """Record a new job and its Idempotency-Key in one transaction.
+
+        Args:
+            also: writes that happen in the same transaction, or not at all.
 
         Returns:
             None when the job was created; what the key made before when it was used already.
+
+        Raises:
+            ConditionFailed: nothing was created, because a condition of `also` does not hold.
         """
         writes: list[Write] = [self.table.put_if_absent(job_item(job))]
         if key:
@@ -88,7 +117,7 @@ class JobStore:
                 self.table.put(entry, condition=absent_or_expired, values={":now": int(job.created_at.timestamp())})
             )
         try:
-            self.table.transact(*writes)
+            self.table.transact(*writes, *also)
         except ConditionFailed:
             if key and (made := self.submission(job.tenant, job.user, key)):
                 return made
@@ -181,6 +210,12 @@ class JobStore:
     def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         return [_attempt(item) for item in self.table.all_of(_pk(tenant, job_id), "attempt#")]
 
+    def billed_seconds(self, tenant: str, job_id: str, attempts: int) -> int:
+        """What the first so many attempts were billed for together."""
+        if not attempts:
+            return 0
+        return sum(each.billable_seconds or 0 for each in self.attempts(tenant, job_id) if each.number <= attempts)
+
     def mean_runtime(self, tenant: str, name: str, instance_type: str) -> float | None:
         """Mean seconds of finished jobs of this name on this instance type; None without history."""
         item = self.table.get(_runtime_pk(tenant, name), f"runtime#{instance_type}")
@@ -238,6 +273,10 @@ def job_item(job: Job) -> Item:
         "failure_reason": job.failure_reason,
         "model_id": job.model_id,
         "artifacts": as_json(list(job.artifacts)),
+        "time_limit_seconds": job.time_limit.seconds,
+        "time_limit_set_by": job.time_limit.set_by,
+        "reservation": as_json(job.reservation.to_dict()),
+        "used": as_json(job.used.to_dict()) if job.used else None,
         # What the indexes are keyed by.
         "tenant_key": job.tenant,
         "tenant_status_key": f"{job.tenant}#{status}",
@@ -272,6 +311,9 @@ def _job(item: Mapping[str, Any]) -> Job:
         failure_reason=item.get("failure_reason"),
         model_id=item.get("model_id"),
         artifacts=tuple(json.loads(item["artifacts"])),
+        time_limit=TimeLimit(item["time_limit_seconds"], item["time_limit_set_by"]),
+        reservation=Reservation.from_dict(json.loads(item["reservation"])),
+        used=Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None,
     )
 
 
@@ -289,6 +331,9 @@ def _attempt_item(attempt: Attempt) -> Item:
         "backend_id": attempt.backend_id,
         "log_stream": attempt.log_stream,
         "reason": attempt.reason,
+        "started_at": to_text(attempt.started_at) if attempt.started_at else None,
+        "ended_at": to_text(attempt.ended_at) if attempt.ended_at else None,
+        "billable_seconds": attempt.billable_seconds,
     }
 
 
@@ -304,6 +349,9 @@ def _attempt(item: Mapping[str, Any]) -> Attempt:
         backend_id=item.get("backend_id"),
         log_stream=item.get("log_stream"),
         reason=item.get("reason"),
+        started_at=_moment(item, "started_at"),
+        ended_at=_moment(item, "ended_at"),
+        billable_seconds=item.get("billable_seconds"),
     )
 
 

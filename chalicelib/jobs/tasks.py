@@ -28,7 +28,7 @@ def assess_attempt(platform: Platform, event: Event) -> dict[str, Any]:
 
 
 def finish_job(platform: Platform, event: Event) -> dict[str, Any]:
-    job = platform.lifecycle.finish(event["tenant"], event["job_id"], error_text(event))
+    job = platform.finishing.finish(event["tenant"], event["job_id"], error_text(event))
     logger.info("finished", extra={"job_id": job.job_id, "status": job.status.value, "reason": job.failure_reason})
     return {"status": job.status.value}
 

@@ -10,6 +10,7 @@ from chalicelib.clock import duration, to_text
 from chalicelib.jobs.job import Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
+from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 
 def submitted(job: Job) -> dict[str, Any]:
@@ -34,6 +35,9 @@ def summary(job: Job) -> dict[str, Any]:
         "description": job.description,
         "priority": job.priority,
         "tags": list(job.tags),
+        "time_limit": {"seconds": job.time_limit.seconds, "set_by": job.time_limit.set_by},
+        "reserved": amounts(job.reservation.most),
+        "used": amounts(job.used) if job.used else None,
         "config": {name: value for name, value in job.config.items() if value is not None},
         "updated_at": to_text(job.updated_at),
         "started_at": to_text(job.started_at) if job.started_at else None,
@@ -83,6 +87,16 @@ def _remaining(job: Job, percentage: float, elapsed: float | None) -> str | None
     if percentage > 0:
         return duration(elapsed * (100 - percentage) / percentage)
     return duration(job.estimated_seconds - elapsed)
+
+
+def amounts(each: Amounts) -> dict[str, Any]:
+    """What a job takes, in the units of the limits."""
+    return {
+        "gpu_hours": round(each.gpu_seconds / HOUR, 4),
+        "cpu_hours": round(each.cpu_seconds / HOUR, 4),
+        "storage_gb": round(each.storage_bytes / GB, 4),
+        "cost_usd": float(each.cost_usd),
+    }
 
 
 def metric(point: MetricPoint) -> dict[str, Any]:

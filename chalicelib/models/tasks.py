@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.jobs.outcome import read_manifest
 from chalicelib.log import logger
 
 if TYPE_CHECKING:
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 def register_model(platform: Platform, event: Mapping[str, Any]) -> dict[str, Any]:
     """Register what the attempt left. A script that left no model is no failure: then `model_id` is null."""
     tenant, job_id, attempt = event["tenant"], event["job_id"], int(event["attempt"])
-    job = platform.job_store.get(tenant, job_id)
-    if job is None:
-        raise LookupError(f"there is no job {job_id} of tenant {tenant}")
-    manifest = platform.lifecycle.manifest(tenant, job_id, attempt)
+    job = platform.job_store.require(tenant, job_id)
+    manifest = read_manifest(platform.objects, tenant, job_id, attempt)
     if manifest is None:
         raise LookupError(f"attempt {attempt} of job {job_id} ended without a manifest")
     model = platform.registration.register_from_job(job, attempt, manifest)

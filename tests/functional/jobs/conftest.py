@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.definitions import JobDefinitions
+from chalicelib.jobs.finishing import Finishing
 from chalicelib.jobs.gateways import ABSENT, BackendJob, BackendState
 from chalicelib.jobs.instances import BatchMachines
 from chalicelib.jobs.job import Attempt, Backend
@@ -25,6 +26,8 @@ from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
 from chalicelib.objects import Objects
+from chalicelib.quotas.service import QuotaService
+from chalicelib.quotas.store import QuotaStore
 from chalicelib.settings import Settings
 from chalicelib.table import Table
 from tests.functional.tables import create_table
@@ -113,6 +116,8 @@ class Jobs:
     metrics: MetricStore
     service: JobService
     lifecycle: Lifecycle
+    finishing: Finishing
+    quotas: QuotaService
     reports: Reports
 
     def upload(self, caller: Caller, name: str, body: bytes = b"print('hello')\n") -> str:
@@ -138,17 +143,19 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     with mock_aws():
         dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        for name in ("jobs", "metrics"):
+        for name in ("jobs", "metrics", "quotas"):
             create_table(dynamodb, name)
         clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
         store = JobStore(Table(dynamodb, "jobs"))
         objects = Objects(s3, BUCKET)
+        quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         tokens = (f"token-{number}" for number in count(1))
         service = JobService(
             store=store,
             objects=objects,
             machine=machine,  # type: ignore[arg-type]  # a fake of the same shape
+            quotas=quotas,
             backends=backends,  # type: ignore[arg-type]
             batch_machines=lambda: BATCH,
             region="us-east-1",
@@ -167,6 +174,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             now=clock,
             new_token=lambda: next(tokens),
         )
+        finishing = Finishing(store, objects, quotas, backends, clock)  # type: ignore[arg-type]
         metrics = MetricStore(Table(dynamodb, "metrics"))
         reports = Reports(store, metrics, lifecycle)
-        yield Jobs(clock, machine, backends, store, objects, metrics, service, lifecycle, reports)
+        yield Jobs(clock, machine, backends, store, objects, metrics, service, lifecycle, finishing, quotas, reports)

@@ -47,7 +47,7 @@ class TestPlan:
         jobs.lifecycle.plan("acme", job_id)
         assert jobs.service.get(ALICE, job_id).attempts == 1
         jobs.backends.sagemaker.says(_name(job_id), BackendState.COMPLETED)
-        assert jobs.lifecycle.finish("acme", job_id, None).status is JobStatus.COMPLETED
+        assert jobs.finishing.finish("acme", job_id, None).status is JobStatus.COMPLETED
 
     def test_plans_for_batch_with_a_definition_of_the_image(self, jobs: Jobs) -> None:
         request = jobs.request(environment={"backend": "batch", "docker_image": "team/image:1"})
@@ -133,14 +133,14 @@ class TestAssess:
         jobs.backends.sagemaker.says(_name(job_id), BackendState.FAILED, reason="AlgorithmError: ..., exit code: 3")
         _leave_manifest(jobs, job_id, reason="ValueError: no rows left")
         assert jobs.lifecycle.assess("acme", job_id, 1, None)["next"] == "finish"
-        job = jobs.lifecycle.finish("acme", job_id, None)
+        job = jobs.finishing.finish("acme", job_id, None)
         assert (job.status, job.failure_reason) == (JobStatus.FAILED, "ValueError: no rows left")
 
     def test_does_not_repeat_what_was_refused(self, jobs: Jobs, job_id: str) -> None:
         jobs.lifecycle.plan("acme", job_id)
         error = "SageMaker.AmazonSageMakerException: 1 validation error detected"
         assert jobs.lifecycle.assess("acme", job_id, 1, error)["next"] == "finish"
-        assert jobs.lifecycle.finish("acme", job_id, None).failure_reason == error
+        assert jobs.finishing.finish("acme", job_id, None).failure_reason == error
 
     def test_does_not_retry_a_cancelled_job(self, jobs: Jobs, job_id: str) -> None:
         jobs.lifecycle.plan("acme", job_id)
@@ -152,7 +152,7 @@ class TestAssess:
         jobs.lifecycle.plan("acme", job_id)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.STOPPED, timed_out=True)
         jobs.lifecycle.assess("acme", job_id, 1, None)
-        reason = jobs.lifecycle.finish("acme", job_id, None).failure_reason
+        reason = jobs.finishing.finish("acme", job_id, None).failure_reason
         assert reason is not None
         assert "max_runtime_seconds" in reason
 
@@ -165,17 +165,17 @@ class TestFinish:
         jobs.clock.advance(60)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.COMPLETED)
         _leave_manifest(jobs, job_id, artifacts=[artifact])
-        job = jobs.lifecycle.finish("acme", job_id, None)
+        job = jobs.finishing.finish("acme", job_id, None)
         assert (job.status, job.artifacts) == (JobStatus.COMPLETED, (artifact,))
         assert jobs.store.mean_runtime("acme", "churn", job.allocation.instance_type) == 60
 
     def test_happens_once_whatever_comes_later(self, jobs: Jobs, job_id: str) -> None:
         jobs.lifecycle.plan("acme", job_id)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.COMPLETED)
-        first = jobs.lifecycle.finish("acme", job_id, None)
+        first = jobs.finishing.finish("acme", job_id, None)
         jobs.clock.advance(5)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.FAILED, reason="late")
-        again = jobs.lifecycle.finish("acme", job_id, "States.Timeout: late")
+        again = jobs.finishing.finish("acme", job_id, "States.Timeout: late")
         jobs.lifecycle.running("acme", job_id, jobs.clock(), "Training")
         jobs.lifecycle.observe("acme", job_id, 1)
         assert first == again == jobs.store.get("acme", job_id)
@@ -184,12 +184,12 @@ class TestFinish:
         jobs.lifecycle.plan("acme", job_id)
         jobs.service.cancel(ALICE, job_id)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.RUNNING)
-        job = jobs.lifecycle.finish("acme", job_id, "States.Timeout: the machine gave up")
+        job = jobs.finishing.finish("acme", job_id, "States.Timeout: the machine gave up")
         assert (job.status, job.failure_reason) == (JobStatus.CANCELLED, None)
         assert jobs.backends.sagemaker.stopped == [_name(job_id)]
 
     def test_before_any_attempt_keeps_the_error(self, jobs: Jobs, job_id: str) -> None:
-        job = jobs.lifecycle.finish("acme", job_id, "Lambda.Unknown: the plan failed")
+        job = jobs.finishing.finish("acme", job_id, "Lambda.Unknown: the plan failed")
         assert (job.status, job.failure_reason) == (JobStatus.FAILED, "Lambda.Unknown: the plan failed")
 
 

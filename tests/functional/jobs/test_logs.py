@@ -115,7 +115,7 @@ class TestRead:
         job_id = _job(jobs, attempts=2)
         logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["first", EXIT]
         logs.streams[f"aimatrix-{job_id}-2/algo-1-9"] = ["second", EXIT]
-        jobs.lifecycle.finish("acme", job_id, None)
+        jobs.finishing.finish("acme", job_id, None)
         page = reader.read(jobs.service.get(ALICE, job_id), Position(), 100)
         assert [(entry.attempt, entry.message) for entry in page.entries] == [(1, "first"), (2, "second")]
         assert page.is_end
@@ -124,7 +124,7 @@ class TestRead:
         job_id = _job(jobs)
         logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["one", EXIT]
         assert not reader.read(jobs.service.get(ALICE, job_id), Position(), 100).is_end
-        jobs.lifecycle.finish("acme", job_id, None)
+        jobs.finishing.finish("acme", job_id, None)
         assert reader.read(jobs.service.get(ALICE, job_id), Position(), 100).is_end
 
     def test_gives_the_last_lines_of_a_killed_machine_time_to_arrive(
@@ -132,7 +132,7 @@ class TestRead:
     ) -> None:
         job_id = _job(jobs)
         logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["one"]
-        jobs.lifecycle.finish("acme", job_id, None)
+        jobs.finishing.finish("acme", job_id, None)
         job = jobs.service.get(ALICE, job_id)
         assert not reader.read(job, Position(), 100).is_end
         jobs.clock.advance(11)
@@ -140,7 +140,7 @@ class TestRead:
 
     def test_of_a_job_that_never_ran_is_empty_and_ended(self, jobs: Jobs, reader: LogReader) -> None:
         job_id = jobs.service.submit(ALICE, jobs.request(), None).job_id
-        job = jobs.lifecycle.finish("acme", job_id, "never planned")
+        job = jobs.finishing.finish("acme", job_id, "never planned")
         assert reader.read(job, Position(), 100).is_end
 
     def test_never_leads_into_the_log_of_another_job(self, jobs: Jobs, reader: LogReader, logs: FakeLogs) -> None:

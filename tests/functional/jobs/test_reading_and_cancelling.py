@@ -101,7 +101,7 @@ class TestCancel:
 
     def test_of_a_finished_job_is_a_conflict(self, jobs: Jobs) -> None:
         job_id = _submit(jobs)
-        jobs.lifecycle.finish("acme", job_id, "broken")
+        jobs.finishing.finish("acme", job_id, "broken")
         with pytest.raises(Conflict, match="failed"):
             jobs.service.cancel(ALICE, job_id)
 

@@ -64,7 +64,7 @@ class TestReports:
             f"aimatrix-{job_id}-1", BackendState.FAILED, reason="AlgorithmError: , exit code: 1"
         )
         jobs.lifecycle.assess("acme", job_id, 1, None)
-        assert jobs.lifecycle.finish("acme", job_id, None).failure_reason == "OSError: File too large"
+        assert jobs.finishing.finish("acme", job_id, None).failure_reason == "OSError: File too large"
 
     def test_delivered_twice_change_nothing(self, jobs: Jobs, job_id: str) -> None:
         line = _line(job_id, "metrics", points=[["loss", 0.5, 1, None, AT]])
@@ -119,7 +119,7 @@ class TestReports:
         assert _points(jobs, job_id) == ()
 
     def test_never_wake_a_finished_job(self, jobs: Jobs, job_id: str) -> None:
-        jobs.lifecycle.finish("acme", job_id, "over")
+        jobs.finishing.finish("acme", job_id, "over")
         jobs.reports.take([_line(job_id, "started", at=AT)])
         assert jobs.service.get(ALICE, job_id).status is JobStatus.FAILED
 

@@ -14,13 +14,14 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.identity.caller import Caller
-from chalicelib.jobs.job import Allocation, Backend, Job, attempt_prefix
+from chalicelib.jobs.job import Allocation, Backend, Job, TimeLimit, attempt_prefix
 from chalicelib.models.external import ExternalArtifacts
 from chalicelib.models.model import Model, ModelFilter
 from chalicelib.models.registration import Registration
 from chalicelib.models.request import ModelRegistrationRequest
 from chalicelib.models.service import ModelService
 from chalicelib.models.store import ModelStore
+from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import Table
 from tests.functional.tables import create_table
 from tests.unit.tracking.fake_mlflow import FakeMlflow
@@ -83,7 +84,19 @@ class Models:
 def job(job_id: str = "j-1", tenant: str = "acme", name: str = "churn") -> Job:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     return Job(
-        tenant, job_id, "alice", name, "sklearn", {}, _ALLOCATION, now, now, tags=("nightly",), description="weekly"
+        tenant,
+        job_id,
+        "alice",
+        name,
+        "sklearn",
+        {},
+        _ALLOCATION,
+        now,
+        now,
+        TimeLimit(3600),
+        Reservation("2026-03", Amounts()),
+        tags=("nightly",),
+        description="weekly",
     )
 
 

@@ -1,0 +1,86 @@
+"""How a job ends: the one way into every terminal status, and the one place where what it had reserved is settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from chalicelib.clock import Clock, from_text
+from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
+from chalicelib.jobs.job import Attempt, Job, JobStatus
+from chalicelib.jobs.outcome import MAX_REASON, billed_as, read_manifest, stored_bytes
+from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.objects import Objects
+from chalicelib.quotas import charge
+from chalicelib.quotas.quota import Amounts
+from chalicelib.quotas.service import QuotaService
+
+
+class StillRunning(Exception):
+    """An attempt must end before its job can."""
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """
+    Args:
+        quotas: gives back what the job had reserved, in the transaction that ends it.
+    """
+
+    store: JobStore
+    objects: Objects
+    quotas: QuotaService
+    backends: Backends
+    now: Clock
+
+    def finish(self, tenant: str, job_id: str, error: str | None) -> Job:
+        """Set the terminal status, once: a job that is finished stays as it is.
+
+        Whatever still runs on the backend is stopped first, and its end awaited: only then is it known what the job took.
+
+        Raises:
+            StillRunning: the attempt was told to stop and has not ended yet. The machine tries again.
+        """
+        while True:
+            job = self.store.require(tenant, job_id)
+            if job.status.is_finished:
+                return job
+            attempt = self.store.attempt(tenant, job_id, job.attempts) if job.attempts else None
+            found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
+            if attempt and found.state in {BackendState.STARTING, BackendState.RUNNING}:
+                self.backends.of(attempt.backend).stop(attempt, "the job ended")
+                raise StillRunning(f"the attempt {attempt.name} is being stopped")
+            if attempt and attempt.billable_seconds is None and found.state is not BackendState.ABSENT:
+                attempt = billed_as(attempt, found)
+                self.store.change_attempt(attempt)
+            ended = self._ended(job, attempt, found, error)
+            also = self.quotas.settle(tenant, job.user, job.reservation, ended.used or Amounts())
+            seconds = ended.elapsed_seconds(self.now())
+            if ended.status is JobStatus.COMPLETED and seconds is not None:
+                also.append(self.store.add_runtime(ended, max(1, round(seconds))))
+            try:
+                return self.store.update(job, ended, self.now(), *also)
+            except StaleJob:
+                continue
+
+    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> Job:
+        now = self.now()
+        manifest = (read_manifest(self.objects, job.tenant, job.job_id, attempt.number) if attempt else None) or {}
+        started = manifest.get("started_at")
+        ended = replace(
+            job,
+            completed_at=now,
+            started_at=job.started_at or (from_text(started) if started else None),
+            artifacts=tuple(manifest.get("artifacts", ())),
+            used=charge.used(
+                job.allocation, self.store.billed_seconds(job.tenant, job.job_id, job.attempts), stored_bytes(manifest)
+            ),
+            secondary_status=found.secondary_status or job.secondary_status,
+        )
+        if job.cancel_requested_at is not None:
+            return replace(ended, status=JobStatus.CANCELLED, failure_reason=None)
+        if found.state is BackendState.COMPLETED and error is None:
+            return replace(ended, status=JobStatus.COMPLETED)
+        if found.state is BackendState.COMPLETED and error is not None:
+            return replace(ended, status=JobStatus.FAILED, failure_reason=error[:MAX_REASON])
+        reason = (attempt.reason if attempt else None) or error or found.reason or "The job ended before it ran."
+        return replace(ended, status=JobStatus.FAILED, failure_reason=reason[:MAX_REASON])

@@ -1,0 +1,63 @@
+"""What a job may take at most, and what it took: pure arithmetic in whole seconds and in Decimal.
+
+A job is billed for its instances as long as it has them: from the moment an attempt gets its machine to the moment it is
+given back, over all attempts. Its time limit covers all attempts together, so the worst case is the limit plus the grace
+in which a stopped script saves its work.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from chalicelib.jobs.job import Allocation
+from chalicelib.quotas.quota import HOUR, Amounts, Reservation, month_of
+
+STOP_GRACE_SECONDS = 120
+"""What SageMaker gives a stopped job: https://docs.aws.amazon.com/sagemaker/latest/dg/API_StopTrainingJob.html"""
+
+MIN_TIME_LIMIT_SECONDS = 60
+_MICRO = Decimal("0.000001")
+_GB = 10**9
+
+
+def reservation(allocation: Allocation, time_limit_seconds: int, now: datetime) -> Reservation:
+    """The worst case of a job that is submitted now."""
+    seconds = time_limit_seconds + STOP_GRACE_SECONDS
+    most = Amounts(
+        gpu_seconds=_gpu_seconds(allocation, seconds),
+        cpu_seconds=_cpu_seconds(allocation, seconds),
+        cost_usd=cost(allocation, seconds).quantize(_MICRO, ROUND_CEILING),
+        storage_bytes=allocation.disk_gb * _GB,
+    )
+    gpus = allocation.gpu_count * allocation.instance_count
+    return Reservation(month_of(now), most, gpus, allocation.gpu_type if gpus else None)
+
+
+def used(allocation: Allocation, billable_seconds: int, storage_bytes: int) -> Amounts:
+    """What a job took."""
+    return Amounts(
+        gpu_seconds=_gpu_seconds(allocation, billable_seconds),
+        cpu_seconds=_cpu_seconds(allocation, billable_seconds),
+        cost_usd=cost(allocation, billable_seconds).quantize(_MICRO, ROUND_HALF_EVEN),
+        storage_bytes=storage_bytes,
+    )
+
+
+def cost(allocation: Allocation, seconds: float) -> Decimal:
+    """USD for this long, not rounded."""
+    return allocation.price_per_hour_usd * allocation.instance_count * Decimal(seconds) / HOUR
+
+
+def seconds_for(allocation: Allocation, usd: Decimal) -> int:
+    """The longest time limit whose worst case costs no more than this; may be below zero."""
+    rate = allocation.price_per_hour_usd * allocation.instance_count / HOUR
+    return int((usd / rate).to_integral_value(ROUND_FLOOR)) - STOP_GRACE_SECONDS
+
+
+def _gpu_seconds(allocation: Allocation, seconds: int) -> int:
+    return allocation.gpu_count * allocation.instance_count * seconds
+
+
+def _cpu_seconds(allocation: Allocation, seconds: int) -> int:
+    return allocation.cpu_cores * allocation.instance_count * seconds

@@ -1,0 +1,186 @@
+"""Accounts in DynamoDB: counters that are only ever added to, each addition conditional on the limit.
+
+    pk                       sk               what
+    <tenant>#user#<user>     limits           what an administrator set; absent: the defaults
+    <tenant>#user#<user>     now              jobs, GPUs by type, storage
+    <tenant>#user#<user>     month#<2026-11>  GPU seconds, CPU seconds, USD
+    <tenant>#tenant          the same three   of the tenant as a whole
+
+A counter holds reserved and used together; `used_<counter>` the part of jobs that have ended. The index `by-kind` lists
+the tenants, and the users of a tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from chalicelib.clock import to_text
+from chalicelib.cursor import Cursor
+from chalicelib.quotas.quota import TENANT_DEFAULTS, USER_DEFAULTS, Account, Amounts, Limits, Number, Owner, Reservation
+from chalicelib.table import ConditionFailed, Table, Write
+
+_LISTED = frozenset({"pk", "sk", "listed_at", "kind_key"})
+_TENANTS = "tenants"
+_KEYS = frozenset({"pk", "sk", "kind_key", "listed_at", "version", "updated_at", "updated_by"})
+
+
+class StaleLimits(Exception):
+    """Somebody else changed the limits since they were read."""
+
+
+@dataclass(frozen=True)
+class LimitsRecord:
+    """Limits as stored: `version` 0 when nobody ever set any."""
+
+    limits: Limits
+    version: int = 0
+    updated_at: str | None = None
+    updated_by: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnerPage:
+    owners: tuple[Owner, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class QuotaStore:
+    table: Table
+
+    def limits(self, *owners: Owner) -> list[LimitsRecord]:
+        """The limits of several owners, in one call."""
+        found = self.table.get_many([(_pk(owner), "limits") for owner in owners])
+        return [_record(owner, item) for owner, item in zip(owners, found, strict=True)]
+
+    def account(self, owner: Owner, month: str) -> Account:
+        """Limits and counters of one owner, all strongly consistent."""
+        pk = _pk(owner)
+        limits, now, of_month = self.table.get_many([(pk, "limits"), (pk, "now"), (pk, f"month#{month}")])
+        return Account(owner, _record(owner, limits).limits, month, _counters(now), _counters(of_month))
+
+    def reserve(self, owner: Owner, limits: Limits, wanted: Reservation) -> list[Write]:
+        """Add a reservation to an account, on condition that each counter then stays within its limit.
+
+        Two reservations at the same moment, one place left:
+          A: jobs <= 4? yes, jobs := 5 ── succeeds
+          B: jobs <= 4? no, it is 5    ── fails as a whole, with the job that it belongs to
+        """
+        return [
+            self._add(owner, "now", wanted.held(), limits),
+            self._add(owner, f"month#{wanted.month}", wanted.most.monthly(), limits),
+        ]
+
+    def settle(self, owner: Owner, held: Reservation, used: Amounts) -> list[Write]:
+        """Give back what was reserved, and count what was used. Belongs into the transaction that ends the job."""
+        stays = {"storage_bytes": used.storage_bytes}
+        now = {name: stays.get(name, 0) - amount for name, amount in held.held().items()}
+        month = {name: amount - held.most.monthly()[name] for name, amount in used.monthly().items()}
+        return [
+            self._add(owner, "now", {**now, "used_storage_bytes": used.storage_bytes}, None),
+            self._add(
+                owner,
+                f"month#{held.month}",
+                {**month, **{f"used_{name}": amount for name, amount in used.monthly().items()}},
+                None,
+            ),
+        ]
+
+    def give_back_storage(self, owner: Owner, storage_bytes: int) -> Write:
+        """What a job left behind was deleted."""
+        amounts: dict[str, Number] = {"storage_bytes": -storage_bytes, "used_storage_bytes": -storage_bytes}
+        return self._add(owner, "now", amounts, None)
+
+    def set_limits(self, owner: Owner, before: LimitsRecord, limits: Limits, by: str, now: datetime) -> list[Write]:
+        """Replace the limits that were read; `StaleLimits` is the caller's to raise when the condition fails."""
+        item = {
+            "pk": _pk(owner),
+            "sk": "limits",
+            **{name: value for name, value in vars(limits).items() if value is not None},
+            "max_gpus": dict(limits.max_gpus),
+            "version": before.version + 1,
+            "updated_at": to_text(now),
+            "updated_by": by,
+        }
+        condition, values = "attribute_not_exists(pk)", None
+        if before.version:
+            condition, values = "#version = :read_version", {":read_version": before.version}
+        names = {"#version": "version"} if before.version else None
+        return [self.table.put(item, condition=condition, values=values, names=names)]
+
+    def write_limits(self, *writes: Write) -> None:
+        try:
+            self.table.transact(*writes)
+        except ConditionFailed:
+            raise StaleLimits from None
+
+    def owners(self, tenant: str | None, limit: int, after: Cursor | None) -> OwnerPage:
+        """The users of a tenant that ever had a job, by name; without a tenant, the tenants."""
+        page = self.table.query(("kind_key", _kind(tenant)), index="by-kind", after=after, limit=limit)
+        return OwnerPage(tuple(_owner(item) for item in page.items), page.cursor)
+
+    @staticmethod
+    def cursor(text: str | None, tenant: str) -> Cursor | None:
+        cursor = Cursor.decode(text, names=_LISTED)
+        return Cursor({**cursor.key, "kind_key": _kind(tenant)}) if cursor else None
+
+    def _add(self, owner: Owner, sk: str, amounts: Mapping[str, Number], limits: Limits | None) -> Write:
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        clauses = []
+        for index, (counter, amount) in enumerate(amounts.items()):
+            most = limits.most(counter) if limits else None
+            if most is None or amount == 0:
+                continue
+            names[f"#c{index}"], values[f":room{index}"] = counter, most - amount
+            within = f"#c{index} <= :room{index}"
+            # An absent counter is zero, which is within the limit unless this amount alone is over it.
+            clauses.append(within if amount > most else f"(attribute_not_exists(#c{index}) OR {within})")
+        listed = {"kind_key": _kind(owner.tenant if owner.user else None), "listed_at": owner.user or owner.tenant}
+        return self.table.change(
+            _pk(owner),
+            sk,
+            listed if sk == "now" else {},
+            add={**amounts, "version": 1},
+            condition=" AND ".join(clauses) or None,
+            values=values or None,
+            names=names or None,
+        )
+
+
+def _pk(owner: Owner) -> str:
+    return f"{owner.tenant}#tenant" if owner.user is None else f"{owner.tenant}#user#{owner.user}"
+
+
+def _kind(tenant: str | None) -> str:
+    return _TENANTS if tenant is None else f"users#{tenant}"
+
+
+def _owner(item: Mapping[str, Any]) -> Owner:
+    if item["kind_key"] == _TENANTS:
+        return Owner(item["listed_at"])
+    return Owner(item["kind_key"].removeprefix("users#"), item["listed_at"])
+
+
+def _record(owner: Owner, item: Mapping[str, Any] | None) -> LimitsRecord:
+    if item is None:
+        return LimitsRecord(USER_DEFAULTS if owner.user else TENANT_DEFAULTS)
+    usd = item.get("max_usd_per_month")
+    limits = Limits(
+        max_concurrent_jobs=item.get("max_concurrent_jobs"),
+        max_gpu_hours_per_month=item.get("max_gpu_hours_per_month"),
+        max_cpu_hours_per_month=item.get("max_cpu_hours_per_month"),
+        max_storage_gb=item.get("max_storage_gb"),
+        max_usd_per_month=None if usd is None else Decimal(usd),
+        max_runtime_seconds=item.get("max_runtime_seconds"),
+        max_gpus=item.get("max_gpus", {}),
+    )
+    return LimitsRecord(limits, item["version"], item.get("updated_at"), item.get("updated_by"))
+
+
+def _counters(item: Mapping[str, Any] | None) -> dict[str, Number]:
+    return {name: value for name, value in (item or {}).items() if name not in _KEYS}
