@@ -66,14 +66,13 @@ class Finishing:
         now = self.now()
         manifest = (read_manifest(self.objects, job.tenant, job.job_id, attempt.number) if attempt else None) or {}
         started = manifest.get("started_at")
+        billed = self.store.billed_seconds(job.tenant, job.job_id, job.attempts)
         ended = replace(
             job,
             completed_at=now,
             started_at=job.started_at or (from_text(started) if started else None),
             artifacts=tuple(manifest.get("artifacts", ())),
-            used=charge.used(
-                job.allocation, self.store.billed_seconds(job.tenant, job.job_id, job.attempts), stored_bytes(manifest)
-            ),
+            used=charge.used(job.allocation, billed, stored_bytes(manifest)),
             secondary_status=found.secondary_status or job.secondary_status,
         )
         if job.cancel_requested_at is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
 from tests.functional.jobs.conftest import ALICE, Jobs
@@ -184,9 +185,14 @@ class TestFinish:
         jobs.lifecycle.plan("acme", job_id)
         jobs.service.cancel(ALICE, job_id)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.RUNNING)
+        with pytest.raises(StillRunning):
+            jobs.finishing.finish("acme", job_id, "States.Timeout: the machine gave up")
+        assert jobs.backends.sagemaker.stopped == [_name(job_id)]
+        jobs.backends.sagemaker.says(_name(job_id), BackendState.STOPPED, billable_seconds=30)
         job = jobs.finishing.finish("acme", job_id, "States.Timeout: the machine gave up")
         assert (job.status, job.failure_reason) == (JobStatus.CANCELLED, None)
-        assert jobs.backends.sagemaker.stopped == [_name(job_id)]
+        assert job.used is not None
+        assert job.used.cpu_seconds == 30 * job.allocation.cpu_cores
 
     def test_before_any_attempt_keeps_the_error(self, jobs: Jobs, job_id: str) -> None:
         job = jobs.finishing.finish("acme", job_id, "Lambda.Unknown: the plan failed")

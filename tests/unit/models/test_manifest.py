@@ -15,19 +15,8 @@ from chalicelib.quotas.quota import Amounts, Reservation
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ALLOCATION = Allocation(Backend.SAGEMAKER, "ml.m5.large", 1, 0, None, 2, 8, 20, Decimal("0.115"), "list", "2026-01-01")
-JOB = Job(
-    "acme",
-    "j-1",
-    "alice",
-    "churn",
-    "sklearn",
-    {},
-    ALLOCATION,
-    NOW,
-    NOW,
-    TimeLimit(3600),
-    Reservation("2026-03", Amounts()),
-)
+HELD = Reservation("2026-03", Amounts())
+JOB = Job("acme", "j-1", "alice", "churn", "sklearn", {}, ALLOCATION, NOW, NOW, TimeLimit(3600), HELD)
 PLACE = "s3://artifacts/tenants/acme/jobs/j-1/attempt-2/"
 MANIFEST: dict[str, Any] = {
     "schema": 1,
