@@ -17,13 +17,16 @@ from typing import Any
 
 from benchmarks.cloud import Cloud, cloud
 from benchmarks.figures import Figure
-from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus
+from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
 from chalicelib.jobs.store import JobStore, job_item
+from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import Table
 
 PAGE = 50
 SIZES = (100, 20_000)
 TENANT = "acme"
+LIMIT = TimeLimit(3600)
+HELD = Reservation("2026-01", Amounts())
 LISTS = {
     "a user's jobs": JobFilter(user="alice"),
     "a user's running jobs": JobFilter(JobStatus.RUNNING, "alice"),
@@ -94,5 +97,5 @@ def _job(number: int) -> Job:
         "dataset_path": "s3://b/d.csv",
         "parameters": {},
     }
-    job = Job(TENANT, f"{number:032d}", "alice", "churn", "sklearn", config, allocation, moment, moment)
+    job = Job(TENANT, f"{number:032d}", "alice", "churn", "sklearn", config, allocation, moment, moment, LIMIT, HELD)
     return replace(job, status=JobStatus.RUNNING if number % 5 else JobStatus.COMPLETED)
