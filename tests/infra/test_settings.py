@@ -65,7 +65,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
-    "finish_job": (lambda p: (p.lifecycle, p.backends.batch),),
+    "finish_job": (lambda p: (p.finishing, p.backends.batch),),
     "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around()),),

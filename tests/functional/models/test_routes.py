@@ -135,12 +135,15 @@ class TestChange:
 
 class TestTask:
     def platform(self, models: Models, found: Job | None, document: Any, linked: list[Any]) -> Any:
+        def require(tenant: str, job_id: str) -> Job:
+            if found is None:
+                raise LookupError(job_id)
+            return found
+
         return SimpleNamespace(
-            job_store=SimpleNamespace(get=lambda tenant, job_id: found),
-            lifecycle=SimpleNamespace(
-                manifest=lambda tenant, job_id, number: document,
-                set_model=lambda *arguments: linked.append(arguments),
-            ),
+            job_store=SimpleNamespace(require=require),
+            objects=SimpleNamespace(read_json=lambda key: document),
+            lifecycle=SimpleNamespace(set_model=lambda *arguments: linked.append(arguments)),
             registration=models.registration,
         )
 

@@ -155,10 +155,25 @@ class TestTransact:
         assert table.get("p", "new") is None
         assert table.get("p", "counter") is None
 
-    def test_that_met_another_writer_is_not_a_failed_condition(self, client: DynamoDBClient) -> None:
-        table = Table(Stub(client, transact=[["None", "TransactionConflict"]]), "things")  # type: ignore[arg-type]
+    def test_that_met_another_writer_is_tried_again(self, client: DynamoDBClient) -> None:
+        pauses: list[float] = []
+        stub = Stub(client, transact=[["None", "TransactionConflict"]] * 3 + [None])
+        table = Table(stub, "things", pauses.append, lambda least, most: most)  # type: ignore[arg-type]
+        table.transact(table.delete("p", "s"), table.delete("p", "t"))
+        assert len(stub.calls) == 4
+        assert pauses == sorted(pauses)
+
+    def test_that_always_meets_another_writer_says_that_the_table_is_busy(self, client: DynamoDBClient) -> None:
+        stub = Stub(client, transact=[["TransactionConflict"]] * 100)
+        table = Table(stub, "things", lambda _: None)  # type: ignore[arg-type]
+        with pytest.raises(Unavailable):
+            table.transact(table.delete("p", "s"))
+        assert len(stub.calls) < 20
+
+    def test_that_is_refused_for_another_reason_is_not_tried_again(self, client: DynamoDBClient) -> None:
+        table = Table(Stub(client, transact=[["ValidationError"]]), "things")  # type: ignore[arg-type]
         with pytest.raises(ClientError, match="TransactionCanceled"):
-            table.transact(table.delete("p", "s"), table.delete("p", "t"))
+            table.transact(table.delete("p", "s"))
 
     def test_carries_its_token(self, client: DynamoDBClient) -> None:
         stub = Stub(client, transact=[None])
