@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from chalice import AuthResponse
-from chalice.app import AuthRequest
 
 from chalicelib.api import public
+from chalicelib.api.authorization import Question
 from chalicelib.api.rest import Application
+from chalicelib.api_keys import routes as key_routes
 from chalicelib.bootstrap import Platform
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
@@ -24,12 +25,14 @@ platform = Platform()
 
 
 @app.authorizer(ttl_seconds=authorizer.CACHE_SECONDS)
-def authorize(request: AuthRequest) -> AuthResponse:
-    return authorizer.answer(request, authorizer.verifier_of_process(platform.settings))
+def authorize(question: Question) -> AuthResponse:
+    return authorizer.answer(
+        question, lambda: authorizer.verifier_of_process(platform.settings), lambda: platform.api_keys
+    )
 
 
 app.register_blueprint(public.rooms())
-for routes in (upload_routes, job_routes, model_routes, deployment_routes):
+for routes in (upload_routes, job_routes, model_routes, deployment_routes, key_routes):
     app.register_blueprint(routes.rooms(platform, authorize))
 
 

@@ -3,6 +3,7 @@
 A tour. Each folder is a room and answers one question whole.
 
     identity/     who is calling, and what that allows
+    api_keys/     how a program gets in without a token
     uploads/      how files come in
     jobs/         how a training job is checked, planned, followed and ended
     models/       how a trained model becomes a registered version

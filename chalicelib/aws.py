@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["AwsError", "Clients", "error_code", "is_busy", "signed_headers"]
+__all__ = ["AwsError", "Clients", "SecretsClient", "error_code", "is_busy", "signed_headers"]
 
 AwsError = (ClientError, BotoCoreError)
 
@@ -70,6 +70,12 @@ def is_busy(error: BaseException) -> bool:
         reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
         return status >= 500 or error_code(error) in _BUSY or bool(reasons & _BUSY_REASONS)
     return isinstance(error, HTTPClientError | NoConnection)
+
+
+class SecretsClient(Protocol):
+    """What we use of boto3's client of Secrets Manager."""
+
+    def get_secret_value(self, *, SecretId: str) -> Any: ...  # noqa: N803  boto3 names it so
 
 
 class Clients:
@@ -119,6 +125,11 @@ class Clients:
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
         client: CloudWatchLogsClient = self._make("logs")
+        return client
+
+    @cached_property
+    def secretsmanager(self) -> SecretsClient:
+        client: SecretsClient = self._make("secretsmanager")
         return client
 
     @cached_property

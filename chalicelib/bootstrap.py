@@ -16,6 +16,7 @@ from chalicelib.settings import Settings
 from chalicelib.table import Table
 
 if TYPE_CHECKING:
+    from chalicelib.api_keys.service import ApiKeyService
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.invocations import Invocations, ModelEndpoint
@@ -77,6 +78,20 @@ class Platform:
         from chalicelib.uploads.service import UploadService
 
         return UploadService(self.objects, self.now, self.new_id)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyService:
+        from chalicelib.api_keys.gateways import Pepper
+        from chalicelib.api_keys.key import ID_BYTES, SECRET_BYTES, KeyText
+        from chalicelib.api_keys.service import ApiKeyService
+        from chalicelib.api_keys.store import KeyStore
+
+        return ApiKeyService(
+            store=KeyStore(Table(self.clients.dynamodb, self.settings.keys_table)),
+            pepper=Pepper(lambda: self.clients.secretsmanager, self.settings.key_pepper_arn),
+            now=self.now,
+            new_text=lambda: KeyText(secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)),
+        )
 
     @cached_property
     def job_store(self) -> JobStore:

@@ -53,6 +53,14 @@ class Settings:
         return self._get("QUOTAS_TABLE")
 
     @property
+    def keys_table(self) -> str:
+        return self._get("KEYS_TABLE")
+
+    @property
+    def key_pepper_arn(self) -> str:
+        return self._get("KEY_PEPPER_ARN")
+
+    @property
     def artifacts_bucket(self) -> str:
         return self._get("ARTIFACTS_BUCKET")
 

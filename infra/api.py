@@ -25,8 +25,11 @@ def _problem(status: int, code: ErrorCode, detail: str) -> Json:
 
 
 GATEWAY_RESPONSES: Json = {
-    "UNAUTHORIZED": _problem(401, ErrorCode.UNAUTHENTICATED, "Send a valid token: Authorization: Bearer ..."),
-    "ACCESS_DENIED": _problem(403, ErrorCode.FORBIDDEN, "This token may not do this."),
+    "UNAUTHORIZED": _problem(
+        401, ErrorCode.UNAUTHENTICATED, "Send a valid token (Authorization: Bearer ...) or API key (X-API-Key: ...)."
+    ),
+    "ACCESS_DENIED": _problem(403, ErrorCode.FORBIDDEN, "You may not do this."),
+    "AUTHORIZER_FAILURE": _problem(503, ErrorCode.UNAVAILABLE, "Who is asking could not be checked. Try again."),
     # API Gateway's name for a path or method that it does not know.
     "MISSING_AUTHENTICATION_TOKEN": _problem(
         404, ErrorCode.NOT_FOUND, "There is no such path, or not with this method."
@@ -40,6 +43,12 @@ GATEWAY_RESPONSES: Json = {
 }
 
 
+# Over what Chalice says, which knows only authorizers that are given one header. `Unused` is AWS's own word in a
+# definition whose authorizer looks at the request:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authorizer.html
+REQUEST_AUTHORIZER: Json = {"name": "Unused", "x-amazon-apigateway-authorizer": {"type": "request"}}
+
+
 def fragment() -> Json:
     return {
         "Resources": {
@@ -50,7 +59,10 @@ def fragment() -> Json:
                     # Said so that SAM leaves out the stage called "Stage" that it would add.
                     "OpenApiVersion": "2.0",
                     # In the definition and not as resources of their own: so they are part of each deployment.
-                    "DefinitionBody": {"x-amazon-apigateway-gateway-responses": GATEWAY_RESPONSES},
+                    "DefinitionBody": {
+                        "x-amazon-apigateway-gateway-responses": GATEWAY_RESPONSES,
+                        "securityDefinitions": {"authorize": REQUEST_AUTHORIZER},
+                    },
                     "MethodSettings": [
                         {
                             "ResourcePath": "/*",

@@ -24,6 +24,8 @@ SETTINGS: dict[str, Json | str] = {
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
     "QUOTAS_TABLE": ref("QuotasTable"),
+    "KEYS_TABLE": ref("KeysTable"),
+    "KEY_PEPPER_ARN": att("KeyPepper", "Id"),
     "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
@@ -73,11 +75,17 @@ SHAPES: dict[str, Shape] = {
         1769,
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
+            *("KEYS_TABLE", "KEY_PEPPER_ARN"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
         ),
     ),
-    "authorize": Shape("Verifies access tokens", 10, 1024, ("TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL")),
+    "authorize": Shape(
+        "Verifies access tokens and API keys",
+        10,
+        1024,
+        ("TOKEN_ISSUER", "TOKEN_AUDIENCE", "JWKS_URL", "KEYS_TABLE", "KEY_PEPPER_ARN"),
+    ),
     "plan_job": Shape(
         "Decides what a job's next attempt runs on, and writes its specification",
         60,

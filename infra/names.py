@@ -19,6 +19,7 @@ TABLES = (
     "deployments",
     "quotas",
     "usage",
+    "keys",
 )
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 

@@ -52,6 +52,8 @@ SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*
 KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
 WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
 READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
+READ_KEY_PEPPER = Grant("ReadKeyPepper", ("secretsmanager:GetSecretValue",), (names.att("KeyPepper", "Id"),))
+VERIFY_KEYS = Grant("VerifyKeys", ("dynamodb:GetItem", "dynamodb:UpdateItem"), (table_arn("keys"),))
 START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machine_arn(m) for m in names.MACHINES))
 ANSWER_DEPLOYMENTS = Grant(
     "AnswerDeployments", ("states:SendTaskSuccess", "states:SendTaskFailure"), (machine_arn("deploy-model"),)
@@ -137,8 +139,9 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         STOP_BATCH,
         *READ_TRAINING_LOGS,
         INVOKE_ENDPOINTS,
+        READ_KEY_PEPPER,
     ),
-    "authorize": (),
+    "authorize": (VERIFY_KEYS, READ_KEY_PEPPER),
     "plan_job": (
         read_and_write("jobs"),
         READ_ARTIFACTS,

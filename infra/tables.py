@@ -14,6 +14,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
     "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"),
     "usage": ("tenant-month", "owner-month"),
+    "keys": ("tenant", "owner"),
 }
 SORT_KEY = "listed_at"
 TIME_TO_LIVE = "expires_at"

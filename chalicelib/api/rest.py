@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from chalice import Blueprint, Chalice, Response
 from chalice.app import CustomAuthorizer
 
+from chalicelib.api.authorization import RequestAuthorizer
 from chalicelib.aws import AwsError, is_busy
 from chalicelib.cursor import Cursor
 from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unavailable
@@ -169,6 +170,11 @@ class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
     @property
     def known_paths(self) -> set[str]:
         return {path for path, methods in self.routes.items() if methods}
+
+    def _wrap_handler(self, handler_type: str, handler_name: str, user_handler: Callable[..., Any]) -> Any:
+        if handler_type == "authorizer":
+            return RequestAuthorizer(handler_name, user_handler)
+        return super()._wrap_handler(handler_type, handler_name, user_handler)
 
     def __call__(self, event: Any, context: Any) -> Any:
         response = super().__call__(event, context)

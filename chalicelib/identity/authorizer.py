@@ -1,22 +1,29 @@
-"""The Lambda that API Gateway asks about every token; its answer is cached there for five minutes."""
+"""The Lambda that API Gateway asks about every request.
+
+Its answer is not cached there: a cache would be keyed by headers that must all be present, and a request has one of two. So
+a revoked key or an expired token ends with the next request.
+"""
 
 from __future__ import annotations
 
 import time
 import urllib.request
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from chalice import AuthResponse
-from chalice.app import AuthRequest
 
+from chalicelib.api.authorization import Question
 from chalicelib.errors import Unauthenticated
+from chalicelib.identity.caller import Caller
 from chalicelib.identity.tokens import KeySet, Verifier
 from chalicelib.log import logger
 from chalicelib.settings import Settings
 
-CACHE_SECONDS = 300
+CACHE_SECONDS = 0
+TOKEN_HEADER, KEY_HEADER = "authorization", "x-api-key"
 _FETCH_TIMEOUT = 3
 _MAX_JWKS_BYTES = 256 * 1024
 
@@ -28,18 +35,44 @@ class Unauthorized(Exception):
         super().__init__("Unauthorized")
 
 
-def answer(request: AuthRequest, verifier: Verifier) -> AuthResponse:
-    """Allow all routes for a verified token: what the caller may do there is the services' question."""
-    scheme, _, token = request.token.partition(" ")
+class Keys(Protocol):
+    """What the authorizer needs of the room `api_keys`."""
+
+    def authenticate(self, text: str) -> Caller:
+        """
+        Raises:
+            Unauthenticated: not a key, or not any more.
+        """
+
+
+def answer(question: Question, tokens: Callable[[], Verifier], keys: Callable[[], Keys]) -> AuthResponse:
+    """Allow all routes for a verified token or key: what the caller may do there is the services' question.
+
+    Args:
+        tokens, keys: each is asked for when a request needs it.
+    """
     try:
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("not a bearer token")
-        caller = verifier.verify(token.strip())
+        caller = _caller(question, tokens, keys)
     except Unauthenticated as error:
-        logger.info("refused a token", extra={"reason": error.detail})
+        logger.info("refused", extra={"reason": error.detail, "source_ip": question.source_ip})
         raise Unauthorized from None
-    logger.info("accepted a token", extra={"tenant": caller.tenant, "user": caller.user})
-    return AuthResponse(routes=["*"], principal_id=f"{caller.tenant}/{caller.user}", context=caller.to_context())
+    context = caller.to_context()
+    logger.info("accepted", extra={name: context.get(name) for name in ("tenant", "user", "auth", "key_id")})
+    return AuthResponse(routes=["*"], principal_id=f"{caller.tenant}/{caller.user}", context=context)
+
+
+def _caller(question: Question, tokens: Callable[[], Verifier], keys: Callable[[], Keys]) -> Caller:
+    sent = [(name, text) for name in (TOKEN_HEADER, KEY_HEADER) for text in question.headers.get(name, ())]
+    # Of two, nobody could say which one counts.
+    if len(sent) != 1:
+        raise Unauthenticated(f"{len(sent)} credentials were sent, not one")
+    name, text = sent[0]
+    if name == KEY_HEADER:
+        return keys().authenticate(text)
+    scheme, _, token = text.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("not a bearer token")
+    return tokens().verify(token.strip())
 
 
 def verifier_of_process(settings: Settings) -> Verifier:

@@ -8,7 +8,6 @@ seconds: it can let nobody in before it succeeds, and a flood must not be passed
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import jwt
 
 from chalicelib.errors import Unauthenticated
-from chalicelib.identity.caller import Caller
+from chalicelib.identity.caller import Caller, is_tenant, is_user
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
@@ -26,10 +25,6 @@ KEYS_LIFETIME = 600.0
 REFETCH_INTERVAL = 60.0
 FIRST_RETRY_INTERVAL = 5.0
 DEFAULT_TENANT = "default"
-
-_TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
-# `.` and `..` are names of directories: a user's name is a segment of a path in the artifact store.
-_USER = re.compile(r"(?!\.{1,2}\Z)[\w.@:|+=,-]{1,128}", re.ASCII)
 
 # What reading a token can raise: besides PyJWT's own, JSON that nests too deep and numbers that are no time.
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
@@ -129,9 +124,9 @@ class Verifier:
 def _caller(claims: Mapping[str, Any]) -> Caller:
     user, tenant = claims["sub"], claims.get("tenant", DEFAULT_TENANT)
     roles, permissions = claims.get("roles", []), claims.get("permissions", [])
-    if not isinstance(user, str) or not _USER.fullmatch(user):
+    if not isinstance(user, str) or not is_user(user):
         raise Unauthenticated("sub is not a name this service can use")
-    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+    if not isinstance(tenant, str) or not is_tenant(tenant):
         raise Unauthenticated("tenant is not a name this service can use")
     for name, values in (("roles", roles), ("permissions", permissions)):
         if not isinstance(values, list) or not all(

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
-from chalicelib.identity.caller import Caller
+from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
 from chalicelib.jobs.gateways import Backends, Machine
@@ -97,6 +97,8 @@ class JobService:
             if wanted.user not in {None, caller.user}:
                 return JobPage((), None)
             wanted = replace(wanted, user=caller.user)
+        if wanted.user is not None and not is_user(wanted.user):
+            return JobPage((), None)
         return self.store.search(caller.tenant, wanted, limit, offset, JobStore.cursor(cursor, caller.tenant, wanted))
 
     def get(self, caller: Caller, job_id: str) -> Job:

@@ -7,7 +7,8 @@ upgrade moves one of them.
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
   `task_tokens`: whose a token is
-- `batch_types`: CloudFormation's Batch types; `keys`: its KMS keys; `gateway_responses`: what the gateway itself answers
+- `batch_types`: CloudFormation's Batch types; `keys`, `kept_secrets`: its KMS keys and
+  secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first
 - `stores`: what the journal sees of the tables, keys, secrets and logs; `retention`: how much of the past is kept
 """
@@ -52,6 +53,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         forwarding,
         functions,
         gateway_responses,
+        kept_secrets,
         keys,
         machines,
         object_bodies,
@@ -78,6 +80,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     gateway_responses.install()
     object_bodies.install()
     keys.install()
+    kept_secrets.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     api = Watched(services, quiet)

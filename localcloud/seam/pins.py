@@ -181,6 +181,8 @@ PINS = (
     Pin(f"{_CFN}.provisioners", "_kms_key_update", ("physical_id", "old_props", "new_props", "stack_name")),
     Pin("ministack.services.secretsmanager", "get_state", ()),
     Pin("ministack.services.secretsmanager", "_restore_state", ("data",)),
+    Pin("ministack.services.secretsmanager", "_secrets"),
+    Pin(f"{_CFN}.provisioners", "_sm_secret_create", ("logical_id", "props", "stack_name"), ('"DeletedDate": None',)),
     Pin(f"{_CFN}.provisioners", "_RESOURCE_HANDLERS"),
     Pin(f"{_CFN}.stacks", "_runs_on_worker_thread", ("resource_type",)),
 )

@@ -57,11 +57,12 @@ def read_both_logs(platform: Platform) -> None:
 USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
+        lambda p: p.api_keys,
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
     ),
-    "authorize": (lambda p: authorizer.verifier_of_process(p.settings),),
+    "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.api_keys),
     "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
@@ -82,7 +83,17 @@ class TestSettings:
         environment = Recorded()
         clients = SimpleNamespace(
             **dict.fromkeys(
-                ("dynamodb", "s3", "stepfunctions", "sagemaker", "sagemaker_runtime", "batch", "logs", "sign")
+                (
+                    "dynamodb",
+                    "s3",
+                    "stepfunctions",
+                    "sagemaker",
+                    "sagemaker_runtime",
+                    "batch",
+                    "logs",
+                    "sign",
+                    "secretsmanager",
+                )
             )
         )
         platform = Platform(cast("Clients", clients), Settings(environment))

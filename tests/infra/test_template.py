@@ -31,7 +31,7 @@ class TestBuiltTemplate:
     def test_has_every_output_that_the_laptop_and_the_client_read(self, template: Json) -> None:
         assert set(template["Outputs"]) == {
             *("ApiUrl", "RestApiId", "ArtifactsBucket", "JobsTable", "ModelsTable", "DeploymentsTable", "MetricsTable"),
-            *("UsageTable", "QuotasTable"),
+            *("UsageTable", "QuotasTable", "KeysTable"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
             *("EventBusName", "BatchJobQueueArn"),
         }
@@ -61,6 +61,7 @@ class TestBuiltTemplate:
                 {"tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"},
             ),
             ("MetricsTable", set()),
+            ("KeysTable", {"tenant", "owner"}),
         ],
     )
     def test_has_the_indexes_that_lists_are_read_from(self, template: Json, table: str, indexes: set[str]) -> None:
@@ -68,6 +69,13 @@ class TestBuiltTemplate:
         assert {index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]] for index in found} == {
             f"by-{index}": [f"{index.replace('-', '_')}_key", "listed_at"] for index in indexes
         }
+
+    def test_asks_its_authorizer_about_the_whole_request_each_time(self, template: Json) -> None:
+        (scheme,) = properties(template, "RestAPI")["DefinitionBody"]["securityDefinitions"].values()
+        authorizer = scheme["x-amazon-apigateway-authorizer"]
+        assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
+        # With an identity source, a request that lacks it could be refused before the authorizer is asked.
+        assert "identitySource" not in authorizer
 
     def test_leaves_batch_out_where_no_subnets_are_given(self, template: Json) -> None:
         batch = [r for r in template["Resources"].values() if r["Type"].startswith("AWS::Batch::")]
@@ -102,8 +110,18 @@ class TestBuiltTemplate:
 
 
 class TestRoles:
-    def test_authorizer_may_do_nothing_but_log(self, template: Json) -> None:
-        assert [statement["Sid"] for statement in policy(template, "AuthorizeRole")] == ["WriteOwnLog"]
+    def test_authorizer_may_do_nothing_but_log_and_look_at_keys(self, template: Json) -> None:
+        sids = [statement["Sid"] for statement in policy(template, "AuthorizeRole")]
+        assert sids == ["WriteOwnLog", "VerifyKeys", "ReadKeyPepper"]
+        grants = permissions.FUNCTION_GRANTS["authorize"]
+        actions = {action for grant in grants for action in grant.actions}
+        assert actions == {"dynamodb:GetItem", "dynamodb:UpdateItem", "secretsmanager:GetSecretValue"}
+
+    def test_only_the_api_and_its_authorizer_read_what_keys_are_hashed_with(self) -> None:
+        readers = {
+            name for name, all_of in permissions.FUNCTION_GRANTS.items() if permissions.READ_KEY_PEPPER in all_of
+        }
+        assert readers == {names.API, "authorize"}
 
     def test_only_ingestion_appends_metrics_beside_the_api(self) -> None:
         writers = {

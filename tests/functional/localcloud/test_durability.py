@@ -163,6 +163,15 @@ class TestKill:
         checked = kms.verify(KeyId=key, Message=b"receipt", Signature=signature, SigningAlgorithm="ECDSA_SHA_256")
         assert checked["SignatureValid"]
 
+    def test_gives_the_template_its_secrets_again(self, cloud: Cloud) -> None:
+        secrets = cloud.session().client("secretsmanager", endpoint_url=cloud.settings.aws_url)
+        secret = cloud.outputs["Secret"]
+        value = secrets.get_secret_value(SecretId=secret)["SecretString"]
+        assert len(value) == 64
+        kill_aws(cloud)
+        assert cloud.outputs["Secret"] == secret
+        assert secrets.get_secret_value(SecretId=secret)["SecretString"] == value
+
     def test_forgets_what_was_deleted(self, cloud: Cloud) -> None:
         schema = {
             "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],

@@ -75,6 +75,10 @@ def template(first: str = "Answer") -> Json:
                 "Type": "AWS::KMS::Key",
                 "Properties": {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"},
             },
+            "Secret": {
+                "Type": "AWS::SecretsManager::Secret",
+                "Properties": {"Name": "tiny", "GenerateSecretString": {"PasswordLength": 64}},
+            },
             "JobLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/aws/sagemaker/TrainingJobs"}},
             "BatchLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/tiny/batch"}},
             "FunctionRole": _role("lambda.amazonaws.com", _allow("dynamodb:PutItem", {"Fn::GetAtt": ["Table", "Arn"]})),
@@ -131,6 +135,7 @@ def template(first: str = "Answer") -> Json:
             "Table": {"Value": {"Ref": "Table"}},
             "Bucket": {"Value": {"Ref": "Bucket"}},
             "Key": {"Value": {"Fn::GetAtt": ["Key", "Arn"]}},
+            "Secret": {"Value": {"Fn::GetAtt": ["Secret", "Id"]}},
             "Queue": {"Value": {"Fn::GetAtt": ["Queue", "JobQueueArn"]}},
             "Definition": {"Value": {"Ref": "Definition"}},
             "TrainingRole": {"Value": {"Fn::GetAtt": ["TrainingRole", "Arn"]}},

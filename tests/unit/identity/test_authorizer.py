@@ -4,47 +4,151 @@ import http.server
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from chalice.app import AuthRequest
 
+from chalicelib.api.authorization import Question, RequestAuthorizer
+from chalicelib.errors import Unauthenticated
 from chalicelib.identity.authorizer import Unauthorized, answer, fetch, verifier_of_process
-from chalicelib.identity.caller import Caller
+from chalicelib.identity.caller import Auth, Caller, Origin
 from chalicelib.settings import Settings
 from tests.unit.identity.issuer import AUDIENCE, ISSUER, JWKS_URL, Issuer, claims, token
 
 ARN = "arn:aws:execute-api:us-east-1:000000000000:abc/api/GET/v1/models"
+KEY = Caller("acme", "ada", frozenset(), frozenset({"jobs:read"}), Auth.KEY, Origin(key_id="k-1"))
 
 
-def ask(text: str, issuer: Issuer | None = None) -> object:
-    return answer(AuthRequest("TOKEN", text, ARN), (issuer or Issuer()).verifier())
+def question(*headers: tuple[str, str]) -> Question:
+    """What API Gateway asks about a request with these headers."""
+    many: dict[str, list[str]] = {}
+    for name, value in headers:
+        many.setdefault(name, []).append(value)
+    return Question(
+        {
+            "type": "REQUEST",
+            "methodArn": ARN,
+            "headers": dict(headers),
+            "multiValueHeaders": many,
+            "requestContext": {"identity": {"sourceIp": "192.0.2.7"}},
+        }
+    )
+
+
+class OneKey:
+    """Knows the key `good`."""
+
+    def authenticate(self, text: str) -> Caller:
+        if text != "good":
+            raise Unauthenticated("no such key")
+        return KEY
+
+
+def ask(*headers: tuple[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = answer(question(*headers), Issuer().verifier, OneKey).to_dict(question())
+    return found
 
 
 class TestAnswer:
-    def test_carries_the_caller_in_its_context(self) -> None:
-        found = answer(AuthRequest("TOKEN", f"Bearer {token()}", ARN), Issuer().verifier())
-        assert found.principal_id == "acme/ada"
-        assert Caller.from_context(found.context) == Caller("acme", "ada", frozenset({"USER"}))
+    def test_carries_the_caller_of_a_token_in_its_context(self) -> None:
+        found = ask(("Authorization", f"Bearer {token()}"))
+        assert found["principalId"] == "acme/ada"
+        assert found["context"]["auth"] == "token"
+        assert Caller.from_context(found["context"]) == Caller("acme", "ada", frozenset({"USER"}))
+
+    def test_carries_the_caller_of_a_key_and_which_key_it_was(self) -> None:
+        found = ask(("X-API-Key", "good"))
+        assert (found["context"]["auth"], found["context"]["key_id"]) == ("key", "k-1")
+        assert Caller.from_context(found["context"]) == KEY
+        assert Caller.from_context(found["context"]).origin == Origin(key_id="k-1")
+
+    def test_allows_the_api_that_was_asked_for_and_no_other(self) -> None:
+        (statement,) = ask(("X-API-Key", "good"))["policyDocument"]["Statement"]
+        assert statement["Effect"] == "Allow"
+        assert all(arn.startswith("arn:aws:execute-api:us-east-1:000000000000:abc/") for arn in statement["Resource"])
+
+    @pytest.mark.parametrize("name", ["x-api-key", "X-Api-Key", "X-API-KEY"])
+    def test_takes_a_header_in_any_case(self, name: str) -> None:
+        assert ask((name, "good"))
 
     @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer"])
     def test_takes_the_scheme_in_any_case(self, scheme: str) -> None:
-        assert ask(f"{scheme} {token()}")
+        assert ask(("Authorization", f"{scheme} {token()}"))
 
     @pytest.mark.parametrize(
-        "header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x", "Bearer x y", "bearer:x", "\ud800", "Bearer \0"]
+        "header",
+        [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic YTpi",
+            "Token x",
+            "Bearer x y",
+            "bearer:x",
+            "\ud800",
+            "Bearer \0",
+            "Bearer good",
+        ],
     )
     def test_refuses_what_is_no_bearer_token(self, header: str) -> None:
         with pytest.raises(Unauthorized):
-            ask(header)
+            ask(("Authorization", header))
 
     def test_refuses_a_token_without_its_scheme(self) -> None:
         with pytest.raises(Unauthorized):
-            ask(token())
+            ask(("Authorization", token()))
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            [],
+            [("Cookie", "a=b")],
+            [("X-API-Key", "bad")],
+            [("X-API-Key", "")],
+            [("X-API-Key", "good"), ("X-API-Key", "good")],
+            [("X-API-Key", "good"), ("x-api-key", "bad")],
+            [("X-API-Key", "good"), ("Authorization", "Bearer nonsense")],
+            [("X-API-Key", "good"), ("Authorization", "")],
+            [("Authorization", "Bearer a"), ("authorization", "Bearer b")],
+        ],
+        ids=str,
+    )
+    def test_refuses_anything_but_one_good_credential(self, headers: list[tuple[str, str]]) -> None:
+        with pytest.raises(Unauthorized):
+            ask(*headers)
+
+    def test_refuses_a_good_token_beside_a_good_key(self) -> None:
+        with pytest.raises(Unauthorized):
+            ask(("X-API-Key", "good"), ("Authorization", f"Bearer {token()}"))
 
     def test_says_the_one_word_that_the_gateway_turns_into_401_and_no_reason(self) -> None:
         with pytest.raises(Unauthorized, match=r"\AUnauthorized\Z") as raised:
-            ask(f"Bearer {token(claims(exp=1))}")
+            ask(("Authorization", f"Bearer {token(claims(exp=1))}"))
         assert raised.value.__suppress_context__
+
+    def test_asks_for_keys_only_when_a_key_is_presented(self) -> None:
+        def none() -> OneKey:
+            raise AssertionError("no key was presented")
+
+        assert answer(question(("Authorization", f"Bearer {token()}")), Issuer().verifier, none)
+
+
+class TestRequestAuthorizer:
+    def test_is_given_the_whole_request(self) -> None:
+        asked: list[Question] = []
+
+        def decide(question: Question) -> dict[str, str]:
+            asked.append(question)
+            return {"principalId": "x"}
+
+        event = {"type": "REQUEST", "methodArn": ARN, "headers": {"X-API-Key": "k"}, "requestContext": {}}
+        assert RequestAuthorizer("authorize", decide)(event, {}) == {"principalId": "x"}
+        assert (asked[0].headers, asked[0].method_arn, asked[0].source_ip) == ({"x-api-key": ("k",)}, ARN, "")
+
+    def test_is_what_the_application_makes_of_its_authorizer(self) -> None:
+        import app
+
+        assert isinstance(app.authorize, RequestAuthorizer)
 
 
 class TestVerifierOfProcess:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import Forbidden, Unauthenticated
-from chalicelib.identity.caller import Caller, Origin
+from chalicelib.identity.caller import Auth, Caller, Origin, is_user
 from chalicelib.identity.permissions import Permission
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
@@ -22,11 +22,21 @@ class TestContext:
 
     def test_is_flat_text_as_the_gateway_demands(self) -> None:
         context = Caller("acme", "ada", frozenset({"USER", "ADMIN"})).to_context()
-        assert context == {"tenant": "acme", "user": "ada", "roles": "ADMIN USER", "permissions": ""}
+        assert context == {
+            "tenant": "acme",
+            "user": "ada",
+            "roles": "ADMIN USER",
+            "permissions": "",
+            "auth": "token",
+        }
 
     def test_says_which_api_key_was_presented(self) -> None:
         caller = Caller("acme", "ada", frozenset(), origin=Origin(key_id="k-1"))
         assert Caller.from_context(caller.to_context()).origin == Origin(key_id="k-1")
+
+    def test_says_that_a_key_was_presented(self) -> None:
+        caller = Caller("acme", "ada", frozenset(), frozenset({"jobs:read"}), Auth.KEY)
+        assert Caller.from_context(caller.to_context()) == caller
 
     @pytest.mark.parametrize("context", [{}, {"tenant": "acme"}, {"user": "ada"}, {"tenant": "", "user": ""}])
     def test_that_is_missing_means_that_nobody_was_verified(self, context: dict[str, str]) -> None:
@@ -38,6 +48,21 @@ class TestOrigin:
     def test_makes_nobody_another(self) -> None:
         here = Caller("acme", "ada", frozenset(), origin=Origin("r-1", "192.0.2.1", "k-1"))
         assert here == Caller("acme", "ada", frozenset())
+
+
+class TestPermissions:
+    def test_of_a_key_are_its_scopes_and_not_what_every_token_allows(self) -> None:
+        caller = Caller("acme", "ada", frozenset(), frozenset({"jobs:read", "nonsense"}), Auth.KEY)
+        assert caller.permissions == {Permission.JOBS_READ}
+
+    def test_of_a_key_come_from_no_role(self) -> None:
+        assert Caller("acme", "ada", frozenset({"ADMIN"}), frozenset(), Auth.KEY).permissions == frozenset()
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "a#b", "ä", "x" * 129, "x\n"])
+    def test_that_no_user_can_have(self, name: str) -> None:
+        assert not is_user(name)
 
 
 class TestPrefix:

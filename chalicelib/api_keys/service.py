@@ -1,0 +1,144 @@
+"""Create, list and revoke API keys, and tell who presents one."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from chalicelib.api_keys.gateways import Pepper
+from chalicelib.api_keys.key import SCOPES, ApiKey, KeyStatus, KeyText, NewKey
+from chalicelib.api_keys.request import ApiKeyRequest
+from chalicelib.api_keys.store import USE_NOTED_EVERY, KeyPage, KeyStore
+from chalicelib.aws import AwsError
+from chalicelib.clock import Clock
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, RefusedValue, Unauthenticated
+from chalicelib.identity.caller import Caller, is_user
+from chalicelib.identity.permissions import Permission
+from chalicelib.log import logger
+
+MAX_KEYS = 200
+"""Records that a user may have, those of keys that ended lately included: a bound on what a runaway script can fill."""
+
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+# Compared with when there is no such key, so that the time taken does not say so.
+_NOBODYS_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class ApiKeyService:
+    """
+    Args:
+        new_text: a key with a fresh id and secret.
+        limit: how many keys a user may have.
+    """
+
+    store: KeyStore
+    pepper: Pepper
+    now: Clock
+    new_text: Callable[[], KeyText]
+    limit: int = MAX_KEYS
+
+    def create(self, caller: Caller, request: ApiKeyRequest) -> NewKey:
+        """Make a key that acts as the caller, with a part of what the caller may do.
+
+        Raises:
+            InvalidRequest, RefusedValue: what is wrong with the scopes.
+            Conflict: the caller has too many keys.
+        """
+        caller.require(Permission.KEYS_MANAGE)
+        scopes = _scopes(caller, request.scopes)
+        if len(self.store.search(caller.tenant, caller.user, self.limit, 0, None).keys) >= self.limit:
+            raise Conflict(
+                f"You have {self.limit} keys. Revoke what you don't need; a record goes 30 days after its key ended."
+            )
+        text = self.new_text()
+        now = self.now()
+        key = ApiKey(
+            tenant=caller.tenant,
+            key_id=text.key_id,
+            user=caller.user,
+            name=request.name,
+            scopes=scopes,
+            digest=text.digest(self.pepper.value),
+            created_at=now,
+            expires_at=now + timedelta(days=request.expires_in_days),
+        )
+        self.store.create(key)
+        return NewKey(key, text.reveal())
+
+    def search(self, caller: Caller, user: str | None, limit: int, offset: int, cursor: str | None) -> KeyPage:
+        """The keys a caller may see, newest first: own ones, or everybody's in the tenant with the permission."""
+        caller.require(Permission.KEYS_MANAGE)
+        if not caller.may(Permission.KEYS_MANAGE_ALL):
+            if user not in {None, caller.user}:
+                return KeyPage((), None)
+            user = caller.user
+        if user is not None and not is_user(user):
+            return KeyPage((), None)
+        after = KeyStore.cursor(cursor, caller.tenant, user)
+        return self.store.search(caller.tenant, user, limit, offset, after)
+
+    def get(self, caller: Caller, key_id: str) -> ApiKey:
+        """
+        Raises:
+            NotFound: not there, or not this caller's to see.
+        """
+        caller.require(Permission.KEYS_MANAGE)
+        key = self.store.get(key_id) if _KEY_ID.fullmatch(key_id) else None
+        if key is None or key.tenant != caller.tenant:
+            raise NotFound("API key")
+        if key.user != caller.user and not caller.may(Permission.KEYS_MANAGE_ALL):
+            raise NotFound("API key")
+        return key
+
+    def revoke(self, caller: Caller, key_id: str) -> ApiKey:
+        """End a key, from the next request on. Doing it again changes nothing.
+
+        Raises:
+            NotFound: not there, or not this caller's.
+        """
+        key = self.get(caller, key_id)
+        now = self.now()
+        return replace(key, revoked_at=now) if self.store.revoke(key, now) else key
+
+    def authenticate(self, text: str) -> Caller:
+        """Whom a key acts for.
+
+        Raises:
+            Unauthenticated: for whatever reason; the detail is for the log, not for the caller.
+        """
+        presented = KeyText.parse(text)
+        if presented is None:
+            raise Unauthenticated("the key is not one of ours")
+        key = self.store.get(presented.key_id)
+        digest = presented.digest(self.pepper.value)
+        matches = hmac.compare_digest(key.digest if key else _NOBODYS_DIGEST, digest)
+        if key is None or not matches:
+            raise Unauthenticated(f"the key {presented.key_id} is not known or its secret is wrong")
+        now = self.now()
+        status = key.status(now)
+        if status is not KeyStatus.ACTIVE:
+            raise Unauthenticated(f"the key {presented.key_id} is {status.value}")
+        if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY:
+            try:
+                self.store.note_use(key.key_id, now)
+            except AwsError as error:
+                # That a use could not be noted is no reason to refuse it.
+                logger.warning("could not note the use of a key", extra={"key_id": key.key_id, "detail": str(error)})
+        return key.caller()
+
+
+def _scopes(caller: Caller, wanted: list[str]) -> tuple[str, ...]:
+    """The scopes in the table's order, each once."""
+    known = {permission.value: permission for permission in SCOPES}
+    if unknown := [name for name in dict.fromkeys(wanted) if name not in known]:
+        problem = f"holds {', '.join(repr(name[:40]) for name in unknown[:5])}, which no key can have"
+        raise InvalidRequest.about(FieldProblem("scopes", problem, f"Use some of {', '.join(known)}."))
+    chosen = [permission for name, permission in known.items() if name in wanted]
+    if missing := [permission.value for permission in chosen if not caller.may(permission)]:
+        cure = "Leave them out: a key can have no more than you have yourself."
+        raise RefusedValue.about(FieldProblem("scopes", f"holds {', '.join(missing)}, which you do not have", cure))
+    return tuple(permission.value for permission in chosen)
