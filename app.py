@@ -18,6 +18,8 @@ from chalicelib.jobs import routes as job_routes
 from chalicelib.jobs import tasks as job_tasks
 from chalicelib.models import routes as model_routes
 from chalicelib.models import tasks as model_tasks
+from chalicelib.quotas import routes as quota_routes
+from chalicelib.quotas import tasks as quota_tasks
 from chalicelib.uploads import routes as upload_routes
 
 app = Application(app_name="aimatrix")
@@ -32,7 +34,14 @@ def authorize(question: Question) -> AuthResponse:
 
 
 app.register_blueprint(public.rooms())
-for routes in (upload_routes, job_routes, model_routes, deployment_routes, key_routes):
+for routes in (
+    upload_routes,
+    job_routes,
+    model_routes,
+    deployment_routes,
+    key_routes,
+    quota_routes,
+):
     app.register_blueprint(routes.rooms(platform, authorize))
 
 
@@ -54,6 +63,11 @@ def register_model(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="finish_job")
 def finish_job(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.finish_job(platform, event)
+
+
+@app.lambda_function(name="check_quotas")
+def check_quotas(event: dict[str, Any], _context: object) -> Any:
+    return quota_tasks.check_quotas(platform, event)
 
 
 @app.lambda_function(name="on_training_event")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.jobs.deletion import Deletion
     from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.gateways import Backends
     from chalicelib.jobs.instances import BatchMachines
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from chalicelib.models.service import ModelService
     from chalicelib.models.store import ModelStore
     from chalicelib.objects import Objects
+    from chalicelib.quotas.check import QuotaCheck
     from chalicelib.quotas.service import QuotaService
     from chalicelib.tracking.registry import TrackingRegistry
     from chalicelib.uploads.service import UploadService
@@ -105,6 +107,18 @@ class Platform:
         from chalicelib.quotas.store import QuotaStore
 
         return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now)
+
+    @cached_property
+    def quota_check(self) -> QuotaCheck:
+        from chalicelib.quotas.check import QuotaCheck
+
+        return QuotaCheck(self.quotas.store, self.job_store.charged, time.sleep)
+
+    @cached_property
+    def job_deletion(self) -> Deletion:
+        from chalicelib.jobs.deletion import Deletion
+
+        return Deletion(self.job_store, self.metrics, self.objects, self.quotas, self.now)
 
     @cached_property
     def metrics(self) -> MetricStore:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code
+from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,6 +49,16 @@ class Objects:
             if count > at_most:
                 break
         return Stored(count, size)
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete every object below a prefix, as far as the bucket's versions allow."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            keys: Any = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+            if keys and (
+                errors := self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys}).get("Errors")
+            ):
+                raise Unavailable(f"Some files could not be deleted: {errors[0].get('Code')}. Try again.")
 
     def read_json(self, key: str) -> Any | None:
         """A JSON document, or None when there is none.

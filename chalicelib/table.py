@@ -214,10 +214,20 @@ class Table:
         """
         distinct = list({(item["pk"], item["sk"]): item for item in items}.values())
         for start in range(0, len(distinct), MAX_BATCH_ITEMS):
-            self._put_batch(distinct[start : start + MAX_BATCH_ITEMS])
+            batch = distinct[start : start + MAX_BATCH_ITEMS]
+            self._write_batch([{"PutRequest": {"Item": encode(item)}} for item in batch])
 
-    def _put_batch(self, items: Sequence[Item]) -> None:
-        requests: Any = [{"PutRequest": {"Item": encode(item)}} for item in items]
+    def delete_all(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Delete many items, 25 a call; one that is not there is no error.
+
+        Raises:
+            Unavailable: some items were still unprocessed after the last pause. Deleting all again does no harm.
+        """
+        requests = [{"DeleteRequest": {"Key": encode({"pk": pk, "sk": sk})}} for pk, sk in keys]
+        for start in range(0, len(requests), MAX_BATCH_ITEMS):
+            self._write_batch(requests[start : start + MAX_BATCH_ITEMS])
+
+    def _write_batch(self, requests: Any) -> None:
         for pause in (*_BATCH_PAUSES, None):
             answer = self.client.batch_write_item(RequestItems={self.name: requests})
             requests = answer.get("UnprocessedItems", {}).get(self.name, [])
@@ -237,6 +247,7 @@ class Table:
         limit: int,
         offset: int = 0,
         newest_first: bool = False,
+        consistent: bool = False,
     ) -> Page:
         """One page of the items under a partition key.
 
@@ -246,6 +257,7 @@ class Table:
             key: name and value of the partition key.
             begins_with: name and prefix of the sort key.
             after: the cursor of the page before.
+            consistent: see every write that was acknowledged before; an index cannot.
 
         Raises:
             InvalidRequest: `after` is not a position in this list.
@@ -264,6 +276,8 @@ class Table:
         }
         if index:
             arguments["IndexName"] = index
+        if consistent:
+            arguments["ConsistentRead"] = True
         if after:
             arguments["ExclusiveStartKey"] = encode(after.key)
         items: list[Item] = []
@@ -284,11 +298,17 @@ class Table:
             arguments["ExclusiveStartKey"] = last
         return Page(tuple(items[offset:]), Cursor(decode(last)) if last else None)
 
-    def all_of(self, pk: str, prefix: str = "") -> Iterator[Item]:
+    def all_of(self, pk: str, prefix: str = "", *, consistent: bool = False) -> Iterator[Item]:
         """Every item under a partition key, in order of the sort key."""
         cursor: Cursor | None = None
         while True:
-            page = self.query(("pk", pk), begins_with=("sk", prefix) if prefix else None, after=cursor, limit=1000)
+            page = self.query(
+                ("pk", pk),
+                begins_with=("sk", prefix) if prefix else None,
+                after=cursor,
+                limit=1000,
+                consistent=consistent,
+            )
             yield from page.items
             cursor = page.cursor
             if cursor is None:

@@ -73,6 +73,8 @@ def asynchronous_targets_have_dead_letters(template: Json) -> Iterator[str]:
 
 def events_are_confined_to_our_names(template: Json) -> Iterator[str]:
     for logical_id, properties in of_type(template, "AWS::Events::Rule"):
+        if "ScheduleExpression" in properties:
+            continue
         pattern = properties["EventPattern"]
         is_ours = [{"prefix": names.NAME_PREFIX}] in pattern.get("detail", {}).values()
         if any(source.startswith("aws.") for source in pattern["source"]) and not is_ours:

@@ -1,4 +1,5 @@
-"""EventBridge rules: state changes of SageMaker and Batch wake the functions that look again; nothing polls.
+"""EventBridge rules: state changes of SageMaker and Batch wake the functions that look again, and the clock those that
+check; nothing polls.
 
 An event is a hint. The function it wakes asks the service that sent it, so a lost, late or repeated one does no harm; what
 can be neither delivered nor handled is kept in the dead-letter queue of the function it was meant for.
@@ -27,6 +28,29 @@ class Rule:
     detail: dict[str, Any]
     function: Function
 
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a function is called by the clock, which is UTC.
+
+    Attributes:
+        expression: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+    """
+
+    logical_id: str
+    description: str
+    expression: str
+    function: Function
+
+
+SCHEDULES = (
+    Schedule(
+        "QuotaCheckSchedule",
+        "Compares every quota counter with the records, once a day",
+        "cron(17 3 * * ? *)",
+        names.function("check_quotas"),
+    ),
+)
 
 RULES = (
     Rule(
@@ -60,7 +84,7 @@ def queue_id(function: Function) -> str:
     return f"{function.logical_id}DeadLetters"
 
 
-def _rule(rule: Rule) -> Json:
+def _rule(rule: Rule | Schedule) -> Json:
     target = {
         "Id": rule.function.dashed,
         "Arn": att(rule.function.logical_id),
@@ -73,7 +97,7 @@ def _rule(rule: Rule) -> Json:
             "Properties": {
                 "Description": rule.description,
                 "State": "ENABLED",
-                "EventPattern": {"source": [rule.source], "detail-type": [rule.detail_type], "detail": rule.detail},
+                **_when(rule),
                 "Targets": [target],
             },
         },
@@ -89,9 +113,16 @@ def _rule(rule: Rule) -> Json:
     }
 
 
+def _when(rule: Rule | Schedule) -> Json:
+    if isinstance(rule, Schedule):
+        return {"ScheduleExpression": rule.expression}
+    pattern = {"source": [rule.source], "detail-type": [rule.detail_type], "detail": rule.detail}
+    return {"EventPattern": pattern}
+
+
 def _dead_letters(function: Function) -> Json:
     queue = queue_id(function)
-    rules = [att(rule.logical_id) for rule in RULES if rule.function == function]
+    rules = [att(rule.logical_id) for rule in (*RULES, *SCHEDULES) if rule.function == function]
     resources: Json = {
         queue: {
             "Type": "AWS::SQS::Queue",
@@ -137,7 +168,7 @@ def _dead_letters(function: Function) -> Json:
 
 def fragment() -> Json:
     resources: Json = {}
-    for rule in RULES:
+    for rule in (*RULES, *SCHEDULES):
         resources |= _rule(rule)
     for function in names.ASYNCHRONOUS:
         resources |= _dead_letters(function)

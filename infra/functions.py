@@ -110,6 +110,9 @@ SHAPES: dict[str, Shape] = {
         1024,
         ("JOBS_TABLE", "METRICS_TABLE", "ARTIFACTS_BUCKET"),
     ),
+    "check_quotas": Shape(
+        "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")
+    ),
     "plan_deployment": Shape(
         "Decides how a model is served", 30, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE", "SERVING_ROLE_ARN")
     ),

@@ -80,6 +80,7 @@ FUNCTIONS = tuple(
         "assess_attempt",
         "register_model",
         "finish_job",
+        "check_quotas",
         "on_training_event",
         "ingest_logs",
         "plan_deployment",
@@ -89,7 +90,8 @@ FUNCTIONS = tuple(
         "finish_deployment",
     )
 )
-ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in {"on_training_event", "ingest_logs", "on_endpoint_event"})
+_ASYNCHRONOUS = {"on_training_event", "ingest_logs", "on_endpoint_event", "check_quotas"}
+ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 
 

@@ -48,6 +48,7 @@ LIST_ARTIFACTS = Grant(
 TELL_MISSING_ARTIFACTS = Grant(
     "TellMissingArtifacts", ("s3:ListBucket",), (artifacts_arn(),), {"Null": {"s3:prefix": "true"}}
 )
+DELETE_JOB_FILES = Grant("DeleteJobFiles", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*"),))
 SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*/users/*"),))
 KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
 WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
@@ -131,6 +132,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
+        DELETE_JOB_FILES,
         SIGN_UPLOADS,
         KEEP_MODELS,
         START_MACHINES,
@@ -194,6 +196,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         ),
         APPEND_METRICS,
     ),
+    "check_quotas": (read("jobs"), read("quotas")),
     "plan_deployment": (
         read("deployments"),
         read("models"),

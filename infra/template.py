@@ -9,11 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from infra import api, batch, bus, events, functions, keys, logs, machines, secrets, storage, tables, training
+from infra import (
+    alarms,
+    api,
+    batch,
+    bus,
+    events,
+    functions,
+    keys,
+    logs,
+    machines,
+    secrets,
+    storage,
+    tables,
+    training,
+)
 from infra.names import Json
 from infra.parameters import CONDITIONS, PARAMETERS
 
-FRAGMENTS = (api, functions, tables, keys, secrets, storage, bus, logs, machines, training, batch, events)
+FRAGMENTS = (
+    api,
+    functions,
+    tables,
+    keys,
+    secrets,
+    storage,
+    bus,
+    logs,
+    machines,
+    training,
+    batch,
+    events,
+    alarms,
+)
 DESCRIPTION = "AI model training as a service: from a training script to a served model"
 
 LARGEST_TEMPLATE = 1_000_000

@@ -45,6 +45,10 @@ class MetricStore:
         items = {(item["pk"], item["sk"]): item for item in (_item(tenant, job_id, point) for point in points)}
         self.table.put_all(list(items.values()))
 
+    def delete(self, tenant: str, job_id: str) -> None:
+        pk = f"{tenant}#{job_id}"
+        self.table.delete_all([(pk, item["sk"]) for item in self.table.all_of(pk)])
+
     def read(self, tenant: str, job_id: str, *, name: str | None, limit: int, after: Cursor | None) -> MetricPage:
         """Points in order of name and step, of one metric or of all."""
         prefix = ("sk", f"{_escaped(name)}#") if name is not None else None

@@ -59,6 +59,12 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         platform.jobs.cancel(request.caller, job_id)
         return Reply(status=204)
 
+    @room.view("DELETE", "/v1/admin/training/jobs/{job_id}", authorizer=authorizer)
+    def delete_job(request: Request, job_id: str) -> Reply:
+        request.only()
+        platform.job_deletion.delete(request.caller, job_id)
+        return Reply(status=204)
+
     @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer)
     def list_metrics(request: Request, job_id: str) -> Reply:
         request.only("name", "limit", "cursor")

@@ -14,7 +14,7 @@ same whether there are a hundred jobs or a million.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,11 +33,13 @@ from chalicelib.jobs.job import (
     Run,
     TimeLimit,
 )
+from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
 
 IDEMPOTENCY_LIFETIME = timedelta(days=1)
 
+_DELETED = "deleted"
 _LISTED = ("pk", "sk", "listed_at")
 _INDEX = {
     (False, False): ("by-tenant", "tenant_key"),
@@ -75,7 +77,7 @@ class JobStore:
 
     def get(self, tenant: str, job_id: str) -> Job | None:
         item = self.table.get(_pk(tenant, job_id), "job") if is_id(job_id) else None
-        return _job(item) if item else None
+        return _job(item) if item and item["status"] != _DELETED else None
 
     def require(self, tenant: str, job_id: str) -> Job:
         """The job that a task was called for.
@@ -167,6 +169,55 @@ class JobStore:
             return None
         parts = [tenant, wanted.user, wanted.status.value if wanted.status else None]
         return Cursor({**cursor.key, key: "#".join(part for part in parts if part is not None)})
+
+    def charged(self, tenant: str) -> Iterator[Charged]:
+        """What every job of a tenant holds or took, deleted ones too: all that the counters of quotas are made of."""
+        for key in (tenant, f"{tenant}#{_DELETED}"):
+            index, name = ("by-tenant", "tenant_key") if key == tenant else ("by-tenant-status", "tenant_status_key")
+            cursor: Cursor | None = None
+            while True:
+                page = self.table.query((name, key), index=index, after=cursor, limit=1000)
+                for item in page.items:
+                    used = Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None
+                    yield Charged(item["user"], Reservation.from_dict(json.loads(item["reservation"])), used)
+                cursor = page.cursor
+                if cursor is None:
+                    break
+
+    def delete_details(self, tenant: str, job_id: str) -> None:
+        """Delete everything that lies beside the record."""
+        pk = _pk(tenant, job_id)
+        self.table.delete_all([(pk, item["sk"]) for item in self.table.all_of(pk) if item["sk"] != "job"])
+
+    def delete(self, job: Job, now: datetime, *also: Write) -> None:
+        """Put a stone in the place of a finished job: who had it and what it took, which stays charged.
+
+        Raises:
+            StaleJob: the record is not as it was read.
+        """
+        used = replace(job.used, storage_bytes=0) if job.used else Amounts()
+        stone = {
+            "pk": _pk(job.tenant, job.job_id),
+            "sk": "job",
+            "tenant": job.tenant,
+            "job_id": job.job_id,
+            "user": job.user,
+            "status": _DELETED,
+            "version": job.version + 1,
+            "updated_at": to_text(now),
+            "reservation": as_json(job.reservation.to_dict()),
+            "used": as_json(used.to_dict()),
+            "tenant_status_key": f"{job.tenant}#{_DELETED}",
+            "listed_at": f"{to_text(job.created_at)}#{job.job_id}",
+        }
+        values = {":read_version": job.version}
+        write = self.table.put(
+            stone, condition="#version = :read_version", values=values, names={"#version": "version"}
+        )
+        try:
+            self.table.transact(write, *also)
+        except ConditionFailed:
+            raise StaleJob(job.job_id) from None
 
     def report(self, tenant: str, job_id: str) -> Report:
         item = self.table.get(_pk(tenant, job_id), "report")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.job import Allocation
 from chalicelib.quotas import charge, refusal
+from chalicelib.quotas.check import QuotaCheck, Report
 from chalicelib.quotas.quota import Account, Amounts, Limits, Owner, Reservation, month_of, shortfalls
 from chalicelib.quotas.refusal import Held
 from chalicelib.quotas.store import LimitsRecord, OwnerPage, QuotaStore, StaleLimits
@@ -99,6 +100,15 @@ class QuotaService:
         caller.require(Permission.QUOTAS_MANAGE)
         after: Cursor | None = QuotaStore.cursor(cursor, caller.tenant)
         return self.store.owners(caller.tenant, limit, after)
+
+    def tenants(self) -> Iterator[str]:
+        """Every tenant that ever had a job."""
+        return self.store.tenants()
+
+    def check(self, caller: Caller, check: QuotaCheck) -> Report:
+        """Compare the counters of the caller's tenant with its records, now."""
+        caller.require(Permission.QUOTAS_MANAGE)
+        return check.tenant(caller.tenant)
 
     def set_limits(self, caller: Caller, user: str | None, limits: Limits, *also: Write) -> LimitsRecord:
         """Replace an account's limits. One below what is used already only keeps new jobs out.

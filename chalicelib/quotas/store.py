@@ -12,7 +12,7 @@ the tenants, and the users of a tenant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +26,14 @@ from chalicelib.table import ConditionFailed, Table, Write
 _LISTED = frozenset({"pk", "sk", "listed_at", "kind_key"})
 _TENANTS = "tenants"
 _KEYS = frozenset({"pk", "sk", "kind_key", "listed_at", "version", "updated_at", "updated_by"})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One item of counters, and how often it was changed."""
+
+    version: int
+    counters: Mapping[str, Number]
 
 
 class StaleLimits(Exception):
@@ -117,6 +125,26 @@ class QuotaStore:
             self.table.transact(*writes)
         except ConditionFailed:
             raise StaleLimits from None
+
+    def accounts(self, tenant: str) -> dict[Owner, dict[str, Stored]]:
+        """All counters of a tenant and its users, strongly consistent, by owner and item (`now`, `month#2026-11`)."""
+        found = {}
+        for owner in [Owner(tenant), *self._all_owners(tenant)]:
+            items = [item for item in self.table.all_of(_pk(owner), consistent=True) if item["sk"] != "limits"]
+            found[owner] = {item["sk"]: Stored(item["version"], _counters(item)) for item in items}
+        return found
+
+    def tenants(self) -> Iterator[str]:
+        return (owner.tenant for owner in self._all_owners(None))
+
+    def _all_owners(self, tenant: str | None) -> Iterator[Owner]:
+        cursor: Cursor | None = None
+        while True:
+            page = self.owners(tenant, 1000, cursor)
+            yield from page.owners
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     def owners(self, tenant: str | None, limit: int, after: Cursor | None) -> OwnerPage:
         """The users of a tenant that ever had a job, by name; without a tenant, the tenants."""

@@ -58,6 +58,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.api_keys,
+        lambda p: (p.quotas, p.quota_check, p.job_deletion),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
@@ -66,6 +67,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
+    "check_quotas": (lambda p: (p.quotas, p.quota_check, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.backends.batch),),
     "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),

@@ -1,0 +1,74 @@
+"""`/quotas` for everybody's own account, `/admin/quotas` for those who set limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.identity.tokens import is_user
+from chalicelib.quotas import views
+from chalicelib.quotas.request import TenantLimitsRequest, UserLimitsRequest
+
+if TYPE_CHECKING:
+    from chalice.app import CustomAuthorizer
+
+    from chalicelib.bootstrap import Platform
+
+
+def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
+    room = Room(__name__)
+
+    @room.view("GET", "/v1/quotas", authorizer=authorizer)
+    def get_own_quota(request: Request) -> Reply:
+        request.only()
+        user, tenant = platform.quotas.own(request.caller)
+        return Reply({"user": views.account(user), "tenant": views.account(tenant)})
+
+    @room.view("GET", "/v1/admin/quotas/users", authorizer=authorizer)
+    def list_quotas(request: Request) -> Reply:
+        request.only("limit", "cursor")
+        paging = request.paging()
+        page = platform.quotas.users(request.caller, paging.limit, paging.cursor)
+        accounts = [views.account(*platform.quotas.account(request.caller, owner.user)) for owner in page.owners]
+        return Reply(paging.document("quotas", accounts, page.cursor))
+
+    @room.view("GET", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
+    def get_user_quota(request: Request, user_id: str) -> Reply:
+        request.only()
+        return Reply(views.account(*platform.quotas.account(request.caller, _user(user_id))))
+
+    @room.view("PUT", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
+    def set_user_quota(request: Request, user_id: str) -> Reply:
+        request.only()
+        user = _user(user_id)
+        platform.quotas.set_limits(request.caller, user, request.shape(UserLimitsRequest).limits())
+        return Reply(views.account(*platform.quotas.account(request.caller, user)))
+
+    @room.view("GET", "/v1/admin/quotas/tenant", authorizer=authorizer)
+    def get_tenant_quota(request: Request) -> Reply:
+        request.only()
+        return Reply(views.account(*platform.quotas.account(request.caller, None)))
+
+    @room.view("PUT", "/v1/admin/quotas/tenant", authorizer=authorizer)
+    def set_tenant_quota(request: Request) -> Reply:
+        request.only()
+        platform.quotas.set_limits(request.caller, None, request.shape(TenantLimitsRequest).limits())
+        return Reply(views.account(*platform.quotas.account(request.caller, None)))
+
+    @room.view("GET", "/v1/admin/quotas/check", authorizer=authorizer)
+    def check_quotas(request: Request) -> Reply:
+        request.only()
+        return Reply(views.report(platform.quotas.check(request.caller, platform.quota_check)))
+
+    return room
+
+
+def _user(text: str) -> str:
+    user = unquote(text)
+    if not is_user(user):
+        raise InvalidRequest.about(
+            FieldProblem("user_id", "is not a user's name", "Use the `sub` of the user's tokens.")
+        )
+    return user
