@@ -29,12 +29,6 @@ DEFAULT_TENANT = "default"
 # What reading a token can raise: besides PyJWT's own, JSON that nests too deep and numbers that are no time.
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
 
-
-def is_user(text: str) -> bool:
-    """Whether a text can be the name of a user."""
-    return _USER.fullmatch(text) is not None
-
-
 Fetch = Callable[[str], bytes]
 """Gets the bytes behind an address; raises OSError when it cannot."""
 

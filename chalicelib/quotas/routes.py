@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.errors import FieldProblem, InvalidRequest
-from chalicelib.identity.tokens import is_user
+from chalicelib.identity.caller import is_user
 from chalicelib.quotas import views
 from chalicelib.quotas.request import TenantLimitsRequest, UserLimitsRequest
 
