@@ -10,6 +10,8 @@ from chalicelib.api import public
 from chalicelib.api.authorization import Question
 from chalicelib.api.rest import Application
 from chalicelib.api_keys import routes as key_routes
+from chalicelib.audit import routes as audit_routes
+from chalicelib.audit import tasks as audit_tasks
 from chalicelib.bootstrap import Platform
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
@@ -22,8 +24,8 @@ from chalicelib.quotas import routes as quota_routes
 from chalicelib.quotas import tasks as quota_tasks
 from chalicelib.uploads import routes as upload_routes
 
-app = Application(app_name="aimatrix")
 platform = Platform()
+app = Application(app_name="aimatrix", on_refusal=lambda *refusal: platform.audit.refused(*refusal))
 
 
 @app.authorizer(ttl_seconds=authorizer.CACHE_SECONDS)
@@ -41,6 +43,7 @@ for routes in (
     deployment_routes,
     key_routes,
     quota_routes,
+    audit_routes,
 ):
     app.register_blueprint(routes.rooms(platform, authorize))
 
@@ -103,3 +106,8 @@ def smoke_test(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="finish_deployment")
 def finish_deployment(event: dict[str, Any], _context: object) -> Any:
     return deployment_tasks.finish_deployment(platform, event)
+
+
+@app.lambda_function(name="chain_audit")
+def chain_audit(event: dict[str, Any], _context: object) -> Any:
+    return audit_tasks.chain_audit(platform, event)

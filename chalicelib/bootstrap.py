@@ -17,6 +17,10 @@ from chalicelib.table import Table
 
 if TYPE_CHECKING:
     from chalicelib.api_keys.service import ApiKeyService
+    from chalicelib.audit.recorder import Recorder
+    from chalicelib.audit.sealing import Sealing
+    from chalicelib.audit.service import AuditService
+    from chalicelib.audit.store import AuditStore
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.invocations import Invocations, ModelEndpoint
@@ -76,10 +80,34 @@ class Platform:
         return Objects(self.clients.s3, self.settings.artifacts_bucket)
 
     @cached_property
+    def _audit_store(self) -> AuditStore:
+        from chalicelib.audit.store import AuditStore
+
+        return AuditStore(Table(self.clients.dynamodb, self.settings.audit_table))
+
+    @cached_property
+    def audit(self) -> Recorder:
+        from chalicelib.audit.recorder import Recorder
+
+        return Recorder(self._audit_store, self.now, self.new_id)
+
+    @cached_property
+    def audit_log(self) -> AuditService:
+        from chalicelib.audit.service import AuditService
+
+        return AuditService(self._audit_store)
+
+    @cached_property
+    def audit_sealing(self) -> Sealing:
+        from chalicelib.audit.sealing import Sealing
+
+        return Sealing(self._audit_store)
+
+    @cached_property
     def uploads(self) -> UploadService:
         from chalicelib.uploads.service import UploadService
 
-        return UploadService(self.objects, self.now, self.new_id)
+        return UploadService(self.objects, self.now, self.new_id, self.audit)
 
     @cached_property
     def api_keys(self) -> ApiKeyService:
@@ -147,6 +175,7 @@ class Platform:
             region=self.settings.region,
             now=self.now,
             new_id=self.new_id,
+            audit=self.audit,
         )
 
     @cached_property
@@ -199,13 +228,15 @@ class Platform:
         from chalicelib.models.service import ModelService
 
         artifacts = ExternalArtifacts(self.clients.s3, self.settings.artifacts_bucket)
-        return ModelService(self.model_store, artifacts, self.now, self.new_id)
+        return ModelService(self.model_store, artifacts, self.now, self.new_id, self.audit)
 
     @cached_property
     def registration(self) -> Registration:
         from chalicelib.models.registration import Registration
 
-        return Registration(self.model_store, self.tracking_registry, self.settings.artifacts_bucket, self.now)
+        return Registration(
+            self.model_store, self.tracking_registry, self.settings.artifacts_bucket, self.now, self.audit
+        )
 
     @cached_property
     def tracking_registry(self) -> TrackingRegistry:
@@ -237,6 +268,7 @@ class Platform:
             undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
             now=self.now,
             new_id=self.new_id,
+            audit=self.audit,
         )
 
     @cached_property

@@ -49,6 +49,10 @@ class Settings:
         return self._get("DEPLOYMENTS_TABLE")
 
     @property
+    def audit_table(self) -> str:
+        return self._get("AUDIT_TABLE")
+
+    @property
     def quotas_table(self) -> str:
         return self._get("QUOTAS_TABLE")
 

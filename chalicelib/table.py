@@ -243,6 +243,7 @@ class Table:
         *,
         index: str | None = None,
         begins_with: tuple[str, str] | None = None,
+        between: tuple[str, str, str] | None = None,
         after: Cursor | None = None,
         limit: int,
         offset: int = 0,
@@ -256,6 +257,7 @@ class Table:
         Args:
             key: name and value of the partition key.
             begins_with: name and prefix of the sort key.
+            between: name, least and greatest value of the sort key.
             after: the cursor of the page before.
             consistent: see every write that was acknowledged before; an index cannot.
 
@@ -267,6 +269,9 @@ class Table:
         if begins_with:
             names["#b"], values[":b"] = begins_with
             expression += " AND begins_with(#b, :b)"
+        if between:
+            names["#r"], values[":least"], values[":most"] = between
+            expression += " AND #r BETWEEN :least AND :most"
         arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": expression,

@@ -28,6 +28,22 @@ def fragment() -> Json:
                     "ComparisonOperator": "GreaterThanThreshold",
                     "TreatMissingData": "notBreaching",
                 },
-            }
+            },
+            "AuditNotSealedAlarm": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "AlarmName": stack_name("audit-not-sealed"),
+                    "AlarmDescription": "Entries of the audit log could not be sealed: the log of chain-audit says why.",
+                    "Namespace": "AWS/SQS",
+                    "MetricName": "ApproximateNumberOfMessagesVisible",
+                    "Dimensions": [{"Name": "QueueName", "Value": stack_name("chain-audit-dead")}],
+                    "Statistic": "Maximum",
+                    "Period": 300,
+                    "EvaluationPeriods": 1,
+                    "Threshold": 0,
+                    "ComparisonOperator": "GreaterThanThreshold",
+                    "TreatMissingData": "notBreaching",
+                },
+            },
         }
     }

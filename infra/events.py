@@ -13,7 +13,7 @@ from typing import Any
 from infra import names
 from infra.names import NAME_PREFIX, Function, Json, att, ref
 
-_FOURTEEN_DAYS = 14 * 24 * 3600
+FOURTEEN_DAYS = 14 * 24 * 3600
 _ONE_HOUR = 3600
 
 
@@ -128,7 +128,7 @@ def _dead_letters(function: Function) -> Json:
             "Type": "AWS::SQS::Queue",
             "Properties": {
                 "QueueName": names.stack_name(f"{function.dashed}-dead"),
-                "MessageRetentionPeriod": _FOURTEEN_DAYS,
+                "MessageRetentionPeriod": FOURTEEN_DAYS,
                 "SqsManagedSseEnabled": True,
             },
         },

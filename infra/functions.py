@@ -24,6 +24,7 @@ SETTINGS: dict[str, Json | str] = {
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
     "QUOTAS_TABLE": ref("QuotasTable"),
+    "AUDIT_TABLE": ref("AuditTable"),
     "KEYS_TABLE": ref("KeysTable"),
     "KEY_PEPPER_ARN": att("KeyPepper", "Id"),
     "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
@@ -75,7 +76,7 @@ SHAPES: dict[str, Shape] = {
         1769,
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
-            *("KEYS_TABLE", "KEY_PEPPER_ARN"),
+            *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
         ),
@@ -100,7 +101,7 @@ SHAPES: dict[str, Shape] = {
         "Registers a job's model, here and in MLflow",
         120,
         1024,
-        ("JOBS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
+        ("JOBS_TABLE", "MODELS_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
     ),
     "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, (*_ATTEMPTS, "QUOTAS_TABLE")),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
@@ -122,6 +123,7 @@ SHAPES: dict[str, Shape] = {
     "finish_deployment": Shape(
         "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
+    "chain_audit": Shape("Seals the audit log: puts its entries in order and chains them", 60, 512, ("AUDIT_TABLE",)),
 }
 
 

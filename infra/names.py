@@ -18,6 +18,7 @@ TABLES = (
     "models",
     "deployments",
     "quotas",
+    "audit",
     "usage",
     "keys",
 )
@@ -88,11 +89,15 @@ FUNCTIONS = tuple(
         "on_endpoint_event",
         "smoke_test",
         "finish_deployment",
+        "chain_audit",
     )
 )
 _ASYNCHRONOUS = {"on_training_event", "ingest_logs", "on_endpoint_event", "check_quotas"}
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
+
+STREAMED = (Function("chain_audit"),)
+"""Functions that changes of a table call; what they fail on is named in a dead-letter queue."""
 
 
 def function(name: str) -> Function:

@@ -13,6 +13,7 @@ from infra.grants import Grant
 from infra.names import (
     NAME_PREFIX,
     Function,
+    Json,
     arn,
     artifacts_arn,
     log_group_arn,
@@ -34,6 +35,27 @@ def read_and_write(table: str) -> Grant:
     return Grant(f"ReadAndWrite{names.pascal(table)}", actions, (table_arn(table), table_arn(table, "/index/*")))
 
 
+def read_stream(table: str) -> Grant:
+    """What Lambda needs, in the function's name, to call it for a table's changes."""
+    actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    return Grant(
+        f"Read{names.pascal(table)}Stream",
+        tuple(f"dynamodb:{action}" for action in actions),
+        (table_arn(table, "/stream/*"),),
+    )
+
+
+def _in_partitions(pattern: str) -> Json:
+    return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [pattern]}}
+
+
+# The audit log is appended to. Who acts may put an entry into an inbox, and no more; only the sealing function writes rows,
+# and takes nothing out but from an inbox.
+RECORD_AUDIT = Grant("RecordAudit", ("dynamodb:PutItem",), (table_arn("audit"),), _in_partitions("inbox#*"))
+SEAL_AUDIT = (
+    Grant("AppendAudit", ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"), (table_arn("audit"),)),
+    Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
+)
 APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
 SETTLE_QUOTAS = Grant("SettleQuotas", ("dynamodb:UpdateItem",), (table_arn("quotas"),))
 READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
@@ -128,7 +150,9 @@ REGISTER_IN_MLFLOW = Grant(
 
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     names.API: (
-        *(read_and_write(table) for table in names.TABLES),
+        *(read_and_write(table) for table in names.TABLES if table != "audit"),
+        read("audit"),
+        RECORD_AUDIT,
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
@@ -167,6 +191,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "register_model": (
         read_and_write("jobs"),
         read_and_write("models"),
+        RECORD_AUDIT,
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
         REGISTER_IN_MLFLOW,
@@ -214,6 +239,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TAKE_BACK_ENDPOINTS,
         DELETE_ENDPOINTS,
     ),
+    "chain_audit": (*SEAL_AUDIT, read_stream("audit")),
 }
 """What each function may do, beside writing its own log."""
 
@@ -226,5 +252,5 @@ def grants(function: Function) -> tuple[Grant, ...]:
     dead_letters = Grant(
         "ReportFailures", ("sqs:SendMessage",), (arn("sqs", f"${{AWS::StackName}}-{function.dashed}-dead"),)
     )
-    extra = (dead_letters,) if function in names.ASYNCHRONOUS else ()
+    extra = (dead_letters,) if function in {*names.ASYNCHRONOUS, *names.STREAMED} else ()
     return (own_log, *extra, *FUNCTION_GRANTS[function.name])

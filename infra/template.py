@@ -21,6 +21,7 @@ from infra import (
     machines,
     secrets,
     storage,
+    streams,
     tables,
     training,
 )
@@ -41,6 +42,7 @@ FRAGMENTS = (
     batch,
     events,
     alarms,
+    streams,
 )
 DESCRIPTION = "AI model training as a service: from a training script to a served model"
 

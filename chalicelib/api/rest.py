@@ -21,13 +21,15 @@ from chalice.app import CustomAuthorizer
 from chalicelib.api.authorization import RequestAuthorizer
 from chalicelib.aws import AwsError, is_busy
 from chalicelib.cursor import Cursor
-from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unavailable
+from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unauthenticated, Unavailable
 from chalicelib.identity.caller import Caller
 from chalicelib.log import logger
 from chalicelib.shape import Shape, read
 
 S = TypeVar("S", bound=Shape)
 Handler = Callable[..., "Reply"]
+OnRefusal = Callable[[Caller, str, Mapping[str, str], ServiceError], None]
+"""Is told of every refusal: to whom, of which operation (the view's name), with which values in the path, and why."""
 
 PROBLEM = "application/problem+json"
 
@@ -146,7 +148,7 @@ class Room(Blueprint):  # type: ignore[misc]  # Chalice is untyped
     ) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
             def chalice_view(**path_values: str) -> Response:
-                return _answer(handler, self.current_request, path_values)
+                return _answer(handler, self.current_request, path_values, self.current_app.on_refusal)
 
             chalice_view.__name__ = handler.__name__
             self.route(
@@ -166,6 +168,10 @@ _REFUSALS = {
 
 class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
     """A Chalice application whose own refusals are problem documents too."""
+
+    def __init__(self, app_name: str, on_refusal: OnRefusal | None = None) -> None:
+        super().__init__(app_name=app_name)
+        self.on_refusal = on_refusal
 
     @property
     def known_paths(self) -> set[str]:
@@ -207,13 +213,19 @@ def problem_document(
     }
 
 
-def _answer(handler: Handler, chalice_request: Any, path_values: Mapping[str, str]) -> Response:
+def _answer(
+    handler: Handler, chalice_request: Any, path_values: Mapping[str, str], on_refusal: OnRefusal | None
+) -> Response:
     event = chalice_request.to_original_event()
     request_id = _request_id(event)
     fields: dict[str, Any] = {"view": handler.__name__, "request_id": request_id}
+    request: Request | None = None
     try:
-        reply = _rendered(handler(_request(event, request_id), **path_values))
+        request = _request(event, request_id)
+        reply = _rendered(handler(request, **path_values))
     except ServiceError as error:
+        if request and on_refusal:
+            _tell(on_refusal, request, handler.__name__, path_values, error)
         reply = _problem(error, request_id)
         fields |= {"code": error.code.value, "detail": error.detail[:500]}
     except AwsError as error:
@@ -231,6 +243,18 @@ def _answer(handler: Handler, chalice_request: Any, path_values: Mapping[str, st
     logger.info("answered", extra=fields | {"status": reply.status})
     headers = {"Content-Type": reply.media_type, "X-Request-Id": request_id, **reply.headers}
     return Response(body=reply.body, status_code=reply.status, headers=headers)
+
+
+def _tell(
+    on_refusal: OnRefusal, request: Request, view: str, path_values: Mapping[str, str], error: ServiceError
+) -> None:
+    try:
+        on_refusal(request.caller, view, path_values, error)
+    except Unauthenticated:
+        return  # nobody was verified, so there is nobody to name
+    except Exception:  # noqa: BLE001
+        # What was refused stays refused, and the caller is told so, whether it can be noted or not.
+        logger.exception("a refusal was not noted", extra={"view": view, "request_id": request.request_id})
 
 
 def _rendered(reply: Reply) -> Reply:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.deployments import rules
 from chalicelib.deployments.deployment import (
@@ -21,6 +23,7 @@ from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
+from chalicelib.table import Write
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class DeploymentService:
     undeploy_machine: DeploymentMachine
     now: Clock
     new_id: IdMaker
+    audit: Recorder
 
     def deploy(self, caller: Caller, model_id: str, config: DeploymentConfig) -> Deployment:
         """Let the endpoint of the model's name in an environment serve this version.
@@ -101,8 +105,9 @@ class DeploymentService:
                 raise Conflict(f"Revision {deployment.target.number} is being deployed. Wait until it has settled.")
             if deployment.status is DeploymentStatus.INACTIVE and deployment.last_failure is None:
                 break
+            entry = self.audit.entry(caller, Action.DELETE_DEPLOYMENT, subject("deployment", deployment_id))
             try:
-                deployment = self.store.update(deployment, deployment.undeploying(), self.now())
+                deployment = self.store.update(deployment, deployment.undeploying(), self.now(), entry)
                 break
             except StaleDeployment:
                 continue
@@ -129,9 +134,21 @@ class DeploymentService:
                 first_revision=number,
             )
             claim = self.models.change(model, model.claimed_by(deployment.deployment_id), now)
-            return self.store.create(deployment, existing, claim)
+            return self.store.create(deployment, existing, claim, self._entry(caller, deployment))
         claim = self.models.change(model, model.claimed_by(existing.deployment_id), now)
-        return self.store.update(existing, existing.deploying(revision, caller.user), now, claim)
+        deploying = existing.deploying(revision, caller.user)
+        return self.store.update(existing, deploying, now, claim, self._entry(caller, deploying))
+
+    def _entry(self, caller: Caller, deployment: Deployment) -> Write:
+        target = deployment.target
+        return self.audit.entry(
+            caller,
+            Action.DEPLOY_MODEL,
+            subject("deployment", deployment.deployment_id),
+            model=target.model_id,
+            revision=str(target.number),
+            environment=deployment.environment,
+        )
 
     def _start(self, deployment: Deployment) -> Deployment:
         number = deployment.target.number

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
 from chalicelib.identity.caller import Caller, is_user
@@ -55,6 +57,7 @@ class JobService:
     region: str
     now: Clock
     new_id: IdMaker
+    audit: Recorder
 
     def submit(self, caller: Caller, request: TrainingJobRequest, key: str | None) -> Job:
         """Check a request, record the job and start its state machine.
@@ -133,7 +136,8 @@ class JobService:
             if job.cancel_requested_at is not None:
                 break
             try:
-                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now())
+                cancelled = self.audit.entry(caller, Action.CANCEL_JOB, subject("job", job_id), owner=job.user)
+                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now(), cancelled)
                 break
             except StaleJob:
                 continue
@@ -225,8 +229,10 @@ class JobService:
             left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
             limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
             job = self._job(caller, request, allocation, limit)
+            reserved = self.quotas.reserve(allowance, job.reservation)
+            submitted = self.audit.entry(caller, Action.SUBMIT_JOB, subject("job", job.job_id), name=job.name)
             try:
-                return job, self.store.create(job, key, fingerprint, *self.quotas.reserve(allowance, job.reservation))
+                return job, self.store.create(job, key, fingerprint, *reserved, submitted)
             except ConditionFailed:
                 # Where nothing is short any more, somebody gave back between the refusal and this look: once more.
                 self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)

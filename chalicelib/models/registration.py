@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, derived_id
+from chalicelib.identity.caller import Caller
 from chalicelib.jobs.job import Job
 from chalicelib.models.manifest import Trained, trained_model
 from chalicelib.models.model import MlflowLink, Model, ModelStatus, mlflow_name
 from chalicelib.models.store import ModelStore, StaleModel
+from chalicelib.table import Write
 from chalicelib.tracking.registry import NewVersion, TrackingRegistry
 
 
@@ -21,6 +25,7 @@ class Registration:
     registry: TrackingRegistry
     bucket: str
     now: Clock
+    audit: Recorder
 
     def register_from_job(self, job: Job, attempt: int, manifest: Mapping[str, Any]) -> Model | None:
         """Record the model that a job left, as the next version of the job's name, and make it ready.
@@ -37,7 +42,7 @@ class Registration:
         trained = trained_model(job, attempt, manifest, self.bucket)
         if trained is None:
             return None
-        model = self.store.create(self._model(job, trained))
+        model = self.store.create(self._model(job, trained), self._entry(job))
         while model.status is ModelStatus.TRAINING:
             entered = self.registry.register(_new_version(model, job, trained))
             link = MlflowLink(entered.name, entered.version, entered.run_id, entered.alias)
@@ -47,11 +52,17 @@ class Registration:
                 model = self.store.get(model.tenant, model.model_id) or model
         return model
 
+    def _entry(self, job: Job) -> Write:
+        # By the service, for the job's owner: nobody sent a request for this.
+        owner = Caller(job.tenant, job.user, frozenset())
+        model = subject("model", _model_id(job))
+        return self.audit.entry(owner, Action.REGISTER_MODEL, model, name=job.name, job=job.job_id)
+
     def _model(self, job: Job, trained: Trained) -> Model:
         now = self.now()
         return Model(
             tenant=job.tenant,
-            model_id=derived_id("model", job.tenant, job.job_id),
+            model_id=_model_id(job),
             user=job.user,
             name=job.name,
             version="",
@@ -70,6 +81,10 @@ class Registration:
             signature=trained.signature,
             input_example=trained.input_example,
         )
+
+
+def _model_id(job: Job) -> str:
+    return derived_id("model", job.tenant, job.job_id)
 
 
 def _new_version(model: Model, job: Job, trained: Trained) -> NewVersion:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
@@ -20,6 +22,7 @@ class ModelService:
     artifacts: ExternalArtifacts
     now: Clock
     new_id: IdMaker
+    audit: Recorder
 
     def register(self, caller: Caller, request: ModelRegistrationRequest) -> Model:
         """Record a model from the caller's own files, which are copied: what is registered does not change any more.
@@ -64,8 +67,15 @@ class ModelService:
                 },
             ),
         )
+        registered = self.audit.entry(
+            caller,
+            Action.REGISTER_EXTERNAL_MODEL,
+            subject("model", model_id),
+            name=request.name,
+            artifact=request.artifact_path,
+        )
         try:
-            return self.store.create(model)
+            return self.store.create(model, registered)
         except VersionTaken as taken:
             raise _taken(request.name, str(taken)) from None
 
@@ -106,8 +116,12 @@ class ModelService:
                     f"The model is used by {len(model.uses)} deployment(s): {', '.join(sorted(model.uses))}. "
                     "Delete them, or deploy another version there, first."
                 )
+            deprecated = model.become(ModelStatus.DEPRECATED)
+            changed = self.audit.entry(
+                caller, Action.CHANGE_MODEL, subject("model", model_id), status=deprecated.status.value
+            )
             try:
-                return self.store.update(model, model.become(ModelStatus.DEPRECATED), self.now())
+                return self.store.update(model, deprecated, self.now(), changed)
             except StaleModel:
                 continue
 

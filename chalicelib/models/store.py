@@ -61,10 +61,13 @@ class ModelStore:
     def has_version(self, tenant: str, name: str, version: str) -> bool:
         return self.table.get(_name_pk(tenant, name), f"version#{version}") is not None
 
-    def create(self, model: Model) -> Model:
+    def create(self, model: Model, *also: Write) -> Model:
         """Record a model under its version, or under the next free number when its version is empty.
 
         A model that is recorded already stays as it is, and is what comes back.
+
+        Args:
+            also: writes that happen in the same transaction, or not at all.
 
         Raises:
             VersionTaken: another model has this name and version.
@@ -75,7 +78,7 @@ class ModelStore:
             following = self._next_number(model.tenant, model.name)
             numbered = model if model.version else replace(model, version=str(following))
             try:
-                self.table.transact(*self._creation(numbered, following))
+                self.table.transact(*self._creation(numbered, following), *also)
             except ConditionFailed as failure:
                 # Two registrations of one name at the same moment, both having read "next is 4":
                 #   A: put model A + put version 4 if absent + counter 4 → 5 ── succeeds
@@ -92,13 +95,20 @@ class ModelStore:
             _item(after), condition=_UNCHANGED, values={":read_version": before.record_version}, names=_NAMES
         )
 
-    def update(self, before: Model, after: Model, now: datetime) -> Model:
+    def update(self, before: Model, after: Model, now: datetime, *also: Write) -> Model:
         """
+        Args:
+            also: writes that happen in the same transaction, or not at all.
+
         Raises:
             StaleModel: the record is not as `before` was read.
         """
+        write = self.change(before, after, now)
         try:
-            self.table.write(self.change(before, after, now))
+            if also:
+                self.table.transact(write, *also)
+            else:
+                self.table.write(write)
         except ConditionFailed:
             raise StaleModel(before.model_id) from None
         return replace(after, record_version=before.record_version + 1, updated_at=now)

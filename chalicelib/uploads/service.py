@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -67,6 +69,7 @@ class UploadService:
     objects: Objects
     now: Clock
     new_id: IdMaker
+    audit: Recorder
 
     def create(self, caller: Caller, request: UploadRequest) -> Upload:
         """Addresses for the files of one upload; they share a place, as a script and its requirements.txt must."""
@@ -78,4 +81,7 @@ class UploadService:
             key = f"{caller.prefix}uploads/{upload_id}/{file.name}"
             url = self.objects.presigned_put(key, file.size, seconds)
             targets.append(UploadTarget(file.name, self.objects.uri(key), url, file.size))
+        self.audit.record(
+            caller, Action.CREATE_UPLOAD, subject("upload", upload_id), files=str(len(targets)), first=targets[0].name
+        )
         return Upload(upload_id, self.now() + LIFETIME, tuple(targets))

@@ -56,6 +56,7 @@ def read_both_logs(platform: Platform) -> None:
 # What each function's handler reaches for, beside what that in turn needs: see the rooms' routes and tasks.
 USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
+        lambda p: (p.audit, p.audit_log),
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.api_keys,
         lambda p: (p.quotas, p.quota_check, p.job_deletion),
@@ -76,6 +77,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "on_endpoint_event": (lambda p: p.deployment_waiting,),
     "smoke_test": (lambda p: p.smoke_test,),
     "finish_deployment": (lambda p: p.deployment_finishing,),
+    "chain_audit": (lambda p: p.audit_sealing,),
 }
 
 

@@ -31,7 +31,7 @@ class TestBuiltTemplate:
     def test_has_every_output_that_the_laptop_and_the_client_read(self, template: Json) -> None:
         assert set(template["Outputs"]) == {
             *("ApiUrl", "RestApiId", "ArtifactsBucket", "JobsTable", "ModelsTable", "DeploymentsTable", "MetricsTable"),
-            *("UsageTable", "QuotasTable", "KeysTable"),
+            *("UsageTable", "QuotasTable", "KeysTable", "AuditTable"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
             *("EventBusName", "BatchJobQueueArn"),
         }
@@ -60,6 +60,7 @@ class TestBuiltTemplate:
                 "DeploymentsTable",
                 {"tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"},
             ),
+            ("AuditTable", {"tenant", "actor", "subject", "action"}),
             ("MetricsTable", set()),
             ("KeysTable", {"tenant", "owner"}),
         ],
@@ -131,6 +132,19 @@ class TestRoles:
             if "dynamodb:BatchWriteItem" in grant.actions and names.table_arn("metrics") in grant.resources
         }
         assert writers == {names.API, "ingest_logs"}
+
+    def test_nobody_can_take_a_row_out_of_the_audit_log_or_change_one(self, template: Json) -> None:
+        in_an_inbox = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["inbox#*"]}}
+        free: set[tuple[str, str]] = set()
+        for function in names.FUNCTIONS:
+            for statement in policy(template, function.role_id):
+                if names.table_arn("audit") in statement.get("Resource", []) and statement.get("Condition") is None:
+                    free |= {(function.name, action) for action in statement["Action"]}
+                elif names.table_arn("audit") in statement.get("Resource", []):
+                    assert statement["Condition"] == in_an_inbox
+        reading = {"GetItem", "BatchGetItem", "Query", "ConditionCheckItem"}
+        writing = {pair for pair in free if pair[1].removeprefix("dynamodb:") not in reading}
+        assert writing == {("chain_audit", "dynamodb:PutItem")}
 
     def test_every_function_has_its_line_in_the_table(self) -> None:
         assert set(permissions.FUNCTION_GRANTS) == {function.name for function in names.FUNCTIONS}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking")
-NOUNS = ("job", "model", "deployment", "caller", "permissions", "key")
+ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking")
+NOUNS = ("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key")
 EDGES = ("routes", "tasks")
+SHARED = ("chalicelib.audit.chain",)
+"""What the client has in common with the service: pure rules, standard library only."""
 
 
 def _modules(package: str) -> list[Path]:
@@ -81,7 +84,19 @@ def test_the_agent_needs_nothing_but_the_standard_library_and_itself(path: Path)
 @pytest.mark.parametrize("path", _modules("aimatrix"), ids=_id)
 def test_the_client_works_without_the_service(path: Path) -> None:
     foreign = {"chalicelib", "infra", "trainer", "boto3", "pydantic", "chalice"}
-    assert not [name for name in _imports(path) if name.split(".")[0] in foreign]
+    assert not [name for name in _imports(path) if name.split(".")[0] in foreign and not _is_shared(name)]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_the_client_shares_needs_nothing_but_the_standard_library(name: str) -> None:
+    parts = name.split(".")
+    packages = [ROOT.joinpath(*parts[:length], "__init__.py") for length in range(1, len(parts))]
+    for path in (*packages, ROOT.joinpath(*parts).with_suffix(".py")):
+        assert {imported.split(".")[0] for imported in _imports(path)} <= sys.stdlib_module_names, path
+
+
+def _is_shared(name: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in SHARED)
 
 
 @pytest.mark.parametrize("path", _modules("examples"), ids=_id)

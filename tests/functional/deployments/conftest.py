@@ -27,6 +27,7 @@ from chalicelib.identity.caller import Caller
 from chalicelib.models.model import Archive, Model, ModelStatus
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Table
+from tests.functional.audit_log import AuditLog
 from tests.functional.deployments.fakes import FakeEndpointRuntime, FakeMachine, FakeSageMaker, FakeWaiters
 from tests.functional.models.conftest import Ticking
 from tests.functional.tables import create_table
@@ -65,6 +66,7 @@ class Deployments:
     smoke: SmokeTest
     finishing: Finishing
     pauses: list[float]
+    log: AuditLog
     times: int = 1
 
     def model(self, version: str = "1", **changes: Any) -> Model:
@@ -182,6 +184,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         waiters: Any = FakeWaiters()
         runtime: Any = FakeEndpointRuntime()
         pauses: list[float] = []
+        log = AuditLog.create(dynamodb, clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         yield Deployments(
             clock=clock,
@@ -192,7 +195,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             sagemaker=sagemaker,
             waiters=waiters,
             runtime=runtime,
-            service=DeploymentService(store, models, deploy, undeploy, clock, lambda: next(ids)),
+            service=DeploymentService(store, models, deploy, undeploy, clock, lambda: next(ids), log.recorder),
             invocations=Invocations(store, runtime),
             planning=Planning(
                 store=store,
@@ -205,6 +208,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             smoke=SmokeTest(store, models, runtime, pauses.append, clock),
             finishing=Finishing(store, models, sagemaker, clock),
             pauses=pauses,
+            log=log,
         )
 
 

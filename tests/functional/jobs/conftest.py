@@ -30,6 +30,7 @@ from chalicelib.quotas.service import QuotaService
 from chalicelib.quotas.store import QuotaStore
 from chalicelib.settings import Settings
 from chalicelib.table import Table
+from tests.functional.audit_log import AuditLog
 from tests.functional.tables import create_table
 
 BUCKET = "artifacts"
@@ -119,6 +120,7 @@ class Jobs:
     finishing: Finishing
     quotas: QuotaService
     reports: Reports
+    log: AuditLog
 
     def upload(self, caller: Caller, name: str, body: bytes = b"print('hello')\n") -> str:
         key = f"{caller.prefix}uploads/u1/{name}"
@@ -147,6 +149,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             create_table(dynamodb, name)
         clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
         store = JobStore(Table(dynamodb, "jobs"))
+        log = AuditLog.create(dynamodb, clock)
         objects = Objects(s3, BUCKET)
         quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
@@ -161,6 +164,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             region="us-east-1",
             now=clock,
             new_id=lambda: next(ids),
+            audit=log.recorder,
         )
         lifecycle = Lifecycle(
             store=store,
@@ -177,4 +181,6 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         finishing = Finishing(store, objects, quotas, backends, clock)  # type: ignore[arg-type]
         metrics = MetricStore(Table(dynamodb, "metrics"))
         reports = Reports(store, metrics, lifecycle)
-        yield Jobs(clock, machine, backends, store, objects, metrics, service, lifecycle, finishing, quotas, reports)
+        yield Jobs(
+            clock, machine, backends, store, objects, metrics, service, lifecycle, finishing, quotas, reports, log
+        )

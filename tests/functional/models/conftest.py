@@ -23,6 +23,7 @@ from chalicelib.models.service import ModelService
 from chalicelib.models.store import ModelStore
 from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import Table
+from tests.functional.audit_log import AuditLog
 from tests.functional.tables import create_table
 from tests.unit.tracking.fake_mlflow import FakeMlflow
 
@@ -58,6 +59,7 @@ class Models:
     store: ModelStore
     service: ModelService
     registration: Registration
+    log: AuditLog
 
     def upload(self, caller: Caller = ALICE, name: str = "model.tar.gz", body: bytes = b"archive") -> str:
         key = f"{caller.prefix}uploads/u1/{name}"
@@ -146,8 +148,10 @@ def models(dynamodb: DynamoDBClient, s3: S3Client) -> Iterator[Models]:
         store = ModelStore(Table(dynamodb, create_table(dynamodb, "models")))
         clock, mlflow = Ticking(), FakeMlflow()
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
-        service = ModelService(store, ExternalArtifacts(s3, BUCKET), clock, lambda: next(ids))
-        yield Models(clock, s3, mlflow, store, service, Registration(store, mlflow.registry(), BUCKET, clock))
+        log = AuditLog.create(dynamodb, clock)
+        service = ModelService(store, ExternalArtifacts(s3, BUCKET), clock, lambda: next(ids), log.recorder)
+        registration = Registration(store, mlflow.registry(), BUCKET, clock, log.recorder)
+        yield Models(clock, s3, mlflow, store, service, registration, log)
 
 
 def _client(service: Any) -> Any:

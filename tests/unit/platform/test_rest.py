@@ -374,3 +374,52 @@ class TestCaller:
         context = {**event()["requestContext"], **({} if authorizer is None else {"authorizer": authorizer})}
         response = invoke(application, requestContext=context, **changes)
         return response.status, response.body.decode()
+
+
+class TestRefusals:
+    """What the audit log is told."""
+
+    def test_are_told_with_caller_operation_path_and_reason(self) -> None:
+        told = self.send(NotFound("job"), {"tenant": "acme", "user": "ada"})
+        ((caller, operation, path, error),) = told
+        assert (caller.user, caller.origin.request_id) == ("ada", "r-1")
+        assert (operation, path) == ("cancel_thing", {"thing_id": "t-1"})
+        assert error.code is ErrorCode.NOT_FOUND
+
+    def test_of_nobody_are_not_told(self) -> None:
+        assert self.send(NotFound("job"), {}) == []
+
+    def test_that_are_faults_of_ours_are_not_told(self) -> None:
+        assert self.send(RuntimeError("oops"), {"tenant": "acme", "user": "ada"}, status=500) == []
+
+    def test_that_can_not_be_noted_are_answered_all_the_same(self) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("the table is away")
+
+        self.send(NotFound("job"), {"tenant": "acme", "user": "ada"}, on_refusal=fail)
+
+    @staticmethod
+    def send(
+        error: Exception,
+        authorizer: dict[str, str],
+        status: int = 404,
+        on_refusal: Callable[..., None] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        told: list[tuple[Any, ...]] = []
+        application = Application(app_name="tests", on_refusal=on_refusal or (lambda *refusal: told.append(refusal)))
+        room = Room(__name__)
+
+        @room.view("DELETE", "/v1/things/{thing_id}", authorizer=None)
+        def cancel_thing(request: Request, thing_id: str) -> Reply:
+            raise error
+
+        application.register_blueprint(room)
+        context = {"resourcePath": "/v1/things/{thing_id}", "httpMethod": "DELETE", "requestId": "r-1"}
+        response = invoke(
+            application,
+            httpMethod="DELETE",
+            pathParameters={"thing_id": "t-1"},
+            requestContext={**context, "authorizer": authorizer},
+        )
+        assert response.status == status
+        return told
