@@ -13,6 +13,7 @@ TARGET_PER_SECOND, TARGET_SECONDS = 32, 13.0
 
 def measure() -> list[Figure]:
     with cloud() as running, running.client() as client:
+        running.raise_quota()
         request = trivial_request(client)
         client.jobs.wait(client.jobs.submit(request).job_id, timeout=60)
         began = time.monotonic()

@@ -15,6 +15,7 @@ TARGET_KILOBYTES_A_JOB = 150
 
 def measure() -> list[Figure]:
     with cloud() as running, running.client() as client:
+        running.raise_quota()
         request = trivial_request(client)
         client.jobs.wait(client.jobs.submit(request).job_id, timeout=60)
         before = _resident_aws(running)

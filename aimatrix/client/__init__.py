@@ -16,8 +16,8 @@ The modules, from the bottom up::
     retry ── which failures are worth another attempt, and when
     transport ─ one HTTP exchange: token, request id, retries, problem → error
     paging ── cursors into iterators
-    values: jobs, models, deployments, uploads ─ frozen values read from the service's documents
-    resources: job_calls, model_calls, deployment_calls, upload_calls ─ one class a noun, one method a call
+    values: jobs, models, deployments, quotas, uploads ─ frozen values read from the service's documents
+    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls ─ one class a noun, one method a call
     profiles ─ where the address and the token come from
     client ── puts them together
 """
@@ -29,6 +29,7 @@ from aimatrix.client.errors import (
     ApiError,
     ConfigurationError,
     ConflictError,
+    ExceededLimit,
     FieldError,
     ForbiddenError,
     InvalidRequestError,
@@ -40,14 +41,27 @@ from aimatrix.client.errors import (
     UploadError,
     WaitTimeoutError,
 )
-from aimatrix.client.jobs import Artifact, Job, JobRequest, LogEntry, LogPage, Metric, Progress, ResourceRequirements
+from aimatrix.client.jobs import (
+    Amounts,
+    Artifact,
+    Job,
+    JobRequest,
+    LogEntry,
+    LogPage,
+    Metric,
+    Progress,
+    ResourceRequirements,
+    TimeLimit,
+)
 from aimatrix.client.models import Model
 from aimatrix.client.profiles import Connection
+from aimatrix.client.quotas import Difference, Limits, OwnQuota, Quota, QuotaCheck, Use
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.uploads import Upload, UploadFile
 
 __all__ = [
     "AimatrixError",
+    "Amounts",
     "ApiError",
     "Artifact",
     "Client",
@@ -56,25 +70,33 @@ __all__ = [
     "Connection",
     "Deployment",
     "DeploymentConfig",
+    "Difference",
+    "ExceededLimit",
     "FieldError",
     "ForbiddenError",
     "InvalidRequestError",
     "Job",
     "JobRequest",
+    "Limits",
     "LogEntry",
     "LogPage",
     "Metric",
     "Model",
     "NotAuthenticatedError",
     "NotFoundError",
+    "OwnQuota",
     "Progress",
+    "Quota",
+    "QuotaCheck",
     "QuotaExceededError",
     "ResourceRequirements",
     "RetryPolicy",
     "ServiceError",
+    "TimeLimit",
     "UnreachableError",
     "Upload",
     "UploadError",
     "UploadFile",
+    "Use",
     "WaitTimeoutError",
 ]

@@ -16,6 +16,7 @@ from aimatrix.client.deployment_calls import DeploymentCalls
 from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
+from aimatrix.client.quota_calls import QuotaCalls
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
@@ -26,9 +27,10 @@ class Client:
     """A service, ready to be talked to. Threads may share one.
 
     Attributes:
-        jobs: submit, get, list, cancel, logs, metrics, wait.
+        jobs: submit, get, list, cancel, delete, logs, metrics, wait.
         models: list, get, register, deprecate, deploy.
         deployments: list, get, delete, wait, predict.
+        quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
     """
 
@@ -55,6 +57,7 @@ class Client:
         self.jobs = JobCalls(self._transport, monotonic=monotonic)
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
+        self.quotas = QuotaCalls(self._transport)
         self.uploads = UploadCalls(self._transport)
 
     @classmethod

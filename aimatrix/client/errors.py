@@ -13,7 +13,7 @@
         ├── ForbiddenError            403
         ├── NotFoundError             404: also what belongs to somebody else
         ├── ConflictError             409: finished already, or the same key with another body
-        ├── QuotaExceededError        429
+        ├── QuotaExceededError        429: ``limits`` says which, and when there is room
         └── ServiceError              5xx that outlived the retries
 """
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -69,6 +70,7 @@ class ApiError(AimatrixError):
         detail: a sentence for people.
         errors: what is wrong with which field; empty when the problem isn't about fields.
         request_id: what to quote when asking the operators.
+        document: the whole problem, as the service sent it.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class ApiError(AimatrixError):
         detail: str,
         errors: tuple[FieldError, ...] = (),
         request_id: str | None = None,
+        document: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -85,6 +88,7 @@ class ApiError(AimatrixError):
         self.detail = detail
         self.errors = errors
         self.request_id = request_id
+        self.document = document
 
     def __str__(self) -> str:
         return "\n".join([self.detail, *(f"  {error}" for error in self.errors)])
@@ -110,8 +114,50 @@ class ConflictError(ApiError):
     """The record's state doesn't allow this call."""
 
 
+@dataclass(frozen=True)
+class ExceededLimit:
+    """One limit that a submission doesn't fit under.
+
+    Attributes:
+        scope: whose it is: ``user`` or ``tenant``.
+        limit: its name, as in ``Limits``; ``max_gpus.t4`` for one type of GPU.
+        limit_value, used, requested: in ``unit``; what is reserved counts as used.
+        fits_at: when there is room again, as far as the service can tell.
+    """
+
+    scope: str
+    limit: str
+    unit: str
+    limit_value: float
+    used: float
+    requested: float
+    fits_at: str | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ExceededLimit:
+        return cls(
+            scope=document.get("scope", ""),
+            limit=document.get("limit", ""),
+            unit=document.get("unit", ""),
+            limit_value=document.get("limit_value", 0),
+            used=document.get("used", 0),
+            requested=document.get("requested", 0),
+            fits_at=document.get("fits_at"),
+        )
+
+
 class QuotaExceededError(ApiError):
-    """Over a quota or a rate limit; ``detail`` says which."""
+    """Over a quota (``limits`` says which) or a rate limit (``limits`` is empty)."""
+
+    @property
+    def limits(self) -> tuple[ExceededLimit, ...]:
+        found = self.document.get("limits")
+        return tuple(ExceededLimit.from_document(each) for each in found) if isinstance(found, list) else ()
+
+    @property
+    def fits_at(self) -> str | None:
+        """When all of them have room again; None when one never has, or nobody knows."""
+        return self.document.get("fits_at")
 
 
 class ServiceError(ApiError):
@@ -148,6 +194,7 @@ def from_response(response: httpx.Response) -> ApiError:
         request_id=_text(problem, "request_id")
         or response.headers.get("x-request-id")
         or response.headers.get("x-amzn-requestid"),
+        document=problem,
     )
 
 

@@ -20,6 +20,7 @@ from aimatrix.client.transport import Transport
 from aimatrix.client.waiting import wait_until
 
 JOBS = "/training/jobs"
+ADMIN_JOBS = "/admin/training/jobs"
 
 # How stubbornly a follower reconnects: about two minutes without any answer. Each success starts the count anew.
 RECONNECT = RetryPolicy(attempts=14, base=0.5, cap=20.0)
@@ -45,7 +46,7 @@ class JobCalls:
 
         Raises:
             InvalidRequestError: ``errors`` names each field and its cure.
-            QuotaExceededError: over the user's quota.
+            QuotaExceededError: over a limit of the user's or the tenant's; ``limits`` says which.
             ConflictError: the key was used with another request.
         """
         headers = {"Idempotency-Key": idempotency_key or self.new_key()}
@@ -78,6 +79,15 @@ class JobCalls:
             ConflictError: it has finished already.
         """
         self.transport.call("DELETE", _path(job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Deletes a finished job of anybody in the tenant, with its files; needs the permission to delete jobs.
+
+        Raises:
+            NotFoundError: no such job, or it is deleted already.
+            ConflictError: it hasn't finished, or a model lies among its files.
+        """
+        self.transport.call("DELETE", f"{ADMIN_JOBS}/{quote(job_id, safe='')}")
 
     def metrics(self, job_id: str, name: str | None = None) -> Iterator[Metric]:
         """Every point logged so far, by name and step."""

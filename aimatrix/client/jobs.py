@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 Framework = Literal["tensorflow", "pytorch", "sklearn", "xgboost", "custom"]
@@ -42,6 +43,9 @@ class JobRequest:
         script_path: s3 URI of the training script.
         dataset_path: s3 URI of one data file, or of the prefix that holds them (ends in ``/``).
         arguments: how the script is called: ``document``, ``script_mode``, or ``auto`` to let the service tell.
+        max_runtime_seconds: stop it, with its checkpoint kept, after this time over all attempts.
+        max_cost_usd: stop it so before it costs more.
+        over_budget: what to do when it doesn't fit under this month's limit on money: ``refuse`` it, or ``shorten`` it.
         metric_definitions: metric name → regular expression with one group, matched against each printed line.
     """
 
@@ -59,6 +63,8 @@ class JobRequest:
     backend: str | None = None
     arguments: str | None = None
     max_runtime_seconds: int | None = None
+    max_cost_usd: Decimal | None = None
+    over_budget: str | None = None
     metric_definitions: Mapping[str, str] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
@@ -75,6 +81,8 @@ class JobRequest:
             resource_requirements=self.resource_requirements.to_document(),
             environment=environment or None,
             max_runtime_seconds=self.max_runtime_seconds,
+            max_cost_usd=None if self.max_cost_usd is None else float(self.max_cost_usd),
+            over_budget=self.over_budget,
             metric_definitions=[{"name": name, "regex": regex} for name, regex in self.metric_definitions.items()]
             or None,
         )
@@ -162,8 +170,45 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class TimeLimit:
+    """How long a job may have its instances, and what says so: ``max_runtime_seconds``, ``max_cost_usd`` or
+    ``max_usd_per_month``."""
+
+    seconds: int
+    set_by: str
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> TimeLimit:
+        return cls(int(document["seconds"]), document.get("set_by", ""))
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What a job takes of a quota, in the units of its limits."""
+
+    gpu_hours: float
+    cpu_hours: float
+    storage_gb: float
+    cost_usd: Decimal
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Amounts:
+        return cls(
+            gpu_hours=document.get("gpu_hours", 0),
+            cpu_hours=document.get("cpu_hours", 0),
+            storage_gb=document.get("storage_gb", 0),
+            cost_usd=Decimal(str(document.get("cost_usd", 0))),
+        )
+
+
+@dataclass(frozen=True)
 class Job:
-    """A training job as the service last described it."""
+    """A training job as the service last described it.
+
+    Attributes:
+        reserved: the most that it may take, which counts against its user's quota until it has ended.
+        used: what it took; None until it has ended.
+    """
 
     job_id: str
     name: str
@@ -176,6 +221,9 @@ class Job:
     failure_reason: str | None
     attempts: int
     model_id: str | None
+    time_limit: TimeLimit | None
+    reserved: Amounts | None
+    used: Amounts | None
     progress: Progress
     resource_allocation: Mapping[str, Any]
     metrics: tuple[Metric, ...]
@@ -196,6 +244,9 @@ class Job:
             failure_reason=document.get("failure_reason"),
             attempts=_count(document.get("attempts")),
             model_id=document.get("model_id"),
+            time_limit=TimeLimit.from_document(document["time_limit"]) if document.get("time_limit") else None,
+            reserved=Amounts.from_document(document["reserved"]) if document.get("reserved") else None,
+            used=Amounts.from_document(document["used"]) if document.get("used") else None,
             progress=Progress.from_document(document.get("progress") or {}),
             resource_allocation=document.get("resource_allocation") or {},
             metrics=tuple(Metric.from_document(each) for each in document.get("metrics") or ()),

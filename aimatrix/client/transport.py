@@ -19,6 +19,9 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 # Longer than API Gateway's 29 s: a call that the service still works on is not given up here first.
 TIMEOUT = httpx.Timeout(35.0, connect=5.0)
 
+# The service's code for a job that doesn't fit under a limit.
+QUOTA_EXCEEDED = "quota-exceeded"
+
 Token = Callable[[], str | None]
 
 
@@ -120,8 +123,10 @@ class Transport:
         if response.status_code not in RETRIED_STATUS:
             return False
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            # A throttled call says when to come back, or is API Gateway's; an exhausted quota isn't passing.
-            return "retry-after" in response.headers or errors.from_response(response).code.startswith("http_")
+            # A throttled call says when to come back, or is API Gateway's. So does an exhausted quota, but its room may
+            # come in a minute or next month, and who asked may rather ask for less: they have to hear of it at once.
+            code = errors.from_response(response).code
+            return code != QUOTA_EXCEEDED and ("retry-after" in response.headers or code.startswith("http_"))
         return repeatable
 
     def _pause(self, attempt: int, response: httpx.Response | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from aimatrix.client import Client
+from aimatrix.client import Client, Limits
 
 ROOT = Path(__file__).parents[2]
 AIMATRIX = [sys.executable, "-m", "aimatrix.cli"]
@@ -80,6 +80,11 @@ class Cloud:
     def client(self, user: str = "alice", *roles: str, tenant: str = "default") -> Client:
         token = self.token(user, *(roles or ("USER", "MODEL_DEPLOYER")), tenant=tenant)
         return Client.connect(api=self.api, token=token)
+
+    def raise_quota(self, user: str, tenant: str = "default") -> None:
+        """Take every limit off a user, who may submit only a few jobs at once otherwise."""
+        with self.client("root", "ADMIN", tenant=tenant) as admin:
+            admin.quotas.set_user(user, Limits())
 
 
 def start(state: Path, port: int | None = None) -> Cloud:

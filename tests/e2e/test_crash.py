@@ -68,6 +68,7 @@ class TestCrash:
     def test_every_acknowledged_job_survives_and_ends(self, own: Cloud, tmp_path: Path) -> None:
         acknowledged: list[str] = []
         halfway = threading.Event()
+        own.raise_quota("alice")
         with own.client("alice") as client:
             request = _request(client, tmp_path, "import time\nprint('working', flush=True)\ntime.sleep(0.5)\n")
 

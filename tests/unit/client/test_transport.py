@@ -97,6 +97,37 @@ class TestRetries:
             client_of(service).jobs.submit(REQUEST)
         assert len(service.requests) == 1
 
+    @pytest.mark.parametrize("when", ["2", "Thu, 01 May 2031 10:00:30 GMT", "Thu, 01 May 2025 10:00:30 GMT"])
+    def test_an_exhausted_quota_is_told_at_once_whatever_it_says_about_later(self, when: str) -> None:
+        limit = {"scope": "user", "limit": "max_concurrent_jobs", "unit": "jobs", "limit_value": 5, "used": 5}
+        refusal = problem(
+            429,
+            "quota-exceeded",
+            headers={"Retry-After": when},
+            limits=[{**limit, "requested": 1, "fits_at": "2031-05-01T10:00:30Z"}],
+            fits_at="2031-05-01T10:00:30Z",
+        )
+        service, clock = FakeService(faults=[Fault("POST", JOBS, refusal)]), Clock()
+
+        with pytest.raises(QuotaExceededError) as caught:
+            client_of(service, clock).jobs.submit(REQUEST)
+        assert (len(service.requests), clock.sleeps) == (1, [])
+        assert caught.value.fits_at == "2031-05-01T10:00:30Z"
+        (exceeded,) = caught.value.limits
+        assert (exceeded.scope, exceeded.limit, exceeded.used, exceeded.requested) == (
+            "user",
+            "max_concurrent_jobs",
+            5,
+            1,
+        )
+
+    def test_a_call_that_was_throttled_is_sent_again_when_the_service_says(self) -> None:
+        service, clock = FakeService(), Clock()
+        service.faults = [Fault("POST", JOBS, problem(429, "throttled", headers={"Retry-After": "2"}))]
+
+        assert client_of(service, clock).jobs.submit(REQUEST).job_id == JOB_ID
+        assert 2 <= clock.sleeps[0] < 3
+
 
 class TestTokens:
     def test_an_expired_token_is_renewed_once_and_the_call_repeated(self) -> None:
