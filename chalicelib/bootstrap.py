@@ -89,7 +89,7 @@ class Platform:
     def audit(self) -> Recorder:
         from chalicelib.audit.recorder import Recorder
 
-        return Recorder(self._audit_store, self.now, self.new_id)
+        return Recorder(lambda: self._audit_store, self.now, self.new_id)
 
     @cached_property
     def audit_log(self) -> AuditService:
@@ -121,6 +121,7 @@ class Platform:
             pepper=Pepper(lambda: self.clients.secretsmanager, self.settings.key_pepper_arn),
             now=self.now,
             new_text=lambda: KeyText(secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)),
+            audit=self.audit,
         )
 
     @cached_property
@@ -134,7 +135,7 @@ class Platform:
         from chalicelib.quotas.service import QuotaService
         from chalicelib.quotas.store import QuotaStore
 
-        return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now)
+        return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now, self.audit)
 
     @cached_property
     def quota_check(self) -> QuotaCheck:
@@ -146,7 +147,7 @@ class Platform:
     def job_deletion(self) -> Deletion:
         from chalicelib.jobs.deletion import Deletion
 
-        return Deletion(self.job_store, self.metrics, self.objects, self.quotas, self.now)
+        return Deletion(self.job_store, self.metrics, self.objects, self.quotas, self.now, self.audit)
 
     @cached_property
     def metrics(self) -> MetricStore:

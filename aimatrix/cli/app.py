@@ -10,7 +10,7 @@ import typer
 from typer._click import Context as ClickContext
 from typer.core import TyperGroup
 
-from aimatrix.cli import cloud, demo, deployments, jobs, logs, models, predict, submit
+from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, submit
 from aimatrix.cli.exits import CommandError, ExitCode, exit_code
 from aimatrix.cli.output import Output, printable
 from aimatrix.cli.tools import Tools, production
@@ -126,6 +126,7 @@ def root(
 CLOUD = "The embedded cloud"
 TRAINING = "Training"
 SERVING = "Models and predictions"
+ACCESS = "Access"
 
 app.command(rich_help_panel=CLOUD)(cloud.up)
 app.command(rich_help_panel=CLOUD)(cloud.down)
@@ -139,3 +140,4 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)

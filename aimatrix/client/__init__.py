@@ -22,6 +22,7 @@ The modules, from the bottom up::
     client ── puts them together
 """
 
+from aimatrix.client.audit import AuditRow, Verification
 from aimatrix.client.client import Client
 from aimatrix.client.deployments import Deployment, DeploymentConfig
 from aimatrix.client.errors import (
@@ -64,6 +65,7 @@ __all__ = [
     "Amounts",
     "ApiError",
     "Artifact",
+    "AuditRow",
     "Client",
     "ConfigurationError",
     "ConflictError",
@@ -98,5 +100,6 @@ __all__ = [
     "UploadError",
     "UploadFile",
     "Use",
+    "Verification",
     "WaitTimeoutError",
 ]

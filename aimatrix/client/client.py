@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from aimatrix.client.audit_calls import AuditCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
 from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
@@ -32,6 +33,7 @@ class Client:
         deployments: list, get, delete, wait, predict.
         quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
+        audit: search, verify.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Client:
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
         self.quotas = QuotaCalls(self._transport)
         self.uploads = UploadCalls(self._transport)
+        self.audit = AuditCalls(self._transport)
 
     @classmethod
     def connect(

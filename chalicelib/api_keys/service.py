@@ -12,6 +12,8 @@ from chalicelib.api_keys.gateways import Pepper
 from chalicelib.api_keys.key import SCOPES, ApiKey, KeyStatus, KeyText, NewKey
 from chalicelib.api_keys.request import ApiKeyRequest
 from chalicelib.api_keys.store import USE_NOTED_EVERY, KeyPage, KeyStore
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.aws import AwsError
 from chalicelib.clock import Clock
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, RefusedValue, Unauthenticated
@@ -39,6 +41,7 @@ class ApiKeyService:
     pepper: Pepper
     now: Clock
     new_text: Callable[[], KeyText]
+    audit: Recorder
     limit: int = MAX_KEYS
 
     def create(self, caller: Caller, request: ApiKeyRequest) -> NewKey:
@@ -66,7 +69,12 @@ class ApiKeyService:
             created_at=now,
             expires_at=now + timedelta(days=request.expires_in_days),
         )
-        self.store.create(key)
+        self.store.create(
+            key,
+            self.audit.entry(
+                caller, Action.CREATE_API_KEY, subject("key", key.key_id), name=key.name, scopes=" ".join(scopes)
+            ),
+        )
         return NewKey(key, text.reveal())
 
     def search(self, caller: Caller, user: str | None, limit: int, offset: int, cursor: str | None) -> KeyPage:
@@ -102,7 +110,8 @@ class ApiKeyService:
         """
         key = self.get(caller, key_id)
         now = self.now()
-        return replace(key, revoked_at=now) if self.store.revoke(key, now) else key
+        entry = self.audit.entry(caller, Action.REVOKE_API_KEY, subject("key", key_id), owner=key.user)
+        return replace(key, revoked_at=now) if self.store.revoke(key, now, entry) else key
 
     def authenticate(self, text: str) -> Caller:
         """Whom a key acts for.

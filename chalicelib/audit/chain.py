@@ -38,6 +38,7 @@ class Fault(Enum):
     ALTERED = "altered"
     REORDERED = "reordered"
     SURPLUS = "surplus"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,29 @@ def digest(row: Row) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def walk(rows: Iterable[Row], after: Position = START) -> Walk:
-    """Follow rows in the order in which they are kept, from a place on, up to the first that is not as it was sealed."""
+def walk(rows: Iterable[Row], after: Position = START, noted: Position | None = None) -> Walk:
+    """Follow rows in the order in which they are kept, from a place on, up to the first that is not as it was sealed.
+
+    Args:
+        noted: a place that somebody wrote down when the chain was good. Who can write the whole table can write a whole
+            new chain, good in itself; only such a note tells.
+    """
     for row in rows:
         if broken := _broken(row, after):
             return Walk(after, broken)
-        after = Position(row["seq"], row["hash"])
+        at = Position(row["seq"], row["hash"])
+        if noted and at.seq == noted.seq and at != noted:
+            detail = f"Row {at.seq} is whole, and not the one that was noted: the log was written anew."
+            return Walk(after, Break(at.seq, Fault.REPLACED, detail))
+        after = at
     return Walk(after)
 
 
-def ended(walked: Walk, head: Position) -> Walk:
+def ended(walked: Walk, head: Position, noted: Position | None = None) -> Walk:
     """What a walk over all rows means, given the end of the chain that is kept beside them."""
     at = walked.position
+    if not walked.broken and noted and noted.seq > at.seq:
+        return Walk(at, _missing(at.seq + 1, max(head.seq, noted.seq)))
     if walked.broken or at == head:
         return walked
     if at.seq < head.seq:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from urllib.parse import unquote
 
 from chalicelib.clock import to_text
 from chalicelib.errors import ErrorCode
@@ -23,6 +24,7 @@ class Action(Enum):
     CREATE_UPLOAD = "create_upload"
     SUBMIT_JOB = "submit_job"
     CANCEL_JOB = "cancel_job"
+    DELETE_JOB = "delete_job"
     REGISTER_MODEL = "register_model"
     REGISTER_EXTERNAL_MODEL = "register_external_model"
     CHANGE_MODEL = "change_model"
@@ -106,7 +108,7 @@ def subject(kind: str, name: str) -> str:
 def subject_of_path(values: Mapping[str, str]) -> str | None:
     """The thing that a path is about, by its first placeholder: `{job_id}` names a job."""
     for name, value in values.items():
-        return subject(name.removesuffix("_id").replace("_", "-"), value)
+        return subject(name.removesuffix("_id").replace("_", "-"), unquote(value))
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chalicelib.audit.entry import ACTIONS, REFUSALS, Action, Entry, Outcome, subject_of_path
@@ -15,7 +15,13 @@ from chalicelib.table import Write
 
 @dataclass(frozen=True)
 class Recorder:
-    store: AuditStore
+    """
+    Args:
+        store: gives the log. Asked for only when something is recorded: a service that records works too in a function
+            that never does, and was not told where the log is.
+    """
+
+    store: Callable[[], AuditStore]
     now: Clock
     new_id: IdMaker
 
@@ -26,11 +32,11 @@ class Recorder:
             details: a few words more; None is left out. Nothing secret: an administrator reads it.
         """
         said = {name: value for name, value in details.items() if value is not None}
-        return self.store.waiting(Entry(self.new_id(), self.now(), caller, action, subject, details=said))
+        return self.store().waiting(Entry(self.new_id(), self.now(), caller, action, subject, details=said))
 
     def record(self, caller: Caller, action: Action, subject: str, **details: str | None) -> None:
         """That this was done, by itself: for what changes no record of ours."""
-        self.store.write(self.entry(caller, action, subject, **details))
+        self.store().write(self.entry(caller, action, subject, **details))
 
     def refused(self, caller: Caller, operation: str, path: Mapping[str, str], error: ServiceError) -> None:
         """That an operation was refused, if it is one that is recorded, and an error that is.
@@ -52,4 +58,4 @@ class Recorder:
             code=error.code,
             detail=error.detail,
         )
-        self.store.write(self.store.waiting(entry))
+        self.store().write(self.store().waiting(entry))

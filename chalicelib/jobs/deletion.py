@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
@@ -13,7 +15,6 @@ from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas.service import QuotaService
-from chalicelib.table import Write
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Deletion:
     objects: Objects
     quotas: QuotaService
     now: Clock
+    audit: Recorder
 
-    def delete(self, caller: Caller, job_id: str, *also: Write) -> None:
+    def delete(self, caller: Caller, job_id: str) -> None:
         """Delete a finished job that no model came from.
 
         The record goes last, with the storage that it held, in one transaction: a deletion that was cut off can be asked
@@ -46,7 +48,11 @@ class Deletion:
         self.metrics.delete(job.tenant, job.job_id)
         self.store.delete_details(job.tenant, job.job_id)
         stored = job.used.storage_bytes if job.used else 0
+        given_back = self.quotas.give_back_storage(job.tenant, job.user, stored)
+        deleted = self.audit.entry(
+            caller, Action.DELETE_JOB, subject("job", job_id), owner=job.user, name=job.name, status=job.status.value
+        )
         try:
-            self.store.delete(job, self.now(), *self.quotas.give_back_storage(job.tenant, job.user, stored), *also)
+            self.store.delete(job, self.now(), *given_back, deleted)
         except StaleJob:
             raise Conflict("The job changed at the same moment. Try again.") from None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
 from chalicelib.cursor import Cursor
 from chalicelib.errors import Conflict
@@ -17,7 +19,7 @@ from chalicelib.quotas.check import QuotaCheck, Report
 from chalicelib.quotas.quota import Account, Amounts, Limits, Owner, Reservation, month_of, shortfalls
 from chalicelib.quotas.refusal import Held
 from chalicelib.quotas.store import LimitsRecord, OwnerPage, QuotaStore, StaleLimits
-from chalicelib.table import Write
+from chalicelib.table import Write, as_json
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Allowance:
 class QuotaService:
     store: QuotaStore
     now: Clock
+    audit: Recorder
 
     def allowance(self, tenant: str, user: str) -> Allowance:
         owners = (Owner(tenant, user), Owner(tenant))
@@ -110,7 +113,7 @@ class QuotaService:
         caller.require(Permission.QUOTAS_MANAGE)
         return check.tenant(caller.tenant)
 
-    def set_limits(self, caller: Caller, user: str | None, limits: Limits, *also: Write) -> LimitsRecord:
+    def set_limits(self, caller: Caller, user: str | None, limits: Limits) -> LimitsRecord:
         """Replace an account's limits. One below what is used already only keeps new jobs out.
 
         Raises:
@@ -119,12 +122,20 @@ class QuotaService:
         caller.require(Permission.QUOTAS_MANAGE)
         owner = Owner(caller.tenant, user)
         (before,) = self.store.limits(owner)
+        action, about = (Action.SET_USER_QUOTA, subject("user", user)) if user else (Action.SET_TENANT_QUOTA, "tenant")
+        entry = self.audit.entry(caller, action, about, **_said(limits))
         try:
-            self.store.write_limits(*self.store.set_limits(owner, before, limits, caller.user, self.now()), *also)
+            self.store.write_limits(*self.store.set_limits(owner, before, limits, caller.user, self.now()), entry)
         except StaleLimits:
             raise Conflict("Somebody else changed these limits at the same moment. Read them and try again.") from None
         (after,) = self.store.limits(owner)
         return after
+
+
+def _said(limits: Limits) -> dict[str, str]:
+    """The limits that there are, as text."""
+    values = {**vars(limits), "max_gpus": as_json(dict(limits.max_gpus)) if limits.max_gpus else None}
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def _owners(tenant: str, user: str) -> tuple[Owner, Owner]:

@@ -27,7 +27,7 @@ class AuditLog:
     def create(cls, dynamodb: DynamoDBClient, now: Clock) -> AuditLog:
         store = AuditStore(Table(dynamodb, create_table(dynamodb, "audit")))
         ids = (f"entry-{number:06d}" for number in count(1))
-        return cls(store, Recorder(store, now, lambda: next(ids)))
+        return cls(store, Recorder(lambda: store, now, lambda: next(ids)))
 
     def entries(self, tenant: str = "acme") -> Sequence[Row]:
         """What waits to be sealed, oldest first."""

@@ -56,7 +56,7 @@ def read_both_logs(platform: Platform) -> None:
 # What each function's handler reaches for, beside what that in turn needs: see the rooms' routes and tasks.
 USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
-        lambda p: (p.audit, p.audit_log),
+        lambda p: (p.audit.store(), p.audit_log),
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.api_keys,
         lambda p: (p.quotas, p.quota_check, p.job_deletion),
@@ -67,7 +67,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.api_keys),
     "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
-    "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration),),
+    "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration, p.audit.store()),),
     "check_quotas": (lambda p: (p.quotas, p.quota_check, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.backends.batch),),
     "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),

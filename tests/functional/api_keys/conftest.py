@@ -21,6 +21,7 @@ from chalicelib.api_keys.service import ApiKeyService
 from chalicelib.api_keys.store import KeyStore
 from chalicelib.identity.caller import Caller
 from chalicelib.table import Table
+from tests.functional.audit_log import AuditLog
 from tests.functional.rest import Gateway
 from tests.functional.tables import create_table
 
@@ -52,6 +53,7 @@ class Keys:
     client: DynamoDBClient
     secrets: FakeSecrets
     moment: list[datetime]
+    log: AuditLog
     api: Gateway = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +85,12 @@ def keys(dynamodb: DynamoDBClient) -> Iterator[Keys]:
         secrets = FakeSecrets()
         moment = [datetime(2026, 3, 1, 12, tzinfo=UTC)]
         numbers = count(1)
+        log = AuditLog.create(dynamodb, lambda: moment[0])
         service = ApiKeyService(
             store=KeyStore(Table(dynamodb, create_table(dynamodb, "keys"))),
             pepper=Pepper(lambda: secrets, "arn:pepper"),
             now=lambda: moment[0],
             new_text=lambda: KeyText(f"{next(numbers):016x}", "ab" * 32),
+            audit=log.recorder,
         )
-        yield Keys(service, dynamodb, secrets, moment)
+        yield Keys(service, dynamodb, secrets, moment, log)

@@ -151,7 +151,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         store = JobStore(Table(dynamodb, "jobs"))
         log = AuditLog.create(dynamodb, clock)
         objects = Objects(s3, BUCKET)
-        quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock)
+        quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock, log.recorder)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         tokens = (f"token-{number}" for number in count(1))
         service = JobService(

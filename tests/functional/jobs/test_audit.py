@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from decimal import Decimal
 
 import pytest
 
 from chalicelib.errors import Conflict, Forbidden
 from chalicelib.identity.caller import Origin
+from chalicelib.jobs.deletion import Deletion
 from chalicelib.jobs.store import JobStore, Submission
-from chalicelib.table import Table
+from chalicelib.quotas.quota import Limits
 from tests.functional.jobs.conftest import ADMIN, ALICE, VIEWER, Jobs
 
 
@@ -57,8 +58,8 @@ class TestSubmission:
         assert len(jobs.log.entries()) == 1
 
     def test_that_can_not_be_said_does_not_happen(self, jobs: Jobs) -> None:
-        lost = replace(jobs.log.recorder, store=replace(jobs.log.store, table=_gone(jobs.log.store.table)))
-        service = replace(jobs.service, audit=lost)
+        gone = replace(jobs.log.store, table=replace(jobs.log.store.table, name="gone"))
+        service = replace(jobs.service, audit=replace(jobs.log.recorder, store=lambda: gone))
         with pytest.raises(jobs.store.table.client.exceptions.ClientError):
             service.submit(ALICE, jobs.request(), "key-1")
         assert jobs.machine.started == []
@@ -91,6 +92,25 @@ class TestCancellation:
         assert len(jobs.log.entries()) == 1
 
 
-def _gone(table: Table) -> Any:
-    """The same client, a table that is not there: what a missing permission or an outage comes to."""
-    return replace(table, name="gone")
+class TestDeletion:
+    def test_says_what_is_gone(self, jobs: Jobs) -> None:
+        job = jobs.service.submit(ALICE, jobs.request(), None)
+        jobs.finishing.finish("acme", job.job_id, "over")
+        deletion = Deletion(jobs.store, jobs.metrics, jobs.objects, jobs.quotas, jobs.clock, jobs.log.recorder)
+        deletion.delete(ADMIN, job.job_id)
+        row = jobs.log.entries()[-1]
+        assert (row["user"], row["action"], row["subject"]) == ("root", "delete_job", f"job/{job.job_id}")
+        assert row["details"] == {"owner": "alice", "name": "churn", "status": "failed"}
+
+
+class TestLimits:
+    def test_say_whose_and_what_they_are_now(self, jobs: Jobs) -> None:
+        limits = Limits(max_concurrent_jobs=3, max_usd_per_month=Decimal("12.50"), max_gpus={"t4": 1})
+        jobs.quotas.set_limits(ADMIN, "alice", limits)
+        jobs.quotas.set_limits(ADMIN, None, Limits())
+        assert jobs.log.told() == [("root", "set_user_quota", "user/alice"), ("root", "set_tenant_quota", "tenant")]
+        assert jobs.log.entries()[0]["details"] == {
+            "max_concurrent_jobs": "3",
+            "max_usd_per_month": "12.50",
+            "max_gpus": '{"t4":1}',
+        }

@@ -210,7 +210,7 @@ class TestMoney:
 class TestDeletion:
     @pytest.fixture
     def deletion(self, jobs: Jobs) -> Deletion:
-        return Deletion(jobs.store, jobs.metrics, jobs.objects, jobs.quotas, jobs.clock)
+        return Deletion(jobs.store, jobs.metrics, jobs.objects, jobs.quotas, jobs.clock, jobs.log.recorder)
 
     def finished(self, jobs: Jobs, **more: Any) -> str:
         job = jobs.service.submit(ALICE, jobs.request(**more), None)

@@ -191,5 +191,32 @@ class TestEnd:
         assert broken == Break(3, Fault.MISSING, "Rows 3 to 5 are missing.")
 
 
+class TestNote:
+    @given(entries=logs, data=st.data())
+    def test_of_a_place_in_the_chain_is_found_again(self, entries: Chain, data: st.DataObject) -> None:
+        chain = chained(entries)
+        noted = head_of(chain[: data.draw(st.integers(1, len(chain)))])
+        assert ended(walk(chain, noted=noted), head_of(chain), noted).broken is None
+
+    @given(entries=logs, data=st.data())
+    def test_tells_a_chain_that_was_written_anew(self, entries: Chain, data: st.DataObject) -> None:
+        noted = head_of(chained(entries))
+        forged = data.draw(st.integers(0, len(entries) - 1))
+        anew = chained([*entries[:forged], {**entries[forged], "user": "somebody else"}, *entries[forged + 1 :]])
+        if head_of(anew) != noted:
+            broken = ended(walk(anew, noted=noted), head_of(anew), noted).broken
+            assert broken == Break(
+                noted.seq,
+                Fault.REPLACED,
+                f"Row {noted.seq} is whole, and not the one that was noted: the log was written anew.",
+            )
+
+    def test_tells_a_chain_that_was_cut_off_together_with_its_head(self) -> None:
+        chain = chained([{"id": name} for name in "abc"])
+        noted, cut = head_of(chain), chain[:1]
+        broken = ended(walk(cut, noted=noted), head_of(cut), noted).broken
+        assert broken == Break(2, Fault.MISSING, "Rows 2 to 3 are missing.")
+
+
 def _altered(seq: int) -> Break:
     return Break(seq, Fault.ALTERED, f"What row {seq} says is not what was sealed.")

@@ -62,6 +62,7 @@ class TestSubject:
     def test_of_a_path_is_what_its_first_placeholder_names(self) -> None:
         assert subject_of_path({"job_id": "j-1"}) == "job/j-1"
         assert subject_of_path({"api_key_id": "k", "other": "x"}) == "api-key/k"
+        assert subject_of_path({"user_id": "ada%40example.com"}) == "user/ada@example.com"
         assert subject_of_path({}) is None
 
 

@@ -13,6 +13,7 @@ VERBS = (
     *("jobs list", "jobs get", "jobs metrics", "jobs cancel"),
     *("models list", "models get", "models register", "models deprecate"),
     *("deployments list", "deployments get", "deployments delete"),
+    *("audit search", "audit verify"),
 )
 
 

@@ -126,6 +126,8 @@ class FakeService:
     Attributes:
         stages: what GET answers for a job, one after the other; the last one stays.
         log: pages of lines; the cursor is the number of pages read.
+        audit: rows in the order of the chain.
+        audit_head: where the log ends; with the last row, if None.
         page_size: of every listing.
     """
 
@@ -135,6 +137,8 @@ class FakeService:
     points: list[dict[str, Any]] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     deployments: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    audit_head: dict[str, Any] | None = None
     predictions: Any = field(default_factory=lambda: {"predictions": [0]})
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     page_size: int = 2
@@ -196,6 +200,8 @@ class FakeService:
             ("GET", "/deployments/([^/]+)", self._get_deployment),
             ("DELETE", "/deployments/([^/]+)", self._undeploy),
             ("POST", "/deployments/([^/]+)/invocations", self._invoke),
+            ("GET", "/admin/audit", lambda request: self._page(request, "rows", self.audit[::-1])),
+            ("GET", "/admin/audit/chain", self._chain),
             ("GET", "/health", lambda _: httpx.Response(200, json={"status": "ok"})),
         )
 
@@ -297,6 +303,12 @@ class FakeService:
 
     def _invoke(self, _request: httpx.Request, _deployment_id: str) -> httpx.Response:
         return httpx.Response(200, json=self.predictions)
+
+    def _chain(self, request: httpx.Request) -> httpx.Response:
+        last = self.audit[-1] if self.audit else {"seq": 0, "hash": "0" * 64}
+        head = self.audit_head or {"seq": last["seq"], "hash": last["hash"]}
+        page = self._page(request, "rows", self.audit).json()
+        return httpx.Response(200, json={**page, "head": head, "waiting": 1})
 
     def _stage(self, records: Mapping[str, deque[dict[str, Any]]], key: str) -> httpx.Response:
         stages = records.get(key)
