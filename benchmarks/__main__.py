@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import burst, idle, latency, lists, memory, package
+from benchmarks import burst, idle, latency, lists, memory, package, quota
 from benchmarks.figures import Figure
 
 MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "lists": lists.measure,
     "latency": latency.measure,
     "burst": burst.measure,
+    "quota": quota.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }
