@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from chalicelib.models.service import ModelService
     from chalicelib.models.store import ModelStore
     from chalicelib.objects import Objects
+    from chalicelib.quotas.accounts import AccountService
     from chalicelib.quotas.check import QuotaCheck
     from chalicelib.quotas.service import QuotaService
     from chalicelib.tracking.registry import TrackingRegistry
@@ -135,7 +136,7 @@ class Platform:
         from chalicelib.quotas.service import QuotaService
         from chalicelib.quotas.store import QuotaStore
 
-        return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now, self.audit)
+        return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now)
 
     @cached_property
     def quota_check(self) -> QuotaCheck:
@@ -144,10 +145,24 @@ class Platform:
         return QuotaCheck(self.quotas.store, self.job_store.charged, time.sleep)
 
     @cached_property
+    def accounts(self) -> AccountService:
+        from chalicelib.quotas.accounts import AccountService
+
+        return AccountService(self.quotas.store, self.quota_check, self.audit, self.now)
+
+    @cached_property
     def job_deletion(self) -> Deletion:
         from chalicelib.jobs.deletion import Deletion
 
-        return Deletion(self.job_store, self.metrics, self.objects, self.quotas, self.now, self.audit)
+        return Deletion(
+            store=self.job_store,
+            models=self.model_store,
+            metrics=self.metrics,
+            objects=self.objects,
+            quotas=self.quotas,
+            audit=self.audit,
+            now=self.now,
+        )
 
     @cached_property
     def metrics(self) -> MetricStore:

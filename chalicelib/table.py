@@ -153,8 +153,17 @@ class Table:
         arguments: dict[str, Any] = {"Key": encode({"pk": pk, "sk": sk}), "UpdateExpression": " ".join(clauses)}
         return Write("Update", self._arguments(arguments, condition, values_used, names_used))
 
-    def delete(self, pk: str, sk: str) -> Write:
-        return Write("Delete", self._arguments({"Key": encode({"pk": pk, "sk": sk})}, None, None, {}))
+    def delete(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        condition: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Write:
+        """Delete an item; the condition works as in `change`."""
+        return Write("Delete", self._arguments({"Key": encode({"pk": pk, "sk": sk})}, condition, values, names or {}))
 
     def write(self, write: Write) -> None:
         """Carry out a single write.

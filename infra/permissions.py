@@ -70,7 +70,9 @@ LIST_ARTIFACTS = Grant(
 TELL_MISSING_ARTIFACTS = Grant(
     "TellMissingArtifacts", ("s3:ListBucket",), (artifacts_arn(),), {"Null": {"s3:prefix": "true"}}
 )
-DELETE_JOB_FILES = Grant("DeleteJobFiles", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*"),))
+DELETE_FILES = Grant(
+    "DeleteFiles", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*"), artifacts_arn("tenants/*/models/*"))
+)
 SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*/users/*"),))
 KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
 WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
@@ -156,7 +158,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
-        DELETE_JOB_FILES,
+        DELETE_FILES,
         SIGN_UPLOADS,
         KEEP_MODELS,
         START_MACHINES,

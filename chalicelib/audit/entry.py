@@ -28,6 +28,7 @@ class Action(Enum):
     REGISTER_MODEL = "register_model"
     REGISTER_EXTERNAL_MODEL = "register_external_model"
     CHANGE_MODEL = "change_model"
+    DELETE_MODEL = "delete_model"
     DEPLOY_MODEL = "deploy_model"
     DELETE_DEPLOYMENT = "delete_deployment"
     CREATE_API_KEY = "create_api_key"

@@ -12,6 +12,7 @@ from chalicelib.errors import Conflict, FieldProblem, InvalidRequest
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.rules import ArtifactPath, confined
 from chalicelib.models.model import Archive, model_prefix
+from chalicelib.objects import Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -112,6 +113,10 @@ class ExternalArtifacts:
             raise Conflict("The file behind artifact_path changed while it was registered. Try again.") from None
         checksum = _hexadecimal(answer.get("CopyObjectResult", {}).get("ChecksumSHA256")) or artifact.checksum
         return Archive(f"s3://{self.bucket}/{key}", artifact.size_bytes, checksum)
+
+    def discard(self, tenant: str, model_id: str) -> None:
+        """Delete the model's own files; there are none for one that a job has made."""
+        Objects(self.client, self.bucket).delete_below(model_prefix(tenant, model_id))
 
 
 def _single_file(name: str) -> str:

@@ -50,4 +50,10 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         request.shape(ModelChange)
         return Reply(views.document(platform.models.deprecate(request.caller, model_id)))
 
+    @room.view("DELETE", "/v1/admin/models/{model_id}", authorizer=authorizer)
+    def delete_model(request: Request, model_id: str) -> Reply:
+        request.only()
+        platform.models.delete(request.caller, model_id)
+        return Reply(status=204)
+
     return room

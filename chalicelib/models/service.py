@@ -111,11 +111,7 @@ class ModelService:
                 caller.require(Permission.MODELS_DEPRECATE_ALL)
             if model.status is ModelStatus.DEPRECATED:
                 return model
-            if model.uses:
-                raise Conflict(
-                    f"The model is used by {len(model.uses)} deployment(s): {', '.join(sorted(model.uses))}. "
-                    "Delete them, or deploy another version there, first."
-                )
+            _require_unused(model)
             deprecated = model.become(ModelStatus.DEPRECATED)
             changed = self.audit.entry(
                 caller, Action.CHANGE_MODEL, subject("model", model_id), status=deprecated.status.value
@@ -124,6 +120,33 @@ class ModelService:
                 return self.store.update(model, deprecated, self.now(), changed)
             except StaleModel:
                 continue
+
+    def delete(self, caller: Caller, model_id: str) -> None:
+        """Delete a model that nothing serves. Files of its own go with it; those of its job stay with the job.
+
+        It is deprecated first, so that no deployment begins to use it while its files go.
+
+        Raises:
+            NotFound: there is no such model in the caller's tenant.
+            Conflict: a deployment serves it, or is about to, or it changed at this moment.
+        """
+        caller.require(Permission.MODELS_DELETE)
+        model = self.deprecate(caller, model_id)
+        self.artifacts.discard(model.tenant, model.model_id)
+        name = f"{model.name}:{model.version}"
+        deleted = self.audit.entry(caller, Action.DELETE_MODEL, subject("model", model_id), owner=model.user, name=name)
+        try:
+            self.store.delete(model, deleted)
+        except StaleModel:
+            raise Conflict("The model changed at the same moment. Try again.") from None
+
+
+def _require_unused(model: Model) -> None:
+    if model.uses:
+        raise Conflict(
+            f"The model is used by {len(model.uses)} deployment(s): {', '.join(sorted(model.uses))}. "
+            "Delete them, or deploy another version there, first."
+        )
 
 
 def _taken(name: str, version: str) -> Conflict:

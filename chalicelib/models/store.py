@@ -113,6 +113,21 @@ class ModelStore:
             raise StaleModel(before.model_id) from None
         return replace(after, record_version=before.record_version + 1, updated_at=now)
 
+    def delete(self, model: Model, *also: Write) -> None:
+        """Delete the record. Its version stays taken: no other model will ever be called so.
+
+        Raises:
+            StaleModel: the record is not as it was read.
+        """
+        values = {":read_version": model.record_version}
+        pk = _pk(model.tenant, model.model_id)
+        try:
+            self.table.transact(
+                self.table.delete(pk, "model", condition=_UNCHANGED, values=values, names=_NAMES), *also
+            )
+        except ConditionFailed:
+            raise StaleModel(model.model_id) from None
+
     def search(self, tenant: str, wanted: ModelFilter, limit: int, offset: int, after: Cursor | None) -> ModelPage:
         index, key = _INDEX[wanted.framework is not None, wanted.status is not None]
         value = _partition(tenant, wanted)

@@ -23,44 +23,44 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", "/v1/quotas", authorizer=authorizer)
     def get_own_quota(request: Request) -> Reply:
         request.only()
-        user, tenant = platform.quotas.own(request.caller)
+        user, tenant = platform.accounts.own(request.caller)
         return Reply({"user": views.account(user), "tenant": views.account(tenant)})
 
     @room.view("GET", "/v1/admin/quotas/users", authorizer=authorizer)
     def list_quotas(request: Request) -> Reply:
         request.only("limit", "cursor")
         paging = request.paging()
-        page = platform.quotas.users(request.caller, paging.limit, paging.cursor)
-        accounts = [views.account(*platform.quotas.account(request.caller, owner.user)) for owner in page.owners]
+        page = platform.accounts.users(request.caller, paging.limit, paging.cursor)
+        accounts = [views.account(*platform.accounts.account(request.caller, owner.user)) for owner in page.owners]
         return Reply(paging.document("quotas", accounts, page.cursor))
 
     @room.view("GET", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
     def get_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
-        return Reply(views.account(*platform.quotas.account(request.caller, _user(user_id))))
+        return Reply(views.account(*platform.accounts.account(request.caller, _user(user_id))))
 
     @room.view("PUT", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
     def set_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
         user = _user(user_id)
-        platform.quotas.set_limits(request.caller, user, request.shape(UserLimitsRequest).limits())
-        return Reply(views.account(*platform.quotas.account(request.caller, user)))
+        platform.accounts.set_limits(request.caller, user, request.shape(UserLimitsRequest).limits())
+        return Reply(views.account(*platform.accounts.account(request.caller, user)))
 
     @room.view("GET", "/v1/admin/quotas/tenant", authorizer=authorizer)
     def get_tenant_quota(request: Request) -> Reply:
         request.only()
-        return Reply(views.account(*platform.quotas.account(request.caller, None)))
+        return Reply(views.account(*platform.accounts.account(request.caller, None)))
 
     @room.view("PUT", "/v1/admin/quotas/tenant", authorizer=authorizer)
     def set_tenant_quota(request: Request) -> Reply:
         request.only()
-        platform.quotas.set_limits(request.caller, None, request.shape(TenantLimitsRequest).limits())
-        return Reply(views.account(*platform.quotas.account(request.caller, None)))
+        platform.accounts.set_limits(request.caller, None, request.shape(TenantLimitsRequest).limits())
+        return Reply(views.account(*platform.accounts.account(request.caller, None)))
 
     @room.view("GET", "/v1/admin/quotas/check", authorizer=authorizer)
     def check_quotas(request: Request) -> Reply:
         request.only()
-        return Reply(views.report(platform.quotas.check(request.caller, platform.quota_check)))
+        return Reply(views.report(platform.accounts.check(request.caller)))
 
     return room
 

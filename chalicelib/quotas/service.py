@@ -1,25 +1,18 @@
-"""Reserve, settle, explain a refusal, and change limits. What a job costs is `charge.py`'s."""
+"""What jobs ask of quotas: reserve, settle, and say why not. What a job costs is `charge.py`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from chalicelib.audit.entry import Action, subject
-from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
-from chalicelib.cursor import Cursor
-from chalicelib.errors import Conflict
-from chalicelib.identity.caller import Caller
-from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.job import Allocation
 from chalicelib.quotas import charge, refusal
-from chalicelib.quotas.check import QuotaCheck, Report
-from chalicelib.quotas.quota import Account, Amounts, Limits, Owner, Reservation, month_of, shortfalls
+from chalicelib.quotas.quota import Amounts, Limits, Owner, Reservation, month_of, shortfalls
 from chalicelib.quotas.refusal import Held
-from chalicelib.quotas.store import LimitsRecord, OwnerPage, QuotaStore, StaleLimits
-from chalicelib.table import Write, as_json
+from chalicelib.quotas.store import QuotaStore
+from chalicelib.table import Write
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,6 @@ class Allowance:
 class QuotaService:
     store: QuotaStore
     now: Clock
-    audit: Recorder
 
     def allowance(self, tenant: str, user: str) -> Allowance:
         owners = (Owner(tenant, user), Owner(tenant))
@@ -52,11 +44,11 @@ class QuotaService:
 
     def settle(self, tenant: str, user: str, held: Reservation, used: Amounts) -> list[Write]:
         """Writes for the transaction that ends the job; its condition makes that happen once."""
-        return [write for owner in _owners(tenant, user) for write in self.store.settle(owner, held, used)]
+        return [write for owner in owners(tenant, user) for write in self.store.settle(owner, held, used)]
 
     def give_back_storage(self, tenant: str, user: str, storage_bytes: int) -> list[Write]:
         """Writes for the transaction that deletes the job."""
-        return [self.store.give_back_storage(owner, storage_bytes) for owner in _owners(tenant, user)]
+        return [self.store.give_back_storage(owner, storage_bytes) for owner in owners(tenant, user)]
 
     def seconds_left(self, allowance: Allowance, allocation: Allocation) -> int | None:
         """The longest time limit that the month's money still covers; None when no limit is on money."""
@@ -87,56 +79,7 @@ class QuotaService:
         if found:
             raise refusal.of(found, allocation, wanted, held_by, self.now())
 
-    def own(self, caller: Caller) -> list[Account]:
-        """The caller's own account and the tenant's."""
-        caller.require(Permission.QUOTAS_READ)
-        return [self.store.account(owner, month_of(self.now())) for owner in _owners(caller.tenant, caller.user)]
 
-    def account(self, caller: Caller, user: str | None) -> tuple[Account, LimitsRecord]:
-        """A user's account, or the tenant's; a user who never was here has the defaults and an empty account."""
-        caller.require(Permission.QUOTAS_MANAGE)
-        owner = Owner(caller.tenant, user)
-        (record,) = self.store.limits(owner)
-        return self.store.account(owner, month_of(self.now())), record
-
-    def users(self, caller: Caller, limit: int, cursor: str | None) -> OwnerPage:
-        caller.require(Permission.QUOTAS_MANAGE)
-        after: Cursor | None = QuotaStore.cursor(cursor, caller.tenant)
-        return self.store.owners(caller.tenant, limit, after)
-
-    def tenants(self) -> Iterator[str]:
-        """Every tenant that ever had a job."""
-        return self.store.tenants()
-
-    def check(self, caller: Caller, check: QuotaCheck) -> Report:
-        """Compare the counters of the caller's tenant with its records, now."""
-        caller.require(Permission.QUOTAS_MANAGE)
-        return check.tenant(caller.tenant)
-
-    def set_limits(self, caller: Caller, user: str | None, limits: Limits) -> LimitsRecord:
-        """Replace an account's limits. One below what is used already only keeps new jobs out.
-
-        Raises:
-            Conflict: somebody else changed them at the same moment.
-        """
-        caller.require(Permission.QUOTAS_MANAGE)
-        owner = Owner(caller.tenant, user)
-        (before,) = self.store.limits(owner)
-        action, about = (Action.SET_USER_QUOTA, subject("user", user)) if user else (Action.SET_TENANT_QUOTA, "tenant")
-        entry = self.audit.entry(caller, action, about, **_said(limits))
-        try:
-            self.store.write_limits(*self.store.set_limits(owner, before, limits, caller.user, self.now()), entry)
-        except StaleLimits:
-            raise Conflict("Somebody else changed these limits at the same moment. Read them and try again.") from None
-        (after,) = self.store.limits(owner)
-        return after
-
-
-def _said(limits: Limits) -> dict[str, str]:
-    """The limits that there are, as text."""
-    values = {**vars(limits), "max_gpus": as_json(dict(limits.max_gpus)) if limits.max_gpus else None}
-    return {name: str(value) for name, value in values.items() if value is not None}
-
-
-def _owners(tenant: str, user: str) -> tuple[Owner, Owner]:
+def owners(tenant: str, user: str) -> tuple[Owner, Owner]:
+    """The two accounts that every job of a user counts in."""
     return Owner(tenant, user), Owner(tenant)

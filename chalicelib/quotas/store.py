@@ -103,8 +103,8 @@ class QuotaStore:
         amounts: dict[str, Number] = {"storage_bytes": -storage_bytes, "used_storage_bytes": -storage_bytes}
         return self._add(owner, "now", amounts, None)
 
-    def set_limits(self, owner: Owner, before: LimitsRecord, limits: Limits, by: str, now: datetime) -> list[Write]:
-        """Replace the limits that were read; `StaleLimits` is the caller's to raise when the condition fails."""
+    def set_limits(self, owner: Owner, before: LimitsRecord, limits: Limits, by: str, now: datetime) -> Write:
+        """Replace the limits that were read."""
         item = {
             "pk": _pk(owner),
             "sk": "limits",
@@ -118,9 +118,13 @@ class QuotaStore:
         if before.version:
             condition, values = "#version = :read_version", {":read_version": before.version}
         names = {"#version": "version"} if before.version else None
-        return [self.table.put(item, condition=condition, values=values, names=names)]
+        return self.table.put(item, condition=condition, values=values, names=names)
 
     def write_limits(self, *writes: Write) -> None:
+        """
+        Raises:
+            StaleLimits: they are not as they were read.
+        """
         try:
             self.table.transact(*writes)
         except ConditionFailed:

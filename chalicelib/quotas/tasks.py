@@ -17,7 +17,7 @@ def check_quotas(platform: Platform, _event: object) -> dict[str, Any]:
         QuotaDifference: counters that differ; must be 0.
     """
     tenants = differences = 0
-    for tenant in platform.quotas.tenants():
+    for tenant in platform.quotas.store.tenants():
         report = platform.quota_check.tenant(tenant)
         tenants, differences = tenants + 1, differences + len(report.differences)
         for each in report.differences:

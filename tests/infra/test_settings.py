@@ -59,7 +59,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: (p.audit.store(), p.audit_log),
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.api_keys,
-        lambda p: (p.quotas, p.quota_check, p.job_deletion),
+        lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,

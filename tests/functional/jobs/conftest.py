@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.definitions import JobDefinitions
+from chalicelib.jobs.deletion import Deletion
 from chalicelib.jobs.finishing import Finishing
 from chalicelib.jobs.gateways import ABSENT, BackendJob, BackendState
 from chalicelib.jobs.instances import BatchMachines
@@ -25,7 +26,10 @@ from chalicelib.jobs.reports import Reports
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
+from chalicelib.models.store import ModelStore
 from chalicelib.objects import Objects
+from chalicelib.quotas.accounts import AccountService
+from chalicelib.quotas.check import QuotaCheck
 from chalicelib.quotas.service import QuotaService
 from chalicelib.quotas.store import QuotaStore
 from chalicelib.settings import Settings
@@ -119,6 +123,8 @@ class Jobs:
     lifecycle: Lifecycle
     finishing: Finishing
     quotas: QuotaService
+    accounts: AccountService
+    deletion: Deletion
     reports: Reports
     log: AuditLog
 
@@ -145,13 +151,19 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     with mock_aws():
         dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        for name in ("jobs", "metrics", "quotas"):
+        for name in ("jobs", "metrics", "models", "quotas"):
             create_table(dynamodb, name)
         clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
         store = JobStore(Table(dynamodb, "jobs"))
         log = AuditLog.create(dynamodb, clock)
         objects = Objects(s3, BUCKET)
-        quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock, log.recorder)
+        checking = QuotaCheck(QuotaStore(Table(dynamodb, "quotas")), store.charged, lambda _: None)
+        accounts = AccountService(checking.store, checking, log.recorder, clock)
+        quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock)
+        models = ModelStore(Table(dynamodb, "models"))
+        deletion = Deletion(
+            store, models, MetricStore(Table(dynamodb, "metrics")), objects, quotas, log.recorder, clock
+        )
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         tokens = (f"token-{number}" for number in count(1))
         service = JobService(
@@ -182,5 +194,18 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         metrics = MetricStore(Table(dynamodb, "metrics"))
         reports = Reports(store, metrics, lifecycle)
         yield Jobs(
-            clock, machine, backends, store, objects, metrics, service, lifecycle, finishing, quotas, reports, log
+            clock,
+            machine,
+            backends,
+            store,
+            objects,
+            metrics,
+            service,
+            lifecycle,
+            finishing,
+            quotas,
+            accounts,
+            deletion,
+            reports,
+            log,
         )

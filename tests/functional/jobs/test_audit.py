@@ -9,7 +9,6 @@ import pytest
 
 from chalicelib.errors import Conflict, Forbidden
 from chalicelib.identity.caller import Origin
-from chalicelib.jobs.deletion import Deletion
 from chalicelib.jobs.store import JobStore, Submission
 from chalicelib.quotas.quota import Limits
 from tests.functional.jobs.conftest import ADMIN, ALICE, VIEWER, Jobs
@@ -96,8 +95,7 @@ class TestDeletion:
     def test_says_what_is_gone(self, jobs: Jobs) -> None:
         job = jobs.service.submit(ALICE, jobs.request(), None)
         jobs.finishing.finish("acme", job.job_id, "over")
-        deletion = Deletion(jobs.store, jobs.metrics, jobs.objects, jobs.quotas, jobs.clock, jobs.log.recorder)
-        deletion.delete(ADMIN, job.job_id)
+        jobs.deletion.delete(ADMIN, job.job_id)
         row = jobs.log.entries()[-1]
         assert (row["user"], row["action"], row["subject"]) == ("root", "delete_job", f"job/{job.job_id}")
         assert row["details"] == {"owner": "alice", "name": "churn", "status": "failed"}
@@ -106,8 +104,8 @@ class TestDeletion:
 class TestLimits:
     def test_say_whose_and_what_they_are_now(self, jobs: Jobs) -> None:
         limits = Limits(max_concurrent_jobs=3, max_usd_per_month=Decimal("12.50"), max_gpus={"t4": 1})
-        jobs.quotas.set_limits(ADMIN, "alice", limits)
-        jobs.quotas.set_limits(ADMIN, None, Limits())
+        jobs.accounts.set_limits(ADMIN, "alice", limits)
+        jobs.accounts.set_limits(ADMIN, None, Limits())
         assert jobs.log.told() == [("root", "set_user_quota", "user/alice"), ("root", "set_tenant_quota", "tenant")]
         assert jobs.log.entries()[0]["details"] == {
             "max_concurrent_jobs": "3",

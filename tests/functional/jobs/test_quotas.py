@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, RefusedValue
-from chalicelib.jobs.deletion import Deletion
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus, attempt_prefix
-from chalicelib.quotas.check import QuotaCheck, Report
+from chalicelib.models.model import Archive, Model
+from chalicelib.quotas.check import Report
 from chalicelib.quotas.quota import Account, Limits, Owner, month_of
 from tests.functional.jobs.conftest import ADMIN, ALICE, BOB, STRANGER, Jobs
 
@@ -25,7 +25,7 @@ def account(jobs: Jobs, user: str | None = "alice", month: str | None = None) ->
 
 
 def checked(jobs: Jobs) -> Report:
-    return QuotaCheck(jobs.quotas.store, jobs.store.charged, lambda _: None).tenant("acme")
+    return jobs.accounts.check(ADMIN)
 
 
 def ended(jobs: Jobs, job_id: str, seconds: int = 100, state: BackendState = BackendState.COMPLETED) -> None:
@@ -53,7 +53,7 @@ class TestReserve:
             assert owner.used("cost_usd") == 0
 
     def test_refuses_over_a_users_limit_and_leaves_nothing_behind(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", LIMITS)
+        jobs.accounts.set_limits(ADMIN, "alice", LIMITS)
         for _ in range(2):
             jobs.service.submit(ALICE, jobs.request(), None)
         with pytest.raises(QuotaExceeded) as refused:
@@ -64,7 +64,7 @@ class TestReserve:
         assert jobs.store.submission("acme", "alice", "key") is None
 
     def test_refuses_over_the_tenants_limit_whoever_asks(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, None, Limits(max_concurrent_jobs=1))
+        jobs.accounts.set_limits(ADMIN, None, Limits(max_concurrent_jobs=1))
         jobs.service.submit(ALICE, jobs.request(), None)
         with pytest.raises(QuotaExceeded) as refused:
             jobs.service.submit(BOB, jobs.request(BOB), None)
@@ -72,12 +72,12 @@ class TestReserve:
         assert account(jobs, "bob").count("jobs") == 0
 
     def test_counts_each_tenant_apart(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, None, Limits(max_concurrent_jobs=1))
+        jobs.accounts.set_limits(ADMIN, None, Limits(max_concurrent_jobs=1))
         jobs.service.submit(ALICE, jobs.request(), None)
         assert jobs.service.submit(STRANGER, jobs.request(STRANGER), None).tenant == "umbrella"
 
     def test_says_when_the_first_open_job_is_expected_to_end(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
         first = jobs.service.submit(ALICE, jobs.request(max_runtime_seconds=600), None)
         with pytest.raises(QuotaExceeded) as refused:
             jobs.service.submit(ALICE, jobs.request(), None)
@@ -86,20 +86,20 @@ class TestReserve:
 
     def test_a_lowered_limit_keeps_new_jobs_out_and_lets_the_old_ones_run(self, jobs: Jobs) -> None:
         kept = jobs.service.submit(ALICE, jobs.request(), None)
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=0))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=0))
         with pytest.raises(QuotaExceeded):
             jobs.service.submit(ALICE, jobs.request(), None)
         ended(jobs, kept.job_id)
         assert jobs.service.get(ALICE, kept.job_id).status is JobStatus.COMPLETED
 
     def test_a_repeated_key_finds_its_job_although_the_quota_is_full_by_now(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
         request = jobs.request()
         first = jobs.service.submit(ALICE, request, "key")
         assert jobs.service.submit(ALICE, request, "key").job_id == first.job_id
 
     def test_keeps_to_a_number_of_gpus_by_type(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_gpus={"t4": 1}))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_gpus={"t4": 1}))
         t4 = {"gpu_count": 1, "gpu_type": "t4", "cpu_cores": 4, "memory_gb": 8}
         jobs.service.submit(ALICE, jobs.request(resource_requirements=t4), None)
         with pytest.raises(QuotaExceeded, match=r"max_gpus\.t4"):
@@ -108,7 +108,7 @@ class TestReserve:
         assert jobs.service.submit(ALICE, jobs.request(resource_requirements=v100), None)
 
     def test_refuses_a_longer_run_than_is_allowed(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_runtime_seconds=600))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_runtime_seconds=600))
         with pytest.raises(InvalidRequest, match="max_runtime_seconds"):
             jobs.service.submit(ALICE, jobs.request(max_runtime_seconds=601), None)
 
@@ -197,7 +197,7 @@ class TestMoney:
             jobs.service.submit(ALICE, jobs.request(max_cost_usd=0.0001), None)
 
     def test_over_the_months_money_is_refused_or_shortened_as_asked(self, jobs: Jobs) -> None:
-        jobs.quotas.set_limits(ADMIN, "alice", Limits(max_usd_per_month=Decimal("0.05")))
+        jobs.accounts.set_limits(ADMIN, "alice", Limits(max_usd_per_month=Decimal("0.05")))
         with pytest.raises(QuotaExceeded, match="max_usd_per_month"):
             jobs.service.submit(ALICE, jobs.request(), None)
         job = jobs.service.submit(ALICE, jobs.request(over_budget="shorten"), None)
@@ -208,10 +208,6 @@ class TestMoney:
 
 
 class TestDeletion:
-    @pytest.fixture
-    def deletion(self, jobs: Jobs) -> Deletion:
-        return Deletion(jobs.store, jobs.metrics, jobs.objects, jobs.quotas, jobs.clock, jobs.log.recorder)
-
     def finished(self, jobs: Jobs, **more: Any) -> str:
         job = jobs.service.submit(ALICE, jobs.request(**more), None)
         manifest = {"schema": 1, "artifacts": [{"name": "m", "size_bytes": 1234}]}
@@ -219,32 +215,48 @@ class TestDeletion:
         ended(jobs, job.job_id)
         return job.job_id
 
-    def test_gives_back_storage_and_keeps_the_charge(self, jobs: Jobs, deletion: Deletion) -> None:
+    def test_gives_back_storage_and_keeps_the_charge(self, jobs: Jobs) -> None:
         job_id = self.finished(jobs)
         before = account(jobs).count("cost_usd")
-        deletion.delete(ADMIN, job_id)
+        jobs.deletion.delete(ADMIN, job_id)
         assert account(jobs).count("storage_bytes") == 0
         assert account(jobs).count("cost_usd") == before
         assert jobs.objects.read_json(f"{attempt_prefix('acme', job_id, 1)}manifest.json") is None
         with pytest.raises(NotFound):
             jobs.service.get(ADMIN, job_id)
 
-    def test_happens_once(self, jobs: Jobs, deletion: Deletion) -> None:
+    def test_happens_once(self, jobs: Jobs) -> None:
         job_id = self.finished(jobs)
-        deletion.delete(ADMIN, job_id)
+        jobs.deletion.delete(ADMIN, job_id)
         with pytest.raises(NotFound):
-            deletion.delete(ADMIN, job_id)
+            jobs.deletion.delete(ADMIN, job_id)
         assert account(jobs).count("storage_bytes") == 0
 
-    def test_is_refused_while_the_job_is_open_or_a_model_needs_its_files(self, jobs: Jobs, deletion: Deletion) -> None:
+    def test_is_refused_while_the_job_is_open_or_a_model_needs_its_files(self, jobs: Jobs) -> None:
         job = jobs.service.submit(ALICE, jobs.request(), None)
         with pytest.raises(Conflict, match="cancel it first"):
-            deletion.delete(ADMIN, job.job_id)
+            jobs.deletion.delete(ADMIN, job.job_id)
+        model = Model(
+            tenant="acme",
+            model_id="m-1",
+            user="alice",
+            name="churn",
+            version="1",
+            framework="sklearn",
+            archive=Archive("s3://x/model.tar.gz", 1, None),
+            created_at=jobs.clock(),
+            updated_at=jobs.clock(),
+            kind="sklearn",
+            servable=True,
+        )
+        jobs.deletion.models.create(model)
         jobs.lifecycle.set_model("acme", job.job_id, "m-1")
         ended(jobs, job.job_id)
         with pytest.raises(Conflict, match="m-1"):
-            deletion.delete(ADMIN, job.job_id)
+            jobs.deletion.delete(ADMIN, job.job_id)
+        jobs.deletion.models.delete(model)
+        jobs.deletion.delete(ADMIN, job.job_id)
 
-    def test_sees_no_other_tenants_job(self, jobs: Jobs, deletion: Deletion) -> None:
+    def test_sees_no_other_tenants_job(self, jobs: Jobs) -> None:
         with pytest.raises(NotFound):
-            deletion.delete(STRANGER, self.finished(jobs))
+            jobs.deletion.delete(STRANGER, self.finished(jobs))

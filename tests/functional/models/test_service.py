@@ -168,3 +168,31 @@ class TestUpdate:
         models.store.update(model, model.claimed_by("d-1"), models.clock())
         with pytest.raises(StaleModel):
             models.store.update(model, model.become(ModelStatus.DEPRECATED), models.clock())
+
+
+class TestDelete:
+    def test_removes_the_record_and_the_files_of_its_own(self, models: Models) -> None:
+        model = models.register()
+        models.service.delete(ADMIN, model.model_id)
+        with pytest.raises(NotFound):
+            models.service.get(ALICE, model.model_id)
+        left = models.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"tenants/acme/models/{model.model_id}/")
+        assert left["KeyCount"] == 0
+
+    def test_leaves_the_version_taken(self, models: Models) -> None:
+        models.service.delete(ADMIN, models.register(version="7").model_id)
+        with pytest.raises(Conflict, match="version 7"):
+            models.register(version="7")
+
+    def test_is_refused_while_a_deployment_uses_it(self, models: Models) -> None:
+        model = models.register()
+        models.store.update(model, replace(model, uses={"d-1": Use.SERVED}), models.clock())
+        with pytest.raises(Conflict, match="d-1"):
+            models.service.delete(ADMIN, model.model_id)
+
+    def test_is_for_administrators_of_the_tenant_alone(self, models: Models) -> None:
+        model = models.register()
+        with pytest.raises(Forbidden, match="models:delete"):
+            models.service.delete(ALICE, model.model_id)
+        with pytest.raises(NotFound):
+            models.service.delete(STRANGER, model.model_id)
