@@ -8,7 +8,8 @@
     options ── options that several verbs share
     parsing, files ── from words on the command line to a job request and the files to send
     watching, views ── following a job: events, and how they are shown
-    cloud, submit, jobs, logs, models, deployments, predict, demo ── the verbs
+    limits ─── how quotas are shown, and why a job was refused
+    cloud, submit, jobs, logs, models, deployments, predict, quota, demo ── the verbs
 
 Heavy things (httpx, rich, localcloud) are imported by the verb that needs them, when it runs: ``aimatrix --help`` is
 instant.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer._click import Context as ClickContext
 from typer.core import TyperGroup
 
-from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, submit
+from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, quota, submit
 from aimatrix.cli.exits import CommandError, ExitCode, exit_code
+from aimatrix.cli.limits import refusal
 from aimatrix.cli.output import Output, printable
 from aimatrix.cli.tools import Tools, production
 
@@ -78,21 +81,30 @@ def _report(error: Exception) -> tuple[ExitCode, dict[str, Any]] | None:
             "errors": [{"field": each.field, "message": each.message, "cure": each.cure} for each in error.errors],
             "request_id": error.request_id,
         }
+    if isinstance(error, errors.QuotaExceededError):
+        document |= {"limits": [asdict(each) for each in error.limits], "fits_at": error.fits_at}
     return exit_code(error), document
 
 
 def _fail(output: Output, code: ExitCode, document: dict[str, Any]) -> NoReturn:
-    output.note(typer.style("error: ", fg="red", bold=True) + printable(document["message"]))
-    for each in document.get("errors", ()):
-        where = typer.style(each["field"], bold=True) + ": " if each["field"] else ""
-        output.note(f"  {where}{printable(each['message'])}")
-        if each["cure"]:
-            output.note(f"    {printable(each['cure'])}")
+    limits = document.get("limits")
+    message = "over quota" if limits else printable(document["message"])
+    output.note(typer.style("error: ", fg="red", bold=True) + message)
+    for line in refusal(document) if limits else _problems(document.get("errors", ())):
+        output.note(line)
     if document.get("request_id"):
         output.note(typer.style(f"  request {document['request_id']}", dim=True))
     if output.as_json:
         output.finish({"error": document})
     raise typer.Exit(code)
+
+
+def _problems(errors: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    for each in errors:
+        where = typer.style(each["field"], bold=True) + ": " if each["field"] else ""
+        yield f"  {where}{printable(each['message'])}"
+        if each["cure"]:
+            yield f"    {printable(each['cure'])}"
 
 
 app = typer.Typer(
@@ -127,6 +139,7 @@ CLOUD = "The embedded cloud"
 TRAINING = "Training"
 SERVING = "Models and predictions"
 ACCESS = "Access"
+LIMITS = "Limits and costs"
 
 app.command(rich_help_panel=CLOUD)(cloud.up)
 app.command(rich_help_panel=CLOUD)(cloud.down)
@@ -141,3 +154,4 @@ app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
 app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
+app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)

@@ -1,4 +1,4 @@
-"""``aimatrix jobs``: list, get, metrics, cancel."""
+"""``aimatrix jobs``: list, get, metrics, cancel, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aimatrix.cli import options
 from aimatrix.cli.output import Output, bold, dim, facts, number, size, status, table
 from aimatrix.cli.tools import Target, tools
 
-app = typer.Typer(help="List jobs, look at one, read its metrics, cancel it.")
+app = typer.Typer(help="List jobs, look at one, read its metrics, cancel it, delete it.")
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB")]
 
@@ -38,7 +38,7 @@ def root(
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
-    """List jobs, look at one, read its metrics, cancel it. Without a command: list the latest."""
+    """List jobs, look at one, read its metrics, cancel it, delete it. Without a command: list the latest."""
     if ctx.invoked_subcommand is None:
         _list(ctx, Target(api, profile, state), Output(as_json), None, None, 20)
 
@@ -88,7 +88,7 @@ def get(
 
       aimatrix jobs get 7d1c6f0e-5a0b-4d3e-9f3e-2b8f5a1f9c11
     """
-    from aimatrix.cli.views import allocation
+    from aimatrix.cli.views import allocation, amounts, time_limit
 
     with tools(ctx).connect(Target(api, profile, state)) as client:
         job = client.jobs.get(job_id)
@@ -101,6 +101,9 @@ def get(
             "progress": str(job.progress),
             "framework": job.framework,
             "runs on": allocation(job),
+            "time limit": time_limit(job),
+            "reserved": None if job.used else amounts(job.reserved),
+            "took": amounts(job.used),
             "attempts": str(job.attempts) if job.attempts > 1 else None,
             "created": job.created_at,
             "started": job.started_at,
@@ -162,6 +165,28 @@ def cancel(
         job = client.jobs.wait(job_id) if wait else client.jobs.get(job_id)
     said = "cancelled" if job.is_finished() else "is being stopped"
     Output(as_json).finish(job.document, f"{bold(job.name)} {job.job_id} {said}")
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    job_id: JobId,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Delete a finished job with its files; what it cost stays counted. For administrators.
+
+    Exit code 5 when it hasn't finished, or when a model lies among its files.
+
+    Example:
+
+      aimatrix jobs delete JOB
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        client.jobs.delete(job_id)
+    Output(as_json).finish({"job_id": job_id, "deleted": True}, f"{job_id} is deleted")
 
 
 def _optional(value: int | None) -> str:

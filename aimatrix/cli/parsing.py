@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, TypeVar
 
 import typer
 
+T = TypeVar("T")
+
+_COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
+_MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
 
 
@@ -49,3 +54,21 @@ def seconds(text: str, option: str) -> int:
         raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m or 1h30m", param_hint=option)
     hours, minutes, rest = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
+
+
+def count(text: str, option: str) -> int:
+    if not _COUNT.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not a whole number of at most nine digits", param_hint=option)
+    return int(text)
+
+
+def money(text: str, option: str) -> Decimal:
+    """US dollars, to the millionth."""
+    if not _MONEY.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not an amount of USD such as 20 or 0.75", param_hint=option)
+    return Decimal(text)
+
+
+def unless_none(read: Callable[[str, str], T], text: str, option: str) -> T | None:
+    """A limit: what ``read`` makes of it, or None where the word is ``none``."""
+    return None if text == "none" else read(text, option)

@@ -83,6 +83,16 @@ def submit(
     max_runtime: Annotated[
         str | None, typer.Option(help="Stop it after this time: 90s, 30m, 2h.", metavar="TIME", rich_help_panel=EXTRA)
     ] = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option(help="Stop it before it costs more than this.", metavar="USD", rich_help_panel=EXTRA),
+    ] = None,
+    shorten: Annotated[
+        bool,
+        typer.Option(
+            "--shorten", help="Run it as long as this month's money lasts, if not to its end.", rich_help_panel=EXTRA
+        ),
+    ] = False,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,7 +118,7 @@ def submit(
 
       aimatrix submit train.py --data data.csv --framework sklearn --param max_depth=6 --follow
 
-      aimatrix submit train.py --data images/ --framework pytorch --gpus 1 --gpu-type t4 --max-runtime 2h
+      aimatrix submit train.py --data images/ --framework pytorch --gpus 1 --gpu-type t4 --max-runtime 2h --max-cost 1.50
 
       aimatrix submit s3://bucket/train.py --dataset s3://bucket/data/ --framework xgboost --backend batch --json
     """
@@ -135,6 +145,8 @@ def submit(
         backend=backend,
         arguments=arguments,
         max_runtime_seconds=parsing.seconds(max_runtime, "--max-runtime") if max_runtime else None,
+        max_cost_usd=parsing.money(max_cost, "--max-cost") if max_cost is not None else None,
+        over_budget="shorten" if shorten else None,
         metric_definitions=parsing.pairs(metric or (), "--metric"),
     )
     used, output = tools(ctx), Output(as_json)
@@ -200,7 +212,11 @@ def _upload(client: Client, output: Output, sources: Sources) -> Upload:
 
 
 def announce(output: Output, job: Job) -> None:
+    from aimatrix.cli.views import time_limit
+
     output.note(f"{dim('submitted')}  {bold(job.name)} {job.job_id}{allocated(job)}")
+    if job.time_limit is not None and job.time_limit.set_by != "max_runtime_seconds":
+        output.note(f"{dim('stops after')}  {time_limit(job)}")
 
 
 def allocated(job: Job) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from aimatrix.client import Job, Metric
+    from aimatrix.client import Amounts, Job, Metric
 
 Say = Callable[[str], None]
 
@@ -147,6 +147,27 @@ def allocation(job: Job) -> str:
         f"${price}/h" if price is not None else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def time_limit(job: Job) -> str:
+    """How long it may run, and why no longer, where that isn't what its user asked for."""
+    if job.time_limit is None:
+        return ""
+    by = job.time_limit.set_by
+    return f"{job.time_limit.seconds} s" + (f", set by {by}" if by != "max_runtime_seconds" else "")
+
+
+def amounts(taken: Amounts | None) -> str:
+    """What a job takes of a quota."""
+    if taken is None:
+        return ""
+    parts = [
+        f"{taken.gpu_hours:.4g} GPU hours" if taken.gpu_hours else "",
+        f"{taken.cpu_hours:.4g} CPU hours",
+        f"{taken.storage_gb:.4g} GB",
+        f"${taken.cost_usd:.4f}",
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def summarise(metrics: tuple[Metric, ...]) -> list[str]:

@@ -22,6 +22,7 @@ def submitted(job: Job) -> dict[str, Any]:
         "created_at": to_text(job.created_at),
         "estimated_duration": duration(job.estimated_seconds),
         "resource_allocation": job.allocation.to_dict(),
+        "time_limit": {"seconds": job.time_limit.seconds, "set_by": job.time_limit.set_by},
     }
 
 
@@ -35,7 +36,6 @@ def summary(job: Job) -> dict[str, Any]:
         "description": job.description,
         "priority": job.priority,
         "tags": list(job.tags),
-        "time_limit": {"seconds": job.time_limit.seconds, "set_by": job.time_limit.set_by},
         "reserved": amounts(job.reservation.most),
         "used": amounts(job.used) if job.used else None,
         "config": {name: value for name, value in job.config.items() if value is not None},

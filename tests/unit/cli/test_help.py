@@ -10,10 +10,11 @@ from tests.unit.cli.harness import Terminal
 
 VERBS = (
     *("up", "down", "status", "token", "demo", "submit", "logs", "deploy", "predict"),
-    *("jobs list", "jobs get", "jobs metrics", "jobs cancel"),
+    *("jobs list", "jobs get", "jobs metrics", "jobs cancel", "jobs delete"),
     *("models list", "models get", "models register", "models deprecate"),
     *("deployments list", "deployments get", "deployments delete"),
     *("audit search", "audit verify"),
+    *("quota", "quota users", "quota get", "quota set", "quota check"),
 )
 
 
