@@ -13,6 +13,7 @@ from chalicelib.api_keys import routes as key_routes
 from chalicelib.audit import routes as audit_routes
 from chalicelib.audit import tasks as audit_tasks
 from chalicelib.bootstrap import Platform
+from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
 from chalicelib.identity import authorizer
@@ -44,26 +45,31 @@ for routes in (
     key_routes,
     quota_routes,
     audit_routes,
+    cost_routes,
 ):
     app.register_blueprint(routes.rooms(platform, authorize))
 
 
 @app.lambda_function(name="plan_job")
+@platform.metered
 def plan_job(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.plan_job(platform, event)
 
 
 @app.lambda_function(name="assess_attempt")
+@platform.metered
 def assess_attempt(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.assess_attempt(platform, event)
 
 
 @app.lambda_function(name="register_model")
+@platform.metered
 def register_model(event: dict[str, Any], _context: object) -> Any:
     return model_tasks.register_model(platform, event)
 
 
 @app.lambda_function(name="finish_job")
+@platform.metered
 def finish_job(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.finish_job(platform, event)
 
@@ -74,11 +80,13 @@ def check_quotas(event: dict[str, Any], _context: object) -> Any:
 
 
 @app.lambda_function(name="on_training_event")
+@platform.metered
 def on_training_event(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.on_training_event(platform, event)
 
 
 @app.lambda_function(name="ingest_logs")
+@platform.metered
 def ingest_logs(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.ingest_logs(platform, event)
 

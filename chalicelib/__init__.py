@@ -8,6 +8,7 @@ A tour. Each folder is a room and answers one question whole.
     jobs/         how a training job is checked, planned, followed and ended
     models/       how a trained model becomes a registered version
     tracking/     how we speak to MLflow
+    costs/        what a job will cost, costs, and has cost
     deployments/  how a model version becomes an endpoint
     api/          how REST says all this
 
@@ -20,8 +21,8 @@ The noun (`job.py`, `model.py`) is frozen and does no I/O. `store.py` is the onl
 meet through another room's service, wired in `bootstrap.py`.
 
 Beside the rooms stand the few things that all of them use: `settings.py` what the template says, `errors.py` what can go
-wrong, `aws.py` the clients, `table.py` DynamoDB, `objects.py` S3, `shape.py` request bodies, `cursor.py` positions,
-`clock.py` time and ids, `log.py` the logger.
+wrong, `aws.py` the clients, `calls.py` what they were asked, `table.py` DynamoDB, `objects.py` S3, `shape.py` request
+bodies, `cursor.py` positions, `clock.py` time and ids, `log.py` the logger.
 
 The life of one job: `POST /training/jobs` → `jobs/service.py` checks, records, starts the state machine `train_job` →
 `jobs/lifecycle.py` plans an attempt → SageMaker or Batch runs it → the agent's log lines come back through

@@ -15,10 +15,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 
+from chalicelib.calls import Calls, Sent
+
 if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -79,7 +82,14 @@ class SecretsClient(Protocol):
 
 
 class Clients:
-    """One client per service, each made when it is first asked for."""
+    """One client per service, each made when it is first asked for.
+
+    Attributes:
+        calls: what has been asked of AWS through all of them.
+    """
+
+    def __init__(self) -> None:
+        self.calls = Calls()
 
     @cached_property
     def _session(self) -> Session:
@@ -89,7 +99,9 @@ class Clients:
 
     def _make(self, service: str, config: Config = _CONFIG) -> Any:
         session: Any = self._session
-        return session.client(service, config=config)
+        client = session.client(service, config=config)
+        count_calls(client, self.calls)
+        return client
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
@@ -123,6 +135,11 @@ class Clients:
         return client
 
     @cached_property
+    def kms(self) -> KMSClient:
+        client: KMSClient = self._make("kms")
+        return client
+
+    @cached_property
     def logs(self) -> CloudWatchLogsClient:
         client: CloudWatchLogsClient = self._make("logs")
         return client
@@ -143,6 +160,30 @@ class Clients:
             return signed_headers(credentials, method, url, body, headers, service, region)
 
         return sign
+
+
+def count_calls(client: Any, calls: Calls) -> None:
+    """Note every call of a client, and have DynamoDB say what each took of it.
+
+    botocore's events: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
+    """
+
+    def ask_for_consumption(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        if "ReturnConsumedCapacity" in model.input_shape.members:
+            params.setdefault("ReturnConsumedCapacity", "TOTAL")
+        context["aimatrix_items"] = len(params.get("TransactItems", ())) or 1
+
+    def before(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["aimatrix_bytes"] = len(params.get("body") or b"")
+
+    def after(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        sent = Sent(context.get("aimatrix_bytes", 0), context.get("aimatrix_items", 1))
+        calls.note(model.service_model.service_name, model.name, parsed, sent)
+
+    if client.meta.service_model.service_name == "dynamodb":
+        client.meta.events.register("before-parameter-build", ask_for_consumption)
+        client.meta.events.register("before-call", before)
+    client.meta.events.register("after-call", after)
 
 
 def signed_headers(

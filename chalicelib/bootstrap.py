@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import Clients
-from chalicelib.clock import Clock, IdMaker, new_id, utc_now
+from chalicelib.clock import Clock, IdMaker, new_id, process_seconds, utc_now
 from chalicelib.settings import Settings
 from chalicelib.table import Table
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from chalicelib.audit.sealing import Sealing
     from chalicelib.audit.service import AuditService
     from chalicelib.audit.store import AuditStore
+    from chalicelib.costs.issuing import Issuing
+    from chalicelib.costs.meter import Meter
+    from chalicelib.costs.service import CostService
+    from chalicelib.costs.signer import Signer
+    from chalicelib.costs.store import UsageStore
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.invocations import Invocations, ModelEndpoint
@@ -73,6 +79,19 @@ class Platform:
         self.settings = settings or Settings(os.environ)
         self.now = now
         self.new_id = new_id
+        self._made_at = time.monotonic()
+
+    def metered(self, handler: Callable[[dict[str, Any], object], Any]) -> Callable[[dict[str, Any], object], Any]:
+        """A handler whose work for jobs is counted. What a machine calls names its job in its input."""
+
+        @functools.wraps(handler)
+        def counted(event: dict[str, Any], context: object) -> Any:
+            with self.meter.work():
+                if "tenant" in event and "job_id" in event:
+                    self.meter.for_job(event["tenant"], event["job_id"])
+                return handler(event, context)
+
+        return counted
 
     @cached_property
     def objects(self) -> Objects:
@@ -165,6 +184,35 @@ class Platform:
         )
 
     @cached_property
+    def usage_store(self) -> UsageStore:
+        from chalicelib.costs.store import UsageStore
+
+        return UsageStore(Table(self.clients.dynamodb, self.settings.usage_table))
+
+    @cached_property
+    def meter(self) -> Meter:
+        from chalicelib.costs.meter import Meter
+
+        # What Lambda bills as initialization: from the start of the process until this platform was made.
+        start_seconds = max(0.0, process_seconds() - (time.monotonic() - self._made_at))
+        memory = self.settings.memory_megabytes
+        return Meter(self.clients.calls, self.usage_store, memory, time.monotonic, start_seconds)
+
+    @cached_property
+    def costs(self) -> CostService:
+        from chalicelib.costs.service import CostService
+
+        return CostService(self.jobs, self.usage_store, self._signer(), self.now)
+
+    @cached_property
+    def receipts(self) -> Issuing:
+        from chalicelib.costs.history import History
+        from chalicelib.costs.issuing import Issuing
+
+        history = History(self.clients.stepfunctions, self.settings.train_job_executions)
+        return Issuing(self.job_store, self.usage_store, history, self._signer(), self.meter, self.now)
+
+    @cached_property
     def metrics(self) -> MetricStore:
         from chalicelib.jobs.metrics import MetricStore
 
@@ -224,13 +272,13 @@ class Platform:
     def finishing(self) -> JobFinishing:
         from chalicelib.jobs.finishing import Finishing
 
-        return Finishing(self.job_store, self.objects, self.quotas, self.backends, self.now)
+        return Finishing(self.job_store, self.objects, self.quotas, self.usage_store, self.backends, self.now)
 
     @cached_property
     def reports(self) -> Reports:
         from chalicelib.jobs.reports import Reports
 
-        return Reports(self.job_store, self.metrics, self.lifecycle)
+        return Reports(self.job_store, self.metrics, self.lifecycle, self.meter.for_job)
 
     @cached_property
     def model_store(self) -> ModelStore:
@@ -325,6 +373,11 @@ class Platform:
         from chalicelib.deployments.finishing import Finishing
 
         return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+
+    def _signer(self) -> Signer:
+        from chalicelib.costs.signer import Signer
+
+        return Signer(self.clients.kms, self.settings.receipt_key_arn)
 
     def _batch_machines(self) -> BatchMachines | None:
         from chalicelib.jobs.instances import BatchMachines

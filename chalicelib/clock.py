@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 Clock = Callable[[], datetime]
 IdMaker = Callable[[], str]
 
+# The 22nd field of /proc/self/stat, counted from the one after the command's name.
+_START_TIME = 19
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 # Names derived from another id live in a space of their own, so that they can't meet random ones.
 _DERIVED = uuid.UUID("5f0c8f4e-7a0b-4f57-9d3e-2f6f6c1d9a11")
@@ -22,6 +26,13 @@ def utc_now() -> datetime:
 def new_id() -> str:
     """A random UUID, for records that a caller creates."""
     return str(uuid.uuid4())
+
+
+def process_seconds() -> float:
+    """How long this process has been running, by Linux's own account: https://man7.org/linux/man-pages/man5/proc.5.html"""
+    started_ticks = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[_START_TIME])
+    uptime = float(Path("/proc/uptime").read_text("ascii").split()[0])
+    return max(0.0, uptime - started_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def derived_id(*parts: str) -> str:

@@ -65,12 +65,25 @@ class Settings:
         return self._get("KEY_PEPPER_ARN")
 
     @property
+    def usage_table(self) -> str:
+        return self._get("USAGE_TABLE")
+
+    @property
+    def receipt_key_arn(self) -> str:
+        return self._get("RECEIPT_KEY_ARN")
+
+    @property
     def artifacts_bucket(self) -> str:
         return self._get("ARTIFACTS_BUCKET")
 
     @property
     def train_job_arn(self) -> str:
         return self._get("TRAIN_JOB_ARN")
+
+    @property
+    def train_job_executions(self) -> str:
+        """What the ARNs of the executions of `train_job` begin with; the rest is a job's id."""
+        return self._get("TRAIN_JOB_EXECUTIONS")
 
     @property
     def deploy_model_arn(self) -> str:
@@ -135,6 +148,11 @@ class Settings:
     @property
     def jwks_url(self) -> str:
         return self._get("JWKS_URL")
+
+    @property
+    def memory_megabytes(self) -> int:
+        """What this function is given, as Lambda itself says."""
+        return int(self.environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
 
     @property
     def region(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra import names
+from infra.keys import RECEIPT_KEY
 from infra.logs import log_group_id
 from infra.names import Function, Json, att, ref, stack_name, sub
 from infra.parameters import when
@@ -27,8 +28,11 @@ SETTINGS: dict[str, Json | str] = {
     "AUDIT_TABLE": ref("AuditTable"),
     "KEYS_TABLE": ref("KeysTable"),
     "KEY_PEPPER_ARN": att("KeyPepper", "Id"),
+    "USAGE_TABLE": ref("UsageTable"),
+    "RECEIPT_KEY_ARN": att(RECEIPT_KEY),
     "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
+    "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
     "TRAINING_ROLE_ARN": att("TrainingRole"),
@@ -67,7 +71,7 @@ class Shape:
     settings: tuple[str, ...]
 
 
-_ATTEMPTS = ("JOBS_TABLE", "ARTIFACTS_BUCKET")
+_ATTEMPTS = ("JOBS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET")
 
 SHAPES: dict[str, Shape] = {
     names.API: Shape(
@@ -79,6 +83,7 @@ SHAPES: dict[str, Shape] = {
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
+            *("USAGE_TABLE", "RECEIPT_KEY_ARN"),
         ),
     ),
     "authorize": Shape(
@@ -101,15 +106,20 @@ SHAPES: dict[str, Shape] = {
         "Registers a job's model, here and in MLflow",
         120,
         1024,
-        ("JOBS_TABLE", "MODELS_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
+        ("JOBS_TABLE", "MODELS_TABLE", "USAGE_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
     ),
-    "finish_job": Shape("Ends a job: the one way to every outcome", 60, 1024, (*_ATTEMPTS, "QUOTAS_TABLE")),
+    "finish_job": Shape(
+        "Ends a job: the one way to every outcome",
+        60,
+        1024,
+        (*_ATTEMPTS, "QUOTAS_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
+    ),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",
         60,
         1024,
-        ("JOBS_TABLE", "METRICS_TABLE", "ARTIFACTS_BUCKET"),
+        ("JOBS_TABLE", "METRICS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET"),
     ),
     "check_quotas": Shape(
         "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")

@@ -159,6 +159,11 @@ def machine_arn(machine: str) -> Json:
     return arn("states", f"stateMachine:${{AWS::StackName}}-{machine}")
 
 
+def execution_arn(machine: str, name: str = "") -> Json:
+    """An execution of a machine; for an empty name, what the ARNs of all of them begin with."""
+    return arn("states", f"execution:${{AWS::StackName}}-{machine}:{name}")
+
+
 def artifacts_arn(key: str = "") -> Json:
     return arn("s3", ARTIFACTS_BUCKET + (f"/{key}" if key else ""), region=False, account=False)
 

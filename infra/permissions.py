@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from infra import names
 from infra.grants import Grant
+from infra.keys import RECEIPT_KEY
 from infra.names import (
     NAME_PREFIX,
     Function,
     Json,
     arn,
     artifacts_arn,
+    execution_arn,
     log_group_arn,
     machine_arn,
     sagemaker_arn,
@@ -57,6 +59,11 @@ SEAL_AUDIT = (
     Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
 )
 APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
+COUNT_USAGE = Grant("CountUsage", ("dynamodb:UpdateItem",), (table_arn("usage"),))
+LOG_USAGE = Grant("LogUsage", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), (table_arn("usage"),))
+SIGN_RECEIPTS = Grant("SignReceipts", ("kms:Sign",), (names.att(RECEIPT_KEY),))
+SHOW_RECEIPT_KEY = Grant("ShowReceiptKey", ("kms:GetPublicKey",), (names.att(RECEIPT_KEY),))
+COUNT_TRANSITIONS = Grant("CountTransitions", ("states:GetExecutionHistory",), (execution_arn("train-job", "*"),))
 SETTLE_QUOTAS = Grant("SettleQuotas", ("dynamodb:UpdateItem",), (table_arn("quotas"),))
 READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
 LIST_ARTIFACTS = Grant(
@@ -150,11 +157,16 @@ REGISTER_IN_MLFLOW = Grant(
     when="ManagedMlflow",
 )
 
+_WRITTEN_ELSEWHERE = ("audit", "usage")
+"""Tables that the API does not change, but for entries and counts that it adds."""
+
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     names.API: (
-        *(read_and_write(table) for table in names.TABLES if table != "audit"),
-        read("audit"),
+        *(read_and_write(table) for table in names.TABLES if table not in _WRITTEN_ELSEWHERE),
+        *(read(table) for table in _WRITTEN_ELSEWHERE),
         RECORD_AUDIT,
+        COUNT_USAGE,
+        SHOW_RECEIPT_KEY,
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
@@ -172,6 +184,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "authorize": (VERIFY_KEYS, READ_KEY_PEPPER),
     "plan_job": (
         read_and_write("jobs"),
+        COUNT_USAGE,
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
@@ -185,6 +198,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "assess_attempt": (
         read_and_write("jobs"),
+        COUNT_USAGE,
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
         DESCRIBE_TRAINING,
@@ -192,6 +206,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "register_model": (
         read_and_write("jobs"),
+        COUNT_USAGE,
         read_and_write("models"),
         RECORD_AUDIT,
         READ_ARTIFACTS,
@@ -200,6 +215,9 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "finish_job": (
         read_and_write("jobs"),
+        LOG_USAGE,
+        SIGN_RECEIPTS,
+        COUNT_TRANSITIONS,
         SETTLE_QUOTAS,
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
@@ -210,6 +228,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     ),
     "on_training_event": (
         read_and_write("jobs"),
+        COUNT_USAGE,
         DESCRIBE_TRAINING,
         DESCRIBE_BATCH,
         STOP_TRAINING,
@@ -221,6 +240,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
             (*_READ_ITEMS, "dynamodb:PutItem", "dynamodb:UpdateItem"),
             (table_arn("jobs"),),
         ),
+        COUNT_USAGE,
         APPEND_METRICS,
     ),
     "check_quotas": (read("jobs"), read("quotas")),

@@ -12,7 +12,7 @@ import typer
 from typer._click import Context as ClickContext
 from typer.core import TyperGroup
 
-from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, quota, submit
+from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, quota, receipts, submit, usage
 from aimatrix.cli.exits import CommandError, ExitCode, exit_code
 from aimatrix.cli.limits import refusal
 from aimatrix.cli.output import Output, printable
@@ -155,3 +155,5 @@ app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
 app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
 app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)
+app.command(rich_help_panel=LIMITS)(usage.usage)
+app.add_typer(receipts.app, name="receipt", rich_help_panel=LIMITS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,6 +60,12 @@ def submit(
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Stay until the job has finished; show its lines and metrics.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what it would run on and cost; make no job. Local files are uploaded to be checked."
+        ),
     ] = False,
     description: Annotated[str | None, typer.Option(help="A sentence about the job.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag. Repeatable.")] = None,
@@ -152,6 +158,10 @@ def submit(
     used, output = tools(ctx), Output(as_json)
     with used.connect(Target(api, profile, state)) as client:
         request = send(client, output, sources, request)
+        if dry_run:
+            planned = client.jobs.plan(request)
+            output.finish(planned, *plan_lines(planned))
+            return
         job = client.jobs.submit(request, idempotency_key)
         announce(output, job)
         if not follow:
@@ -209,6 +219,23 @@ def _upload(client: Client, output: Output, sources: Sources) -> Upload:
         upload = client.upload(sources.files, advance)
     output.note(said)
     return upload
+
+
+def plan_lines(planned: dict[str, Any]) -> list[str]:
+    """A plan for people: where it would run, for how long, at what price."""
+    estimate, given = planned["estimate"], planned["resource_allocation"]
+    usd, took = estimate["usd"], estimate["duration"]
+    return facts(
+        {
+            "would run on": f"{given['instance_count']} × {given['instance_type']}, ${given['price_per_hour_usd']}/h",
+            "image": planned["image"],
+            "time limit": f"{planned['time_limit']['seconds']} s ({planned['time_limit']['set_by']})",
+            "would take": f"{took['expected']} ({took['low']} to {took['high']})",
+            "would cost": f"$ {usd['expected']:.4f} ({usd['low']:.4f} to {usd['high']:.4f})",
+            "by": estimate["basis"],
+            "prices": f"{estimate['price_source']}, {estimate['price_date']}",
+        }
+    )
 
 
 def announce(output: Output, job: Job) -> None:

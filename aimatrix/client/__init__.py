@@ -16,8 +16,9 @@ The modules, from the bottom up::
     retry ── which failures are worth another attempt, and when
     transport ─ one HTTP exchange: token, request id, retries, problem → error
     paging ── cursors into iterators
-    values: jobs, models, deployments, quotas, uploads ─ frozen values read from the service's documents
-    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls ─ one class a noun, one method a call
+    values: jobs, models, deployments, quotas, uploads, receipts ─ frozen values read from the service's documents
+    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls, cost_calls ─ one class a noun, one
+        method a call
     profiles ─ where the address and the token come from
     client ── puts them together
 """
@@ -57,6 +58,7 @@ from aimatrix.client.jobs import (
 from aimatrix.client.models import Model
 from aimatrix.client.profiles import Connection
 from aimatrix.client.quotas import Difference, Limits, OwnQuota, Quota, QuotaCheck, Use
+from aimatrix.client.receipts import Receipt
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.uploads import Upload, UploadFile
 
@@ -91,6 +93,7 @@ __all__ = [
     "Quota",
     "QuotaCheck",
     "QuotaExceededError",
+    "Receipt",
     "ResourceRequirements",
     "RetryPolicy",
     "ServiceError",

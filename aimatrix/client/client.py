@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx
 
 from aimatrix.client.audit_calls import AuditCalls
+from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
 from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
@@ -34,6 +35,7 @@ class Client:
         quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
         audit: search, verify.
+        costs: receipts, the usage log and its monthly sums.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Client:
         self.quotas = QuotaCalls(self._transport)
         self.uploads = UploadCalls(self._transport)
         self.audit = AuditCalls(self._transport)
+        self.costs = CostCalls(self._transport)
 
     @classmethod
     def connect(

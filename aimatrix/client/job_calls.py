@@ -53,6 +53,14 @@ class JobCalls:
         document = self.transport.document("POST", JOBS, body=request.to_document(), headers=headers)
         return Job.from_document({"framework": request.framework, **document})
 
+    def plan(self, request: JobRequest) -> dict[str, Any]:
+        """What submitting this request would do and cost: checked like a submission, and nothing is made.
+
+        Raises:
+            InvalidRequestError, QuotaExceededError: as ``submit`` would.
+        """
+        return self.transport.document("POST", JOBS, params={"dry_run": True}, body=request.to_document())
+
     def get(self, job_id: str) -> Job:
         return Job.from_document(self.transport.document("GET", _path(job_id)))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from chalicelib.clock import Clock, from_text
+from chalicelib.costs.bill import Bill, bill
+from chalicelib.costs.store import UsageStore
+from chalicelib.costs.usage import usage_of
 from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.job import Attempt, Job, JobStatus
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, read_manifest, stored_bytes
@@ -24,11 +27,13 @@ class Finishing:
     """
     Args:
         quotas: gives back what the job had reserved, in the transaction that ends it.
+        usage: keeps what the job used, in the same transaction.
     """
 
     store: JobStore
     objects: Objects
     quotas: QuotaService
+    usage: UsageStore
     backends: Backends
     now: Clock
 
@@ -52,8 +57,10 @@ class Finishing:
             if attempt and attempt.billable_seconds is None and found.state is not BackendState.ABSENT:
                 attempt = billed_as(attempt, found)
                 self.store.change_attempt(attempt)
-            ended = self._ended(job, attempt, found, error)
+            costs = bill(job.allocation, self.store.first_attempts(tenant, job_id, job.attempts))
+            ended = self._ended(job, attempt, found, costs, error)
             also = self.quotas.settle(tenant, job.user, job.reservation, ended.used or Amounts())
+            also += self.usage.log(usage_of(ended, costs))
             seconds = ended.elapsed_seconds(self.now())
             if ended.status is JobStatus.COMPLETED and seconds is not None:
                 also.append(self.store.add_runtime(ended, max(1, round(seconds))))
@@ -62,17 +69,16 @@ class Finishing:
             except StaleJob:
                 continue
 
-    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> Job:
+    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, costs: Bill, error: str | None) -> Job:
         now = self.now()
         manifest = (read_manifest(self.objects, job.tenant, job.job_id, attempt.number) if attempt else None) or {}
         started = manifest.get("started_at")
-        billed = self.store.billed_seconds(job.tenant, job.job_id, job.attempts)
         ended = replace(
             job,
             completed_at=now,
             started_at=job.started_at or (from_text(started) if started else None),
             artifacts=tuple(manifest.get("artifacts", ())),
-            used=charge.used(job.allocation, billed, stored_bytes(manifest)),
+            used=charge.used(job.allocation, costs, stored_bytes(manifest)),
             secondary_status=found.secondary_status or job.secondary_status,
         )
         if job.cancel_requested_at is not None:

@@ -58,7 +58,7 @@ class BackendJob:
 
     Attributes:
         started_at, ended_at: when it got its instance and gave it back.
-        billable_seconds: what AWS bills of that time, once it has ended.
+        training_seconds, billable_seconds: how long that was, and what AWS bills of it, once it has ended.
     """
 
     state: BackendState
@@ -69,6 +69,7 @@ class BackendJob:
     timed_out: bool = False
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    training_seconds: int | None = None
     billable_seconds: int | None = None
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -122,6 +123,7 @@ class SageMakerBackend:
             timed_out=secondary in {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"},
             started_at=document.get("TrainingStartTime"),
             ended_at=document.get("TrainingEndTime"),
+            training_seconds=document.get("TrainingTimeInSeconds"),
             billable_seconds=document.get("BillableTimeInSeconds"),
             document=document,
         )
@@ -159,6 +161,9 @@ class BatchBackend:
         container = document.get("container", {})
         reason = container.get("reason") or document.get("statusReason")
         started, ended = document.get("startedAt"), document.get("stoppedAt")
+        # Batch bills nothing of its own, but the machine for as long as the job has it. A job that is ended before it
+        # starts has no start.
+        seconds = math.ceil((ended - started) / 1000) if started and ended else None
         return BackendJob(
             state=_BATCH_STATES[document["status"]],
             secondary_status=document["status"].capitalize(),
@@ -168,9 +173,8 @@ class BatchBackend:
             timed_out=document["status"] == "FAILED" and "timeout" in (document.get("statusReason") or "").lower(),
             started_at=_moment(started),
             ended_at=_moment(ended),
-            # Batch bills nothing of its own, but the machine for as long as the job has it. A job that is ended before it
-            # starts has no start.
-            billable_seconds=math.ceil((ended - started) / 1000) if started and ended else None,
+            training_seconds=seconds,
+            billable_seconds=seconds,
             document=document,
         )
 

@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from chalicelib.costs.prices import HOURS_PER_MONTH, service_prices
 from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.jobs.job import Allocation, Backend
 from chalicelib.jobs.request import ResourceRequirements
@@ -32,6 +33,7 @@ _BATCH_SYSTEM_GIB = 50
 
 # The fields of a request, in the order in which they are named when nothing fits.
 _DIMENSIONS = ("gpu_count", "memory_gb", "cpu_cores", "disk_gb")
+_DISK_DIGITS = Decimal("0.00000001")
 _UNITS = {"gpu_count": "GPUs", "memory_gb": "GB", "cpu_cores": "cores", "disk_gb": "GB"}
 
 
@@ -148,7 +150,17 @@ def allocate(requirements: ResourceRequirements, backend: Backend, batch: BatchM
         price_per_hour_usd=instance.usd_per_hour,
         price_source=listed.source,
         price_date=listed.date,
+        disk_price_per_hour_usd=_disk_usd_per_hour(instance, requirements.disk_gb),
     )
+
+
+def _disk_usd_per_hour(instance: InstanceType, disk_gb: int) -> Decimal:
+    """On SageMaker a job has a volume of its own, unless its instance brings the storage along; on Batch it is charged its
+    part of the machine's volume."""
+    if instance.use == "sagemaker" and instance.local_disk_gb is not None:
+        return Decimal(0)
+    price = service_prices()["batch_disk_gb_months" if instance.use == "batch" else "sagemaker_disk_gb_months"]
+    return (price.of(Decimal(disk_gb)) / HOURS_PER_MONTH).quantize(_DISK_DIGITS)
 
 
 def cheapest(requirements: ResourceRequirements, backend: Backend, batch: BatchMachines | None) -> InstanceType:

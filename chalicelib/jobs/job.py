@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from chalicelib.costs.estimate import Estimate
 from chalicelib.quotas.quota import Amounts, Reservation
 
 
@@ -35,7 +36,12 @@ class Backend(Enum):
 
 @dataclass(frozen=True)
 class Allocation:
-    """What a job runs on, and what that costs."""
+    """What a job runs on, and what that costs.
+
+    Attributes:
+        price_per_hour_usd: of one instance.
+        disk_price_per_hour_usd: of its disk; nothing where the disk comes with the instance.
+    """
 
     backend: Backend
     instance_type: str
@@ -48,6 +54,7 @@ class Allocation:
     price_per_hour_usd: Decimal
     price_source: str
     price_date: str
+    disk_price_per_hour_usd: Decimal = Decimal(0)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -62,12 +69,13 @@ class Allocation:
             "price_per_hour_usd": float(self.price_per_hour_usd),
             "price_source": self.price_source,
             "price_date": self.price_date,
+            "disk_price_per_hour_usd": float(self.disk_price_per_hour_usd),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Allocation:
-        price = Decimal(str(values["price_per_hour_usd"]))
-        return cls(**{**values, "backend": Backend(values["backend"]), "price_per_hour_usd": price})
+        prices = {name: Decimal(str(values.get(name, 0))) for name in ("price_per_hour_usd", "disk_price_per_hour_usd")}
+        return cls(**{**values, "backend": Backend(values["backend"]), **prices})
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class Job:
     Attributes:
         reservation: what it holds of its owner's and its tenant's quota until it ends.
         used: what it took, once it has ended.
+        estimate: how long it was expected to take when it was submitted.
     """
 
     tenant: str
@@ -151,7 +160,7 @@ class Job:
     description: str | None = None
     priority: str = "medium"
     tags: tuple[str, ...] = ()
-    estimated_seconds: int = 0
+    estimate: Estimate = field(default_factory=Estimate)
     attempts: int = 0
     secondary_status: str | None = None
     started_at: datetime | None = None
@@ -165,6 +174,10 @@ class Job:
     @property
     def backend(self) -> Backend:
         return self.allocation.backend
+
+    @property
+    def estimated_seconds(self) -> int:
+        return self.estimate.expected
 
     def elapsed_seconds(self, now: datetime) -> float | None:
         if self.started_at is None:
@@ -181,7 +194,8 @@ class Attempt:
         queue: ARN of the Batch queue that it is submitted to; None on SageMaker.
         backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
         started_at, ended_at: when it got its instance and gave it back, as the backend says.
-        billable_seconds: what AWS bills for it; less than it ran for on spot. None until it has ended.
+        training_seconds: how long it had its instance, as the backend counts it. None until it has ended.
+        billable_seconds: what AWS bills of that; less on spot.
     """
 
     tenant: str
@@ -196,6 +210,7 @@ class Attempt:
     reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    training_seconds: int | None = None
     billable_seconds: int | None = None
 
     @property

@@ -11,7 +11,7 @@ import gzip
 import hmac
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -71,9 +71,15 @@ def parse(message: str) -> Line | None:
 
 @dataclass(frozen=True)
 class Reports:
+    """
+    Args:
+        for_job: is told whose lines were taken, and how many: the job that the work is for.
+    """
+
     store: JobStore
     metrics: MetricStore
     lifecycle: Lifecycle
+    for_job: Callable[[str, str, int], None]
 
     def take(self, messages: Iterable[str]) -> int:
         """Record what the messages report; returns how many of them could not be used."""
@@ -82,7 +88,11 @@ class Reports:
         refused = len(parsed) - len(lines)
         for source, group in groupby(lines, key=lambda line: line.source):
             said = list(group)
-            refused += self._of_one_attempt(source, said) if self._is_genuine(source) else len(said)
+            if self._is_genuine(source):
+                self.for_job(source.tenant, source.job_id, len(said))
+                refused += self._of_one_attempt(source, said)
+            else:
+                refused += len(said)
         if refused:
             logger.warning("lines were not used", extra={"refused": refused})
         return refused

@@ -29,10 +29,13 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
 
     @room.view("POST", "/v1/training/jobs", authorizer=authorizer)
     def submit_job(request: Request) -> Reply:
-        request.only()
-        job = platform.jobs.submit(
-            request.caller, request.shape(TrainingJobRequest), request.headers.get("idempotency-key")
-        )
+        request.only("dry_run")
+        wanted = request.shape(TrainingJobRequest)
+        if request.flag("dry_run"):
+            return Reply(views.plan(platform.jobs.plan(request.caller, wanted)))
+        with platform.meter.work(request=True):
+            job = platform.jobs.submit(request.caller, wanted, request.headers.get("idempotency-key"))
+            platform.meter.for_job(job.tenant, job.job_id)
         return Reply(views.submitted(job), status=201, headers={"Location": f"/api/v1/training/jobs/{job.job_id}"})
 
     @room.view("GET", "/v1/training/jobs", authorizer=authorizer)
@@ -56,7 +59,9 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("DELETE", "/v1/training/jobs/{job_id}", authorizer=authorizer)
     def cancel_job(request: Request, job_id: str) -> Reply:
         request.only()
-        platform.jobs.cancel(request.caller, job_id)
+        with platform.meter.work(request=True):
+            job = platform.jobs.cancel(request.caller, job_id)
+            platform.meter.for_job(job.tenant, job.job_id)
         return Reply(status=204)
 
     @room.view("DELETE", "/v1/admin/training/jobs/{job_id}", authorizer=authorizer)

@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
+from chalicelib.costs.estimate import Estimate
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
@@ -29,13 +30,21 @@ from chalicelib.objects import Objects
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Owner
 from chalicelib.quotas.refusal import Held
-from chalicelib.quotas.service import QuotaService
+from chalicelib.quotas.service import Allowance, QuotaService
 from chalicelib.table import ConditionFailed
 
 MAX_DATASET_OBJECTS = 10_000
 _OPEN_JOBS_READ = 100
 _CREATE_TRIES = 10
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job as it would be recorded, and the image that it would run in."""
+
+    job: Job
+    image: str
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,27 @@ class JobService:
         fingerprint = _fingerprint(request)
         if key is not None and (earlier := self._submitted_before(caller, key, fingerprint)):
             return earlier
+        allocation, _ = self._checked(caller, request)
+        job, made = self._create(caller, request, allocation, key, fingerprint)
+        if made is not None:
+            return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
+        self.machine.start(job.tenant, job.job_id)
+        return job
+
+    def plan(self, caller: Caller, request: TrainingJobRequest) -> JobPlan:
+        """What `submit` would do now, checked as it would be; makes nothing.
+
+        Raises:
+            InvalidRequest, RefusedValue, QuotaExceeded: what `submit` would refuse.
+        """
+        caller.require(Permission.JOBS_SUBMIT)
+        allocation, image = self._checked(caller, request)
+        allowance, job = self._allowed(caller, request, allocation)
+        self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
+        return JobPlan(job, image)
+
+    def _checked(self, caller: Caller, request: TrainingJobRequest) -> tuple[Allocation, str]:
+        """What a request gets, and the image it runs in, once everything about it is in order."""
         self._check_artifacts(caller, request)
         rules.check_environment(request.config)
         rules.check_resources(request.config)
@@ -85,13 +115,8 @@ class JobService:
             raise InvalidRequest.about(
                 FieldProblem("config.environment.backend", "is batch, which this installation does not have", cure)
             )
-        self._check_image(request)
-        allocation = allocate(request.config.resource_requirements, backend, batch)
-        job, made = self._create(caller, request, allocation, key, fingerprint)
-        if made is not None:
-            return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
-        self.machine.start(job.tenant, job.job_id)
-        return job
+        image = self._image(request)
+        return allocate(request.config.resource_requirements, backend, batch), image
 
     def search(self, caller: Caller, wanted: JobFilter, limit: int, offset: int, cursor: str | None) -> JobPage:
         """The jobs a caller may see, newest first: own ones, or everybody's in the tenant with the permission."""
@@ -115,7 +140,7 @@ class JobService:
             raise NotFound("job")
         return job
 
-    def cancel(self, caller: Caller, job_id: str) -> None:
+    def cancel(self, caller: Caller, job_id: str) -> Job:
         """Mark the intent, then stop what runs. The state machine's own finishing path sets the terminal status.
 
         Cancelling a job that is already being cancelled changes nothing.
@@ -145,6 +170,7 @@ class JobService:
         # before it creates one, and the backend's own "it runs" event finds the intent after.
         for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
             self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+        return job
 
     def _submitted_before(self, caller: Caller, key: str, fingerprint: str) -> Job | None:
         if not _KEY.fullmatch(key):
@@ -207,11 +233,11 @@ class JobService:
             return [FieldProblem(field, "is empty", "Upload a dataset with data in it.")]
         return []
 
-    def _check_image(self, request: TrainingJobRequest) -> None:
+    def _image(self, request: TrainingJobRequest) -> str:
         if request.config.environment.docker_image is not None:
-            return
+            return request.config.environment.docker_image
         try:
-            training_image(
+            return training_image(
                 request.framework, gpu=request.config.resource_requirements.gpu_count > 0, region=self.region
             )
         except UnknownImage as error:
@@ -225,10 +251,7 @@ class JobService:
     ) -> tuple[Job, Submission | None]:
         """Record the job and reserve what it takes at most, in one transaction; or find what the key made before."""
         for _ in range(_CREATE_TRIES):
-            allowance = self.quotas.allowance(caller.tenant, caller.user)
-            left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
-            limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
-            job = self._job(caller, request, allocation, limit)
+            allowance, job = self._allowed(caller, request, allocation)
             reserved = self.quotas.reserve(allowance, job.reservation)
             submitted = self.audit.entry(caller, Action.SUBMIT_JOB, subject("job", job.job_id), name=job.name)
             try:
@@ -237,6 +260,13 @@ class JobService:
                 # Where nothing is short any more, somebody gave back between the refusal and this look: once more.
                 self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
         raise Unavailable("The quota is changing too quickly to decide. Try again.")
+
+    def _allowed(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation) -> tuple[Allowance, Job]:
+        """The job as it would be recorded now, and the limits that it is under."""
+        allowance = self.quotas.allowance(caller.tenant, caller.user)
+        left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
+        limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
+        return allowance, self._job(caller, request, allocation, limit)
 
     def _held_by(self, owner: Owner) -> list[Held]:
         """What an owner's open jobs hold, and when each is expected to end; of very many, the newest."""
@@ -252,7 +282,7 @@ class JobService:
 
     def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation, time_limit: TimeLimit) -> Job:
         now = self.now()
-        usual = self.store.mean_runtime(caller.tenant, request.name, allocation.instance_type)
+        past = self.store.runtimes(caller.tenant, request.name, allocation.instance_type)
         return Job(
             tenant=caller.tenant,
             job_id=self.new_id(),
@@ -266,7 +296,7 @@ class JobService:
             description=request.description,
             priority=request.priority,
             tags=tuple(request.tags),
-            estimated_seconds=round(usual) if usual is not None else time_limit.seconds,
+            estimate=Estimate.of(past, time_limit.seconds),
             time_limit=time_limit,
             reservation=charge.reservation(allocation, time_limit.seconds, now),
         )

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.clock import from_text, is_id, to_text
+from chalicelib.costs.estimate import Estimate, Runtimes
 from chalicelib.cursor import Cursor
 from chalicelib.jobs.job import (
     Allocation,
@@ -261,23 +262,24 @@ class JobStore:
     def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         return [_attempt(item) for item in self.table.all_of(_pk(tenant, job_id), "attempt#")]
 
+    def first_attempts(self, tenant: str, job_id: str, count: int) -> list[Attempt]:
+        """The first so many attempts: one more may be recorded for a retry that never came."""
+        return [each for each in self.attempts(tenant, job_id) if each.number <= count] if count else []
+
     def billed_seconds(self, tenant: str, job_id: str, attempts: int) -> int:
         """What the first so many attempts were billed for together."""
-        if not attempts:
-            return 0
-        return sum(each.billable_seconds or 0 for each in self.attempts(tenant, job_id) if each.number <= attempts)
+        return sum(each.billable_seconds or 0 for each in self.first_attempts(tenant, job_id, attempts))
 
-    def mean_runtime(self, tenant: str, name: str, instance_type: str) -> float | None:
-        """Mean seconds of finished jobs of this name on this instance type; None without history."""
-        item = self.table.get(_runtime_pk(tenant, name), f"runtime#{instance_type}")
-        return float(item["seconds"]) / int(item["runs"]) if item and item.get("runs") else None
+    def runtimes(self, tenant: str, name: str, instance_type: str) -> Runtimes:
+        """How long completed jobs of this name took on this instance type."""
+        item = self.table.get(_runtime_pk(tenant, name), f"runtime#{instance_type}") or {}
+        return Runtimes(**{part: int(item.get(part, 0)) for part in ("runs", "seconds", "squares")})
 
     def add_runtime(self, job: Job, seconds: int) -> Write:
         """One more finished run, to be written with the job's own end."""
         key = _runtime_pk(job.tenant, job.name)
-        return self.table.change(
-            key, f"runtime#{job.allocation.instance_type}", {}, add={"runs": 1, "seconds": seconds}
-        )
+        sums = {"runs": 1, "seconds": seconds, "squares": seconds**2}
+        return self.table.change(key, f"runtime#{job.allocation.instance_type}", {}, add=sums)
 
 
 def _pk(tenant: str, job_id: str) -> str:
@@ -315,7 +317,7 @@ def job_item(job: Job) -> Item:
         "description": job.description,
         "priority": job.priority,
         "tags": list(job.tags),
-        "estimated_seconds": job.estimated_seconds,
+        "estimate": job.estimate.to_dict(),
         "attempts": job.attempts,
         "secondary_status": job.secondary_status,
         "started_at": to_text(job.started_at) if job.started_at else None,
@@ -353,7 +355,7 @@ def _job(item: Mapping[str, Any]) -> Job:
         description=item.get("description"),
         priority=item["priority"],
         tags=tuple(item["tags"]),
-        estimated_seconds=item["estimated_seconds"],
+        estimate=Estimate.from_dict(item["estimate"]),
         attempts=item["attempts"],
         secondary_status=item.get("secondary_status"),
         started_at=_moment(item, "started_at"),
@@ -384,6 +386,7 @@ def _attempt_item(attempt: Attempt) -> Item:
         "reason": attempt.reason,
         "started_at": to_text(attempt.started_at) if attempt.started_at else None,
         "ended_at": to_text(attempt.ended_at) if attempt.ended_at else None,
+        "training_seconds": attempt.training_seconds,
         "billable_seconds": attempt.billable_seconds,
     }
 
@@ -402,6 +405,7 @@ def _attempt(item: Mapping[str, Any]) -> Attempt:
         reason=item.get("reason"),
         started_at=_moment(item, "started_at"),
         ended_at=_moment(item, "ended_at"),
+        training_seconds=item.get("training_seconds"),
         billable_seconds=item.get("billable_seconds"),
     )
 

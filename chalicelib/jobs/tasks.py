@@ -29,6 +29,7 @@ def assess_attempt(platform: Platform, event: Event) -> dict[str, Any]:
 
 def finish_job(platform: Platform, event: Event) -> dict[str, Any]:
     job = platform.finishing.finish(event["tenant"], event["job_id"], error_text(event))
+    platform.receipts.issue(job)
     logger.info("finished", extra={"job_id": job.job_id, "status": job.status.value, "reason": job.failure_reason})
     return {"status": job.status.value}
 
@@ -43,6 +44,7 @@ def on_training_event(platform: Platform, event: Event) -> None:
         logger.info("not one of ours", extra={"event_id": event.get("id")})
         return
     job_id, number = parsed
+    platform.meter.for_job(tenant, job_id)
     platform.lifecycle.observe(tenant, job_id, number)
     logger.info("observed", extra={"job_id": job_id, "attempt": number})
 

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.clock import duration, to_text
+from chalicelib.costs import views as cost_views
 from chalicelib.jobs.job import Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
+from chalicelib.jobs.service import JobPlan
 from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 
@@ -52,12 +54,34 @@ def summary(job: Job) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None}
 
 
+def plan(planned: JobPlan) -> dict[str, Any]:
+    """What submitting a request would do and cost. The time limit and what it would reserve hold for now only."""
+    job = planned.job
+    return {
+        "dry_run": True,
+        "name": job.name,
+        "framework": job.framework,
+        "resource_allocation": job.allocation.to_dict(),
+        "image": planned.image,
+        "time_limit": {"seconds": job.time_limit.seconds, "set_by": job.time_limit.set_by},
+        "reservation": {
+            "month": job.reservation.month,
+            "gpu_hours": round(job.reservation.most.gpu_seconds / 3600, 6),
+            "cpu_hours": round(job.reservation.most.cpu_seconds / 3600, 6),
+            "cost_usd": float(job.reservation.most.cost_usd),
+            "storage_bytes": job.reservation.most.storage_bytes,
+        },
+        "estimate": cost_views.estimate(job),
+    }
+
+
 def full(job: Job, report: Report, points: Iterable[MetricPoint], now: datetime) -> dict[str, Any]:
     """TrainingJob."""
     document = {
         **summary(job),
         "metrics": [metric(point) for point in points],
         "progress": progress(job, report.progress, now),
+        "cost": cost_views.cost(job, now),
     }
     if report.run:
         document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}

@@ -8,10 +8,11 @@ in which a stopped script saves its work.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from chalicelib.costs.bill import Bill, usd_per_second
 from chalicelib.jobs.job import Allocation
-from chalicelib.quotas.quota import HOUR, Amounts, Reservation, month_of
+from chalicelib.quotas.quota import Amounts, Reservation, month_of
 
 STOP_GRACE_SECONDS = 120
 """What SageMaker gives a stopped job: https://docs.aws.amazon.com/sagemaker/latest/dg/API_StopTrainingJob.html"""
@@ -34,25 +35,24 @@ def reservation(allocation: Allocation, time_limit_seconds: int, now: datetime) 
     return Reservation(month_of(now), most, gpus, allocation.gpu_type if gpus else None)
 
 
-def used(allocation: Allocation, billable_seconds: int, storage_bytes: int) -> Amounts:
+def used(allocation: Allocation, bill: Bill, storage_bytes: int) -> Amounts:
     """What a job took."""
     return Amounts(
-        gpu_seconds=_gpu_seconds(allocation, billable_seconds),
-        cpu_seconds=_cpu_seconds(allocation, billable_seconds),
-        cost_usd=cost(allocation, billable_seconds).quantize(_MICRO, ROUND_HALF_EVEN),
+        gpu_seconds=_gpu_seconds(allocation, bill.billable_seconds),
+        cpu_seconds=_cpu_seconds(allocation, bill.billable_seconds),
+        cost_usd=bill.usd,
         storage_bytes=storage_bytes,
     )
 
 
-def cost(allocation: Allocation, seconds: float) -> Decimal:
-    """USD for this long, not rounded."""
-    return allocation.price_per_hour_usd * allocation.instance_count * Decimal(seconds) / HOUR
+def cost(allocation: Allocation, seconds: int) -> Decimal:
+    """USD for this long, instances and disks, not rounded."""
+    return usd_per_second(allocation) * seconds
 
 
 def seconds_for(allocation: Allocation, usd: Decimal) -> int:
     """The longest time limit whose worst case costs no more than this; may be below zero."""
-    rate = allocation.price_per_hour_usd * allocation.instance_count / HOUR
-    return int((usd / rate).to_integral_value(ROUND_FLOOR)) - STOP_GRACE_SECONDS
+    return int((usd / usd_per_second(allocation)).to_integral_value(ROUND_FLOOR)) - STOP_GRACE_SECONDS
 
 
 def _gpu_seconds(allocation: Allocation, seconds: int) -> int:

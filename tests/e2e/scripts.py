@@ -11,25 +11,30 @@ from aimatrix.client.uploads import UploadFile
 DATA = "a,b,target\n" + "".join(f"{row % 7},{row % 5},{(row % 7 + row % 5) % 2}\n" for row in range(200))
 
 
-def submit(client: Client, folder: Path, script: str, **request: Any) -> Job:
-    """Upload a script (and what `files` adds) with a small dataset, and submit it.
+def submit(client: Client, folder: Path, script: str, **values: Any) -> Job:
+    """Upload a script with a small dataset, and submit it."""
+    return client.jobs.submit(request(client, folder, script, **values))
+
+
+def request(client: Client, folder: Path, script: str, **values: Any) -> JobRequest:
+    """Upload a script (and what `files` adds) with a small dataset; what would be submitted.
 
     Args:
         files: more files beside the script, name → content.
         data: the dataset's text.
     """
-    files = {"train.py": script, "data.csv": request.pop("data", DATA), **request.pop("files", {})}
+    files = {"train.py": script, "data.csv": values.pop("data", DATA), **values.pop("files", {})}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     upload = client.upload([UploadFile(folder / name, name) for name in files])
     defaults = {"name": "e2e", "framework": "custom", "max_runtime_seconds": 120}
     paths = {"script_path": upload["train.py"], "dataset_path": upload["data.csv"]}
-    return client.jobs.submit(JobRequest(**{**defaults, **paths, **request}))
+    return JobRequest(**{**defaults, **paths, **values})
 
 
-def run(client: Client, folder: Path, script: str, **request: Any) -> Job:
+def run(client: Client, folder: Path, script: str, **values: Any) -> Job:
     """Submit and wait for the end."""
-    return client.jobs.wait(submit(client, folder, script, **request).job_id, timeout=180)
+    return client.jobs.wait(submit(client, folder, script, **values).job_id, timeout=180)
 
 
 def lines(client: Client, job: Job) -> list[str]:

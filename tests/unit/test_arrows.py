@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking")
+ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking", "costs")
 NOUNS = ("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key")
 EDGES = ("routes", "tasks")
 SHARED = ("chalicelib.audit.chain",)

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from chalicelib.costs.store import UsageStore
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.jobs.deletion import Deletion
@@ -151,7 +152,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     with mock_aws():
         dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        for name in ("jobs", "metrics", "models", "quotas"):
+        for name in ("jobs", "metrics", "models", "quotas", "usage"):
             create_table(dynamodb, name)
         clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
         store = JobStore(Table(dynamodb, "jobs"))
@@ -190,9 +191,10 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             now=clock,
             new_token=lambda: next(tokens),
         )
-        finishing = Finishing(store, objects, quotas, backends, clock)  # type: ignore[arg-type]
+        usage = UsageStore(Table(dynamodb, "usage"))
+        finishing = Finishing(store, objects, quotas, usage, backends, clock)  # type: ignore[arg-type]
         metrics = MetricStore(Table(dynamodb, "metrics"))
-        reports = Reports(store, metrics, lifecycle)
+        reports = Reports(store, metrics, lifecycle, lambda *_: None)
         yield Jobs(
             clock,
             machine,

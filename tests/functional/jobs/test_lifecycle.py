@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.costs.estimate import Runtimes
 from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
@@ -168,7 +169,7 @@ class TestFinish:
         _leave_manifest(jobs, job_id, artifacts=[artifact])
         job = jobs.finishing.finish("acme", job_id, None)
         assert (job.status, job.artifacts) == (JobStatus.COMPLETED, (artifact,))
-        assert jobs.store.mean_runtime("acme", "churn", job.allocation.instance_type) == 60
+        assert jobs.store.runtimes("acme", "churn", job.allocation.instance_type) == Runtimes(1, 60, 3600)
 
     def test_happens_once_whatever_comes_later(self, jobs: Jobs, job_id: str) -> None:
         jobs.lifecycle.plan("acme", job_id)

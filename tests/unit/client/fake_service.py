@@ -194,6 +194,11 @@ class FakeService:
         default_factory=lambda: {"owners": 2, "jobs": 7, "differences": [], "in_motion": []}
     )
     predictions: Any = field(default_factory=lambda: {"predictions": [0]})
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    public_key: str = ""
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    plan: dict[str, Any] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     page_size: int = 2
     faults: list[Fault] = field(default_factory=list)
@@ -246,6 +251,10 @@ class FakeService:
             ("DELETE", "/admin/training/jobs/([^/]+)", self._delete),
             ("GET", "/training/jobs/([^/]+)/logs", self._logs),
             ("GET", "/training/jobs/([^/]+)/metrics", self._metrics),
+            ("GET", "/training/jobs/([^/]+)/receipt", self._receipt),
+            ("GET", "/receipts/public-key", lambda _: httpx.Response(200, json={"public_key": self.public_key})),
+            ("GET", "/usage", self._usage),
+            ("GET", "/usage/summary", lambda _: httpx.Response(200, json={"summaries": self.summaries})),
             ("GET", "/models", self._list_models),
             ("POST", "/models", self._register),
             ("GET", "/models/([^/]+)", self._get_model),
@@ -287,6 +296,8 @@ class FakeService:
         return httpx.Response(201, json={"upload_id": "u1", "expires_at": "2031-05-01T11:00:00Z", "files": files})
 
     def _submit(self, request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("dry_run") == "true":
+            return httpx.Response(200, json=self.plan)
         key = request.headers.get("idempotency-key", "")
         if key not in self.submitted:
             job_id = JOB_ID if not self.submitted else f"{JOB_ID[:-4]}{len(self.submitted) + 1000}"
@@ -349,6 +360,18 @@ class FakeService:
     def _metrics(self, request: httpx.Request, _job_id: str) -> httpx.Response:
         name = request.url.params.get("name")
         return self._page(request, "metrics", [each for each in self.points if name in (None, each["name"])])
+
+    def _receipt(self, _request: httpx.Request, job_id: str) -> httpx.Response:
+        found = self.receipts.get(job_id)
+        return httpx.Response(200, json=found) if found else problem(404, "not-found", f"no receipt of {job_id}")
+
+    def _usage(self, request: httpx.Request) -> httpx.Response:
+        page = self._page(request, "usage", self.usage)
+        if request.url.params.get("format") != "csv":
+            return page
+        rows = page.json()
+        text = "job_id\r\n" + "".join(f"{row['job_id']}\r\n" for row in rows["usage"])
+        return httpx.Response(200, text=text, headers={"X-Next-Cursor": rows["next_cursor"] or ""})
 
     def _list_models(self, request: httpx.Request) -> httpx.Response:
         return self._page(request, "models", self.models)

@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.jobs.job import Allocation, Backend
+from chalicelib.costs.bill import bill
+from chalicelib.jobs.job import Allocation, Attempt, Backend
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Amounts, month_of, start_of_next_month
 
 CPU = Allocation(Backend.SAGEMAKER, "ml.m5.large", 1, 0, None, 2, 8, 20, Decimal("0.115"), "list", "2026-01-01")
 GPUS = replace(CPU, instance_type="ml.p4d.24xlarge", gpu_count=8, gpu_type="a100", cpu_cores=96)
+WITH_DISK = replace(CPU, disk_price_per_hour_usd=Decimal("0.00575342"))
 NOW = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
+
+
+def attempt(billable_seconds: int) -> Attempt:
+    return Attempt("acme", "j", 1, "t", Backend.SAGEMAKER, NOW, billable_seconds=billable_seconds)
 
 
 class TestReservation:
@@ -24,6 +30,9 @@ class TestReservation:
         held = charge.reservation(CPU, 3600, NOW)
         assert held.most == Amounts(0, 2 * 3720, Decimal("0.118834"), 20 * 10**9)
         assert held.held() == {"jobs": 1, "storage_bytes": 20 * 10**9}
+
+    def test_counts_the_disk_where_it_is_charged(self) -> None:
+        assert charge.reservation(WITH_DISK, 3600, NOW).most.cost_usd == Decimal("0.124779")
 
     def test_holds_all_gpus_of_the_instance(self) -> None:
         held = charge.reservation(GPUS, 3600, NOW)
@@ -37,7 +46,7 @@ class TestReservation:
     @given(st.integers(0, 3_000_000), st.integers(0, 3_000_000))
     def test_is_never_less_than_what_a_job_within_its_limit_takes(self, limit: int, seconds: int) -> None:
         held = charge.reservation(GPUS, limit, NOW).most
-        took = charge.used(GPUS, min(seconds, limit + charge.STOP_GRACE_SECONDS), 0)
+        took = charge.used(GPUS, bill(GPUS, [attempt(min(seconds, limit + charge.STOP_GRACE_SECONDS))]), 0)
         assert took.gpu_seconds <= held.gpu_seconds
         assert took.cpu_seconds <= held.cpu_seconds
         assert took.cost_usd <= held.cost_usd

@@ -1,0 +1,96 @@
+"""What a job's machines and disks cost: one line for each attempt, from the seconds that AWS bills for it.
+
+Each amount is rounded down to a millionth of a dollar, and sums are sums of rounded amounts. A reservation is rounded up, so
+what a job cost is never above what it had reserved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+
+from chalicelib.costs.prices import MICRO
+from chalicelib.jobs.job import Allocation, Attempt
+
+HOUR = 3600
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True)
+class AttemptLine:
+    """
+    Attributes:
+        seconds: how long the attempt had its instance.
+        billable_seconds: what AWS bills of that; less on spot.
+    """
+
+    number: int
+    seconds: int
+    billable_seconds: int
+    instance_usd: Decimal
+    disk_usd: Decimal
+
+    @property
+    def discount_percent(self) -> Decimal:
+        """As SageMaker defines what managed spot training saves: 100 (1 - billable / trained).
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html
+        """
+        if self.billable_seconds >= self.seconds:
+            return _NOTHING
+        return (100 - 100 * Decimal(self.billable_seconds) / self.seconds).quantize(Decimal("0.1"))
+
+
+@dataclass(frozen=True)
+class Bill:
+    lines: tuple[AttemptLine, ...]
+
+    @property
+    def instance_usd(self) -> Decimal:
+        return sum((line.instance_usd for line in self.lines), _NOTHING)
+
+    @property
+    def disk_usd(self) -> Decimal:
+        return sum((line.disk_usd for line in self.lines), _NOTHING)
+
+    @property
+    def usd(self) -> Decimal:
+        return self.instance_usd + self.disk_usd
+
+    @property
+    def billable_seconds(self) -> int:
+        return sum(line.billable_seconds for line in self.lines)
+
+
+def bill(allocation: Allocation, attempts: Iterable[Attempt]) -> Bill:
+    """The bill of attempts that have ended; one that never got an instance costs nothing."""
+    return Bill(tuple(_line(allocation, attempt) for attempt in attempts))
+
+
+def usd(allocation: Allocation, seconds: int) -> Decimal:
+    """What so many seconds cost, instances and disks, as a line of a bill would have it."""
+    return _instance_usd(allocation, seconds) + _disk_usd(allocation, seconds)
+
+
+def usd_per_second(allocation: Allocation) -> Decimal:
+    """Instances and disks, not rounded."""
+    return (allocation.price_per_hour_usd + allocation.disk_price_per_hour_usd) * allocation.instance_count / HOUR
+
+
+def _instance_usd(allocation: Allocation, seconds: int) -> Decimal:
+    return _down(allocation.price_per_hour_usd * allocation.instance_count * seconds / HOUR)
+
+
+def _disk_usd(allocation: Allocation, seconds: int) -> Decimal:
+    return _down(allocation.disk_price_per_hour_usd * allocation.instance_count * seconds / HOUR)
+
+
+def _down(amount: Decimal) -> Decimal:
+    return amount.quantize(MICRO, ROUND_FLOOR)
+
+
+def _line(allocation: Allocation, attempt: Attempt) -> AttemptLine:
+    billable = attempt.billable_seconds or 0
+    instances, disks = _instance_usd(allocation, billable), _disk_usd(allocation, billable)
+    return AttemptLine(attempt.number, attempt.training_seconds or billable, billable, instances, disks)
