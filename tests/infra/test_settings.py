@@ -15,7 +15,7 @@ from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.settings import Settings
 from infra import functions, names
 
-REGION = "AWS_REGION"
+LAMBDAS_OWN = {"AWS_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
 
 
 class Recorded(Mapping[str, str]):
@@ -26,7 +26,7 @@ class Recorded(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
-        return "500" if name.endswith("_GIB") else "https://example.com"
+        return "500" if name.endswith(("_GIB", "_SIZE")) else "https://example.com"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)
@@ -60,17 +60,18 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
         lambda p: p.api_keys,
         lambda p: (p.quotas, p.accounts, p.job_deletion),
+        lambda p: (p.meter, p.costs),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
     ),
     "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.api_keys),
-    "plan_job": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
-    "assess_attempt": (lambda p: (p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
-    "register_model": (lambda p: (p.job_store, p.lifecycle, p.registration, p.audit.store()),),
+    "plan_job": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
+    "assess_attempt": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
+    "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),
     "check_quotas": (lambda p: (p.quotas, p.quota_check, p.settings.stack),),
-    "finish_job": (lambda p: (p.finishing, p.backends.batch),),
-    "on_training_event": (lambda p: (p.lifecycle, p.backends.batch),),
+    "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
+    "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around()),),
     "await_endpoint": (lambda p: p.deployment_waiting,),
@@ -97,11 +98,13 @@ class TestSettings:
                     "logs",
                     "sign",
                     "secretsmanager",
+                    "kms",
+                    "calls",
                 )
             )
         )
         platform = Platform(cast("Clients", clients), Settings(environment))
         for use in USES[function.name]:
             use(platform)
-        asked = {name.removeprefix(functions.PREFIX) for name in environment.asked - {REGION}}
+        asked = {name.removeprefix(functions.PREFIX) for name in environment.asked - LAMBDAS_OWN}
         assert set(functions.SHAPES[function.name].settings) == asked
