@@ -8,7 +8,16 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import burst, idle, latency, lists, memory, package, quota
+from benchmarks import (
+    burst,
+    idempotency,
+    idle,
+    latency,
+    lists,
+    memory,
+    package,
+    quota,
+)
 from benchmarks.figures import Figure
 
 MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
@@ -17,6 +26,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "latency": latency.measure,
     "burst": burst.measure,
     "quota": quota.measure,
+    "idempotency": idempotency.measure,
     "memory": memory.measure,
     "idle": idle.measure,
 }

@@ -1,0 +1,126 @@
+"""The services of the control plane in this process, on an embedded cloud, and worlds to try them in."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.bootstrap import Platform
+from chalicelib.clock import utc_now
+from chalicelib.identity.caller import Caller
+from chalicelib.jobs.gateways import BackendState
+from chalicelib.jobs.job import Job, JobFilter, JobStatus, attempt_prefix
+from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.settings import Settings
+from tests.e2e.conftest import Cloud
+from tests.e2e.faulty import FaultyClients
+from tests.functional.jobs.conftest import FakeBackends
+
+_NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+
+
+@dataclass
+class World:
+    """A tenant of its own, with one user."""
+
+    caller: Caller
+    admin: Caller
+    request: TrainingJobRequest
+    job: Job | None = None
+
+    @property
+    def job_id(self) -> str:
+        assert self.job is not None
+        return self.job.job_id
+
+
+@dataclass
+class SkewedClock:
+    """The true time, and how far this process is off it."""
+
+    skew: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.skew
+
+
+@dataclass
+class Services:
+    platform: Platform
+    clients: FaultyClients
+    backends: FakeBackends
+    clock: SkewedClock
+
+    def world(self) -> World:
+        tenant = f"world-{uuid.uuid4().hex[:12]}"
+        caller = Caller(tenant, "alice", frozenset({"USER"}))
+        bucket = self.platform.settings.artifacts_bucket
+        for name, body in (("train.py", b"print(1)\n"), ("data.csv", b"a\n1\n")):
+            self.clients.s3.put_object(Bucket=bucket, Key=f"{caller.prefix}u/{name}", Body=body)
+        small = {"gpu_count": 0, "cpu_cores": 2, "memory_gb": 4, "disk_gb": 20}
+        config = {
+            "script_path": f"s3://{bucket}/{caller.prefix}u/train.py",
+            "dataset_path": f"s3://{bucket}/{caller.prefix}u/data.csv",
+            "resource_requirements": small,
+        }
+        request = TrainingJobRequest.model_validate({"name": "sweep", "framework": "sklearn", "config": config})
+        return World(caller, Caller(tenant, "root", frozenset({"ADMIN"})), request)
+
+    def submit(self, world: World) -> None:
+        world.job = self.platform.jobs.submit(world.caller, world.request, "the-key")
+
+    def submitted(self) -> World:
+        world = self.world()
+        self.submit(world)
+        return world
+
+    def planned(self) -> World:
+        world = self.submitted()
+        self.platform.lifecycle.plan(world.caller.tenant, world.job_id)
+        return world
+
+    def at_end(self, state: BackendState, **more: Any) -> World:
+        world = self.planned()
+        self.backends.sagemaker.says(f"aimatrix-{world.job_id}-1", state, billable_seconds=100, **more)
+        artifacts = [{"name": "m", "size_bytes": 1234}]
+        key = f"{attempt_prefix(world.caller.tenant, world.job_id, 1)}manifest.json"
+        self.platform.objects.write_json(key, {"schema": 1, "artifacts": artifacts})
+        return world
+
+    def finish(self, world: World) -> None:
+        self.platform.finishing.finish(world.caller.tenant, world.job_id, None)
+
+    def finished(self) -> World:
+        world = self.at_end(BackendState.COMPLETED)
+        self.finish(world)
+        return world
+
+    def balanced(self, world: World, status: JobStatus | None, jobs: int = 1) -> None:
+        """One job in this status, and not a counter that differs."""
+        report = self.platform.quota_check.tenant(world.caller.tenant)
+        assert report.differences == (), report.differences
+        assert report.jobs == jobs
+        page = self.platform.jobs.search(world.admin, JobFilter(), 10, 0, None)
+        assert [job.status for job in page.jobs] == ([status] if status else [])
+
+
+def services_on(cloud: Cloud) -> Services:
+    """The services as the template wires them; a machine that does nothing stands where jobs would start to run."""
+    clients = FaultyClients(cloud)
+    functions = cloud.boto("lambda").list_functions()["Functions"]
+    environment = {"AWS_REGION": "us-east-1"}
+    for function in functions:
+        environment |= function.get("Environment", {}).get("Variables", {})
+    role = cloud.boto("iam").list_roles()["Roles"][0]["Arn"]
+    machine = cloud.boto("stepfunctions").create_state_machine(
+        name=f"nothing-{uuid.uuid4()}", definition=json.dumps(_NOTHING), roleArn=role
+    )
+    environment["AIMATRIX_TRAIN_JOB_ARN"] = machine["stateMachineArn"]
+    clock = SkewedClock()
+    platform = Platform(clients, Settings(environment), clock)
+    backends = FakeBackends()
+    platform.__dict__["backends"] = backends
+    return Services(platform, clients, backends, clock)
