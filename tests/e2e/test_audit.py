@@ -14,7 +14,7 @@ import pytest
 
 from aimatrix.client import ConflictError, ForbiddenError
 from tests.e2e import scripts
-from tests.e2e.conftest import Cloud
+from tests.e2e.conftest import Cloud, aimatrix, last_json
 
 TENANT = "audited"
 PATIENCE_SECONDS = 30
@@ -112,5 +112,10 @@ class TestAudit:
         last = dynamodb.get_item(TableName=table, Key=key(end))["Item"]
         dynamodb.delete_item(TableName=table, Key=key(end))
         assert (log.get("/verify")["broken"]["seq"], log.get("/verify")["broken"]["fault"]) == (end, "missing")
+        done = aimatrix("audit", "verify", "--api", cloud.api, "--json", environment={"AIMATRIX_TOKEN": log.token})
+        assert done.returncode == 1, done.stderr
+        assert last_json(done.stdout)["broken"] == {"seq": end, "fault": "missing", "detail": f"Row {end} is missing."}
         dynamodb.put_item(TableName=table, Item=last)
-        assert log.get("/verify")["broken"] is None
+        assert (
+            aimatrix("audit", "verify", "--api", cloud.api, environment={"AIMATRIX_TOKEN": log.token}).returncode == 0
+        )

@@ -102,6 +102,9 @@ class TestCrash:
             each for each in _processes(own.state) if str(own.state / "compute" / "jobs") in " ".join(each.cmdline())
         ]
         assert training == []
+        submitted = _audited(again, "submit_job")
+        assert {f"job/{job_id}" for job_id in acknowledged} <= set(submitted)
+        assert len(set(submitted)) == len(submitted)
 
     def test_a_deployed_model_answers_again(self, own: Cloud, tmp_path: Path) -> None:
         with own.client("alice") as client:
@@ -115,6 +118,16 @@ class TestCrash:
         with again.client("alice") as client:
             assert client.deployments.get(deployment.id).is_active()
             assert client.deployments.predict(deployment.id, {"inputs": [[1], [2]]})["predictions"] == [42, 42]
+
+
+def _audited(cloud: Cloud, action: str) -> list[str | None]:
+    """What the audit log says this was done to, once all of it is sealed; a row of it that is not as it was is found."""
+    with cloud.client("root", "ADMIN") as admin:
+        deadline = time.monotonic() + 60
+        while (found := admin.audit.verify()).waiting:
+            assert time.monotonic() < deadline, found
+        assert found.broken is None
+        return [row.subject for row in admin.audit.search(action=action)]
 
 
 def _part(state: Path, name: str) -> Any:
