@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
+    audit,
     burst,
     idempotency,
     idle,
@@ -28,6 +29,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "quota": quota.measure,
     "idempotency": idempotency.measure,
     "memory": memory.measure,
+    "audit": audit.measure,
     "idle": idle.measure,
 }
 

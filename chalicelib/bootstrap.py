@@ -121,7 +121,7 @@ class Platform:
     def audit_sealing(self) -> Sealing:
         from chalicelib.audit.sealing import Sealing
 
-        return Sealing(self._audit_store)
+        return Sealing(self._audit_store, time.monotonic)
 
     @cached_property
     def uploads(self) -> UploadService:

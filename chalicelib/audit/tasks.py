@@ -30,5 +30,7 @@ def chain_audit(platform: Platform, event: Mapping[str, Any]) -> None:
             # Whoever can change the table can't change this line: a second witness of where the chain was.
             head = {"seq": sealed.head.seq, "hash": sealed.head.hash}
             logger.info("sealed", extra={"tenant": tenant, "rows": sealed.rows, "head": head})
+            if not sealed.is_all:
+                failed.append(tenant)
     if failed:
         raise SealingFailed(", ".join(failed))

@@ -75,4 +75,4 @@ def audit(dynamodb: DynamoDBClient) -> Iterator[Audit]:
     with mock_aws():
         clock = Ticking()
         log = AuditLog.create(dynamodb, clock)
-        yield Audit(dynamodb, clock, log.store, log.recorder, Sealing(log.store), AuditService(log.store))
+        yield Audit(dynamodb, clock, log.store, log.recorder, Sealing(log.store, lambda: 0.0), AuditService(log.store))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.audit.chain import START, Position, walk
-from chalicelib.audit.sealing import Sealing
+from chalicelib.audit.sealing import MAX_SECONDS, Sealing
 from chalicelib.audit.store import SEAL_AT_ONCE, AuditStore, HeadMoved, Waiting
 from chalicelib.audit.tasks import SealingFailed, chain_audit
 from chalicelib.bootstrap import Platform
@@ -81,7 +81,7 @@ class TestSealing:
     @pytest.mark.parametrize("times", [1, 2])
     def test_of_two_at_a_time_seals_each_entry_once(self, audit: Audit, times: int) -> None:
         audit.did(times=3)
-        sealed = Sealing(Overtaken(audit.store.table, [1] * times)).seal("acme")
+        sealed = replace(audit.sealing, store=Overtaken(audit.store.table, [1] * times)).seal("acme")
         rows = audit.rows()
         assert [row["seq"] for row in rows] == [1, 2, 3]
         assert walk(rows).position == sealed.head == audit.store.head("acme")
@@ -177,7 +177,16 @@ class TestFunction:
             call(audit, "acme", "umbrella")
         assert len(audit.rows("umbrella")) == 1
 
+    def test_fails_with_what_there_was_no_time_for_and_goes_on_when_called_again(self, audit: Audit) -> None:
+        audit.did(times=SEAL_AT_ONCE + 1)
+        seconds = iter([0.0, 0.0, MAX_SECONDS + 1])
+        with pytest.raises(SealingFailed):
+            call(audit, "acme", sealing=replace(audit.sealing, monotonic=lambda: next(seconds)))
+        assert len(audit.rows()) == SEAL_AT_ONCE
+        call(audit, "acme")
+        assert len(audit.rows()) == SEAL_AT_ONCE + 1
+
     def test_fails_while_the_table_can_not_be_reached(self, audit: Audit) -> None:
         gone = replace(audit.store, table=replace(audit.store.table, name="gone"))
         with pytest.raises(SealingFailed):
-            call(audit, "acme", sealing=Sealing(gone))
+            call(audit, "acme", sealing=replace(audit.sealing, store=gone))
