@@ -4,6 +4,7 @@ A tour. Each folder is a room and answers one question whole.
 
     identity/     who is calling, and what that allows
     api_keys/     how a program gets in without a token
+    audit/        who did what, and how a change of that is found
     uploads/      how files come in
     jobs/         how a training job is checked, planned, followed and ended
     models/       how a trained model becomes a registered version
