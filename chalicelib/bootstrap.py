@@ -17,6 +17,7 @@ from chalicelib.settings import Settings
 from chalicelib.table import Table
 
 if TYPE_CHECKING:
+    from chalicelib.api_keys.gateways import Pepper
     from chalicelib.api_keys.service import ApiKeyService
     from chalicelib.audit.recorder import Recorder
     from chalicelib.audit.sealing import Sealing
@@ -130,15 +131,20 @@ class Platform:
         return UploadService(self.objects, self.now, self.new_id, self.audit)
 
     @cached_property
-    def api_keys(self) -> ApiKeyService:
+    def pepper(self) -> Pepper:
         from chalicelib.api_keys.gateways import Pepper
+
+        return Pepper(lambda: self.clients.secretsmanager, self.settings.key_pepper_arn)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyService:
         from chalicelib.api_keys.key import ID_BYTES, SECRET_BYTES, KeyText
         from chalicelib.api_keys.service import ApiKeyService
         from chalicelib.api_keys.store import KeyStore
 
         return ApiKeyService(
             store=KeyStore(Table(self.clients.dynamodb, self.settings.keys_table)),
-            pepper=Pepper(lambda: self.clients.secretsmanager, self.settings.key_pepper_arn),
+            pepper=self.pepper,
             now=self.now,
             new_text=lambda: KeyText(secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)),
             audit=self.audit,
@@ -227,6 +233,7 @@ class Platform:
     @cached_property
     def jobs(self) -> JobService:
         from chalicelib.jobs.gateways import Machine
+        from chalicelib.jobs.secrets import Vault
         from chalicelib.jobs.service import JobService
 
         return JobService(
@@ -236,6 +243,7 @@ class Platform:
             quotas=self.quotas,
             backends=self.backends,
             batch_machines=self._batch_machines,
+            vault=Vault(lambda: self.clients.kms, self.settings.secrets_key, lambda: self.pepper.value),
             region=self.settings.region,
             now=self.now,
             new_id=self.new_id,

@@ -150,6 +150,11 @@ class Settings:
         return self._get("JWKS_URL")
 
     @property
+    def secrets_key(self) -> str:
+        """ARN of the KMS key that encrypts secret variables."""
+        return self._get("SECRETS_KEY")
+
+    @property
     def memory_megabytes(self) -> int:
         """What this function is given, as Lambda itself says."""
         return int(self.environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])

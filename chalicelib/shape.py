@@ -32,7 +32,7 @@ _WORDS = {
 class Shape(BaseModel):
     """Base of all request bodies."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 S = TypeVar("S", bound=Shape)

@@ -31,6 +31,7 @@ SETTINGS: dict[str, Json | str] = {
     "USAGE_TABLE": ref("UsageTable"),
     "RECEIPT_KEY_ARN": att(RECEIPT_KEY),
     "ARTIFACTS_BUCKET": ref("ArtifactsBucket"),
+    "SECRETS_KEY": att("SecretsKey"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
@@ -81,7 +82,7 @@ SHAPES: dict[str, Shape] = {
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE"),
-            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
+            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN"),
         ),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from infra.grants import POLICY_VERSION
-from infra.names import Json, arn
+from infra.grants import POLICY_VERSION, Grant, document
+from infra.names import Json, arn, att, ref
+from infra.parameters import when
 
 RECEIPT_KEY = "ReceiptKey"
+SECRETS_KEY = "SecretsKey"
+
+# What a ciphertext is bound to, as `chalicelib.jobs.secrets` says it: all three words, and no other.
+_CONTEXT = ("aimatrix:tenant", "aimatrix:job-id", "aimatrix:variable")
+BOUND_TO_A_VARIABLE: Json = {
+    "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": list(_CONTEXT)},
+    "Null": {f"kms:EncryptionContext:{name}": "false" for name in _CONTEXT},
+}
 
 
 def _key(description: str, properties: Json) -> Json:
@@ -28,6 +37,47 @@ def _decided_by_iam() -> Json:
     return {"Version": POLICY_VERSION, "Statement": [{**statement, "Resource": "*"}]}
 
 
+def _decrypted_by_the_agent_only() -> Json:
+    """IAM decides who encrypts; whatever it says, nobody decrypts but a training container."""
+    agent_roles = [att("TrainingRole"), when("HasBatch", att("BatchJobRole"))]
+    policy = _decided_by_iam()
+    policy["Statement"].append(
+        {
+            "Sid": "OnlyTheAgentDecrypts",
+            "Effect": "Deny",
+            "Principal": {"AWS": "*"},
+            "Action": ["kms:Decrypt", "kms:ReEncryptFrom"],
+            "Resource": "*",
+            "Condition": {"ArnNotEquals": {"aws:PrincipalArn": agent_roles}},
+        }
+    )
+    return policy
+
+
+def _decrypt() -> Json:
+    """A policy of its own: the key names the roles, so the roles can't name the key."""
+    grant = Grant("DecryptSecrets", ("kms:Decrypt",), (att(SECRETS_KEY),), BOUND_TO_A_VARIABLE)
+    return {
+        "Type": "AWS::IAM::Policy",
+        "Properties": {
+            "PolicyName": "decrypt-secrets",
+            "Roles": [ref("TrainingRole"), when("HasBatch", ref("BatchJobRole"))],
+            "PolicyDocument": document([grant]),
+        },
+    }
+
+
 def fragment() -> Json:
     receipts = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
-    return {"Resources": {RECEIPT_KEY: _key("Signs the receipts of finished jobs", receipts)}}
+    secrets = {
+        "KeySpec": "SYMMETRIC_DEFAULT",
+        "EnableKeyRotation": True,
+        "KeyPolicy": _decrypted_by_the_agent_only(),
+    }
+    return {
+        "Resources": {
+            RECEIPT_KEY: _key("Signs the receipts of finished jobs", receipts),
+            SECRETS_KEY: _key("Encrypts the secret variables of jobs", secrets),
+            "DecryptSecrets": _decrypt(),
+        }
+    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from infra import names
 from infra.grants import Grant
-from infra.keys import RECEIPT_KEY
+from infra.keys import BOUND_TO_A_VARIABLE, RECEIPT_KEY, SECRETS_KEY
 from infra.names import (
     NAME_PREFIX,
     Function,
@@ -83,6 +83,7 @@ DELETE_FILES = Grant(
 SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*/users/*"),))
 KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
 WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
+ENCRYPT_SECRETS = Grant("EncryptSecrets", ("kms:Encrypt",), (names.att(SECRETS_KEY),), BOUND_TO_A_VARIABLE)
 READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
 READ_KEY_PEPPER = Grant("ReadKeyPepper", ("secretsmanager:GetSecretValue",), (names.att("KeyPepper", "Id"),))
 VERIFY_KEYS = Grant("VerifyKeys", ("dynamodb:GetItem", "dynamodb:UpdateItem"), (table_arn("keys"),))
@@ -173,6 +174,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DELETE_FILES,
         SIGN_UPLOADS,
         KEEP_MODELS,
+        ENCRYPT_SECRETS,
         START_MACHINES,
         STOP_TRAINING,
         DESCRIBE_BATCH,

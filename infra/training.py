@@ -75,6 +75,12 @@ TRAIN = (
         ({"Fn::Sub": "arn:${AWS::Partition}:s3:::${DeploymentBucket}"},),
         {"StringLike": {"s3:prefix": ["*agent*"]}},
     ),
+    Grant(
+        # Secrets that variables refer to. Values that came with the request: `infra.keys`.
+        "ReadReferredSecrets",
+        ("secretsmanager:GetSecretValue",),
+        (arn("secretsmanager", "secret:aimatrix/*"),),
+    ),
     Grant("TrackRuns", _MLFLOW_ACTIONS, (ref("MlflowTrackingServerArn"),), when="ManagedMlflow"),
     Grant(
         # A managed tracking server set up with this prefix as its artifact store: clients write to it themselves.

@@ -94,6 +94,7 @@ class Attempt:
     def _run(self) -> int:
         try:
             self._tracking = self._open_tracking()
+            secrets = self._secrets()
             source = fetch_code(self._s3, self._spec, self._layout)
             fetch_dataset(self._s3, self._spec, self._layout)
             write_configuration(self._spec, self._layout)
@@ -107,6 +108,7 @@ class Attempt:
                 self._spec,
                 self._layout,
                 interpreter=self._interpreter,
+                secrets=secrets,
                 tracking=tracking,
                 console=self._console,
             )
@@ -123,6 +125,17 @@ class Attempt:
             return None
         upstream = Upstream.from_uri(uri, credentials=self._credentials)
         return Tracking(upstream, self._spec, console=self._console, spool_directory=self._scratch("spool"))
+
+    def _secrets(self) -> dict[str, str]:
+        """The values of the job's secret variables. Once they are known, whatever is printed is searched for them."""
+        if not self._spec.secret_variables:
+            return {}
+        from trainer.mask import Mask
+        from trainer.secret_values import reveal
+
+        values = reveal(self._spec, self._environ, self._credentials)
+        self._console.mask = Mask(values.values())
+        return values
 
     def _install_requirements(self) -> None:
         from trainer.processes import become_subreaper

@@ -12,6 +12,7 @@ import threading
 
 TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
+    from trainer.mask import Mask
     from trainer.spec import Spec
 
 MARK = "#aimatrix "
@@ -25,19 +26,28 @@ class Console:
     Args:
         stdout: File descriptor for the user's standard output and everything of the agent.
         stderr: File descriptor for the user's standard error.
+
+    Attributes:
+        mask: Hides the values of the job's secrets, once they are known; `None` for a job without any.
     """
 
     def __init__(self, *, stdout: int = STDOUT, stderr: int = STDERR) -> None:
         self._descriptors = {STDOUT: stdout, STDERR: stderr}
         self._lock = threading.Lock()
         self._identity: dict[str, object] | None = None
+        self.mask: Mask | None = None
 
     def identify(self, spec: Spec) -> None:
         """From here on, structured lines can be written: they carry the attempt's identity and its secret."""
         self._identity = {"j": f"{spec.tenant}#{spec.job_id}", "n": spec.attempt, "k": spec.token}
 
+    def masked(self, text: str) -> str:
+        """A text without the values of the job's secrets."""
+        return text if self.mask is None else self.mask.text(text)
+
     def say(self, text: str) -> None:
         """A line of the agent's own in the user's log."""
+        text = self.masked(text)
         self.pass_on(STDOUT, f"aimatrix: {' '.join(text.splitlines())}\n".encode("utf-8", "replace"))
 
     def structured(self, kind: str, **fields: object) -> None:

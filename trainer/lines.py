@@ -27,7 +27,8 @@ class Output:
 
     Lines are written through unchanged, with these exceptions: bytes that are not UTF-8 become U+FFFD, a line longer than
     `LONGEST_LINE` bytes is broken, a line that starts like a structured one gets `> ` in front, and after `limit` bytes in
-    all one line says that the rest is dropped. The script itself is never blocked by that.
+    all one line says that the rest is dropped. The script itself is never blocked by that. Values of the job's secrets are
+    hidden before anything else is done with a line: see `Console.mask`.
 
     Args:
         console: Where the lines go.
@@ -58,10 +59,16 @@ class Output:
         pending += data
         end = pending.rfind(b"\n") + 1
         if end:
-            block = bytes(pending[:end])
+            block = self._masked(bytes(pending[:end]))
             del pending[:end]
             self._block(stream, _bounded(block) if len(block) > LONGEST_LINE else block)
-        while len(pending) > LONGEST_LINE:
+        mask = self._console.mask
+        held_back = 0
+        if mask is not None and len(pending) > LONGEST_LINE:
+            # No value may be cut in two where the line is: what may be the beginning of one waits for its end.
+            pending[:] = mask.data(bytes(pending))
+            held_back = mask.longest
+        while len(pending) > LONGEST_LINE + held_back:
             cut = _boundary(pending)
             block = bytes(pending[:cut])
             del pending[:cut]
@@ -71,13 +78,16 @@ class Output:
         """Writes the last lines that had no newline."""
         for stream, pending in self._pending.items():
             if pending:
-                block = bytes(pending) + b"\n"
+                block = _bounded(self._masked(bytes(pending)) + b"\n")
                 pending.clear()
                 self._block(stream, block)
 
     def last_lines(self) -> list[tuple[int, str]]:
         """The last lines of both streams, in the order they came, each with its stream."""
         return list(self._last)
+
+    def _masked(self, data: bytes) -> bytes:
+        return data if self._console.mask is None else self._console.mask.data(data)
 
     def _block(self, stream: int, block: bytes) -> None:
         try:

@@ -67,6 +67,7 @@ class Report:
 
         `deliver` replaces it.
         """
+        self._mask(console)
         write_failure(layout, self.reason or "")
         try:
             self._put_manifest(s3)
@@ -75,15 +76,25 @@ class Report:
 
     def deliver(self, s3: S3Client, layout: Layout, console: Console) -> int:
         """Sends the manifest, last of all objects, and the `exit` line. Returns the agent's exit code."""
+        self._mask(console)
         try:
             self._put_manifest(s3)
         except StorageError as error:
-            self.fail(f"the manifest could not be uploaded: {error}")
+            self.fail(console.masked(f"the manifest could not be uploaded: {error}"))
             console.say(str(error))
         if self.reason is not None:
             write_failure(layout, self.reason)
         console.structured("exit", code=self.code, signal=self.signal, reason=self.reason)
         return self.code
+
+    def _mask(self, console: Console) -> None:
+        """Takes the values of secrets out of what others wrote: errors, names of metrics, what is wrong with a model."""
+        if console.mask is None:
+            return
+        self.reason = None if self.reason is None else console.masked(self.reason)
+        self.metrics = console.mask.document(self.metrics)
+        if self.model is not None and self.model.get("reason"):
+            self.model["reason"] = console.masked(self.model["reason"])
 
     def _put_manifest(self, s3: S3Client) -> None:
         body = json.dumps(self.document(), indent=1).encode()

@@ -38,6 +38,7 @@ class Spec:
         self.environment_variables: dict[str, str] = {
             name: str(value) for name, value in field.mapping("environment_variables").items()
         }
+        self.secret_variables: dict[str, dict[str, str]] = field.mapping("secret_variables")
         self.arguments: str = document.get("arguments") or "auto"
         if self.arguments not in ARGUMENT_STYLES:
             raise SpecError(f"spec.json: arguments is {self.arguments!r}, not one of {', '.join(ARGUMENT_STYLES)}")

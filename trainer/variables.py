@@ -45,6 +45,7 @@ def script_environment(
     layout: Layout,
     *,
     interpreter: Path,
+    secrets: Mapping[str, str],
     tracking: Mapping[str, str],
     console: Console,
 ) -> dict[bytes, bytes]:
@@ -53,10 +54,11 @@ def script_environment(
     Args:
         base: The container's own variables.
         interpreter: The Python that runs the script; its directory leads `PATH` when it is an environment of its own.
+        secrets: The user's secret variables.
         tracking: The `MLFLOW_*` variables.
     """
     result = {name: value for name, value in base.items() if not name.startswith(("AIMATRIX_", "MLFLOW_TRACKING_"))}
-    for name, value in spec.environment_variables.items():
+    for name, value in (*spec.environment_variables.items(), *secrets.items()):
         if is_reserved(name):
             console.say(f"the environment variable {name} is reserved and was left out")
         else:

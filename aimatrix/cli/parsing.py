@@ -6,9 +6,12 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from aimatrix.client import SecretReference
 
 T = TypeVar("T")
 
@@ -27,6 +30,19 @@ def pairs(words: Iterable[str], option: str) -> dict[str, str]:
         if name in found:
             raise typer.BadParameter(f"{name} is given twice", param_hint=option)
         found[name] = value
+    return found
+
+
+def references(words: Iterable[str]) -> dict[str, SecretReference]:
+    """``--secret-arn`` words. The names of secrets hold no colon, so what follows an eighth one is a key."""
+    from aimatrix.client import SecretReference
+
+    found = {}
+    for name, text in pairs(words, "--secret-arn").items():
+        parts = text.split(":", 7)
+        if len(parts) < 7 or parts[0] != "arn" or parts[2] != "secretsmanager":
+            raise typer.BadParameter(f"{text!r} is not the ARN of a secret", param_hint="--secret-arn")
+        found[name] = SecretReference(":".join(parts[:7]), parts[7] if len(parts) > 7 else None)
     return found
 
 

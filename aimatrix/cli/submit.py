@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -18,7 +20,7 @@ from aimatrix.cli.tools import Target, tools
 if TYPE_CHECKING:
     from aimatrix.cli.files import Sources
     from aimatrix.cli.tools import Tools
-    from aimatrix.client import Client, Job, JobRequest, Model, Upload
+    from aimatrix.client import Client, Job, JobRequest, Model, SecretReference, Upload
 
 EXTRA = "How it runs"
 
@@ -78,6 +80,22 @@ def submit(
     env: Annotated[
         list[str] | None,
         typer.Option(help="An environment variable of the script. Repeatable.", metavar="K=V", rich_help_panel=EXTRA),
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A secret variable of the script, from your environment's variable of that name, or asked for. Repeatable.",
+            metavar="NAME",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
+    secret_arn: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A secret variable from AWS Secrets Manager; :KEY behind the ARN takes one key of a JSON. Repeatable.",
+            metavar="NAME=ARN[:KEY]",
+            rich_help_panel=EXTRA,
+        ),
     ] = None,
     image: Annotated[
         str | None, typer.Option(help="Container image (default: AWS's own for the framework).", rich_help_panel=EXTRA)
@@ -148,6 +166,7 @@ def submit(
         resource_requirements=ResourceRequirements(gpus, gpu_type, memory, cpus, disk),
         docker_image=image,
         environment_variables=parsing.pairs(env or (), "--env"),
+        secret_variables=secrets(secret or (), parsing.references(secret_arn or ())),
         backend=backend,
         arguments=arguments,
         max_runtime_seconds=parsing.seconds(max_runtime, "--max-runtime") if max_runtime else None,
@@ -169,6 +188,25 @@ def submit(
             output.finish(job.document, job.job_id if not output.is_lively() else bold(job.job_id), hint)
             return
         conclude(client, output, follow_job(client, used, output, job))
+
+
+def secrets(names: Iterable[str], references: Mapping[str, SecretReference]) -> dict[str, str | SecretReference]:
+    """Values come from the environment or from whoever sits there, never from the command line: others can read that."""
+    found: dict[str, str | SecretReference] = dict(references)
+    for name in names:
+        if name in found:
+            raise typer.BadParameter(f"{name} is given twice", param_hint="--secret")
+        found[name] = os.environ.get(name) or _asked(name)
+    return found
+
+
+def _asked(name: str) -> str:
+    try:
+        value: str = typer.prompt(f"Value of {name}", hide_input=True, err=True)
+    except typer.Abort:
+        why = f"{name} is not set in your environment, and nobody is there to be asked"
+        raise typer.BadParameter(why, param_hint="--secret") from None
+    return value
 
 
 def default_name(script: str) -> str:
@@ -244,6 +282,8 @@ def announce(output: Output, job: Job) -> None:
     output.note(f"{dim('submitted')}  {bold(job.name)} {job.job_id}{allocated(job)}")
     if job.time_limit is not None and job.time_limit.set_by != "max_runtime_seconds":
         output.note(f"{dim('stops after')}  {time_limit(job)}")
+    for notice in job.document.get("notices") or ():
+        output.note(f"{dim('notice')}     {notice}")
 
 
 def allocated(job: Job) -> str:

@@ -53,6 +53,7 @@ from aimatrix.client.jobs import (
     Metric,
     Progress,
     ResourceRequirements,
+    SecretReference,
     TimeLimit,
 )
 from aimatrix.client.models import Model
@@ -96,6 +97,7 @@ __all__ = [
     "Receipt",
     "ResourceRequirements",
     "RetryPolicy",
+    "SecretReference",
     "ServiceError",
     "TimeLimit",
     "UnreachableError",

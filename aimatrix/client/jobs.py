@@ -36,6 +36,21 @@ class ResourceRequirements:
 
 
 @dataclass(frozen=True)
+class SecretReference:
+    """A secret in AWS Secrets Manager, whose name begins with ``aimatrix/<tenant>/``.
+
+    Attributes:
+        json_key: which member of a secret that is a JSON object; the whole text without one.
+    """
+
+    secret_arn: str
+    json_key: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class JobRequest:
     """Everything that can be said about a job when it is submitted.
 
@@ -47,6 +62,7 @@ class JobRequest:
         max_cost_usd: stop it so before it costs more.
         over_budget: what to do when it doesn't fit under this month's limit on money: ``refuse`` it, or ``shorten`` it.
         metric_definitions: metric name → regular expression with one group, matched against each printed line.
+        secret_variables: like ``environment_variables``, but encrypted, never shown again, and hidden in the log.
     """
 
     name: str
@@ -60,6 +76,7 @@ class JobRequest:
     resource_requirements: ResourceRequirements = ResourceRequirements()
     docker_image: str | None = None
     environment_variables: Mapping[str, str] = field(default_factory=dict)
+    secret_variables: Mapping[str, str | SecretReference] = field(default_factory=dict, repr=False)
     backend: str | None = None
     arguments: str | None = None
     max_runtime_seconds: int | None = None
@@ -71,6 +88,11 @@ class JobRequest:
         environment = _without_absent(
             docker_image=self.docker_image,
             environment_variables=dict(self.environment_variables) or None,
+            secret_variables={
+                name: secret if isinstance(secret, str) else secret.to_document()
+                for name, secret in self.secret_variables.items()
+            }
+            or None,
             backend=self.backend,
             arguments=self.arguments,
         )

@@ -191,6 +191,7 @@ class Lifecycle:
             inference_uri=inference.uri if self.objects.head(inference.key) else None,
             dataset_objects=found.objects,
             dataset_bytes=found.size,
+            secret_variables=self.store.secrets(job.tenant, job.job_id) if _has_secrets(job) else {},
         )
 
     def _path(self, uri: str) -> ArtifactPath:
@@ -215,3 +216,7 @@ class Lifecycle:
         if cause is Cause.STOPPED:
             return "The training job was stopped outside this service."
         return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]
+
+
+def _has_secrets(job: Job) -> bool:
+    return bool(job.config["environment"].get("secret_variables"))

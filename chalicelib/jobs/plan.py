@@ -6,10 +6,11 @@ Names and shapes are SageMaker's CreateTrainingJob and Batch's SubmitJob. The ag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.jobs.job import Attempt, Job, attempt_prefix, job_prefix
+from chalicelib.jobs.secrets import Sealed
 
 ROOT = "/opt/ml"
 ENTRYPOINT = ["python3", f"{ROOT}/input/data/agent/agent.zip"]
@@ -21,12 +22,13 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was found in the artifact store when the attempt was planned."""
+    """What was found when the attempt was planned: in the artifact store, and among the job's secrets."""
 
     requirements_uri: str | None
     inference_uri: str | None
     dataset_objects: int
     dataset_bytes: int
+    secret_variables: Sealed = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) 
         "dataset": {"uri": config["dataset_path"], "objects": inputs.dataset_objects, "bytes": inputs.dataset_bytes},
         "parameters": config["parameters"],
         "environment_variables": config["environment"]["environment_variables"],
+        "secret_variables": inputs.secret_variables,
         "arguments": config["environment"]["arguments"],
         "metric_definitions": config["metric_definitions"],
         "gpu_count": config["resource_requirements"]["gpu_count"],

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from chalicelib.jobs.secrets import SecretVariables
 from chalicelib.shape import Shape
 
 MAX_PARAMETER_BYTES = 64 * 1024
@@ -40,6 +41,7 @@ class ResourceRequirements(Shape):
 class Environment(Shape):
     docker_image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     environment_variables: dict[str, str] = Field(default_factory=dict, max_length=64)
+    secret_variables: SecretVariables = Field(default_factory=dict)
     backend: Literal["sagemaker", "batch"] = "sagemaker"
     arguments: Literal["auto", "document", "script_mode"] = "auto"
 

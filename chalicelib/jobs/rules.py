@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from chalicelib.errors import FieldProblem, InvalidRequest, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.request import MAX_RUNTIME_SECONDS, TrainingConfig, TrainingJobRequest
+from chalicelib.jobs.variables import name_problem
 
 # Bounds of the contract: (least, most, unit)
 BOUNDS: dict[str, tuple[int, int, str]] = {
@@ -43,25 +44,6 @@ XGBOOST_OBJECTIVES = ("reg:squarederror", "binary:logistic", "multi:softmax", "m
 
 MAX_SCRIPT_BYTES = 5 * 1024 * 1024
 
-# Names that decide how a process is loaded, found or authorized. The agent and the backends own them.
-_RESERVED_PREFIXES = (
-    "AWS AIMATRIX SM SAGEMAKER ECS TRAINING_JOB MLFLOW"  # the platform's own
-    " LD DYLD GCONV MALLOC GLIBC NVIDIA CUDA_VISIBLE"  # what the loader, the C library and the driver read
-    " PYTHON PIP UV VIRTUAL_ENV BASH NODE_OPTIONS JAVA_TOOL JDK_JAVA"  # what interpreters read before the first line
-    " OPENSSL SSL_CERT SSLKEYLOGFILE BOTO GIT_SSH"  # whom to trust, and as whom to act
-)
-_RESERVED_NAMES = (
-    "PATH HOME SHELL IFS ENV USER LOGNAME HOSTNAME PWD OLDPWD TMPDIR TMP TEMP PROMPT_COMMAND PS4"
-    " JOB_ID TRAINING_SCRIPT DATASET_PATH HOSTALIASES LOCALDOMAIN RES_OPTIONS LOCPATH NLSPATH TZDIR GETCONF_DIR"
-    " HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY FTP_PROXY REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
-)
-_RESERVED = re.compile(
-    rf"({'|'.join(_RESERVED_PREFIXES.split())})(_.*)?|{'|'.join(_RESERVED_NAMES.split())}|_"
-    # Without the underscore too: PYTHONPATH, RUBYOPT, PERL5LIB.
-    r"|(PYTHON|RUBY|PERL5|DYLD).*",
-    re.IGNORECASE,
-)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview, without a protocol and without empty parts.
 _IMAGE_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
@@ -132,12 +114,15 @@ def _is_plain(key: str) -> bool:
     return "" not in key.split("/")[:-1]
 
 
-def check_environment(config: TrainingConfig) -> None:
+def check_environment(config: TrainingConfig, *more: FieldProblem) -> None:
     """
+    Args:
+        more: what is wrong with the secret variables; see `secrets.py`.
+
     Raises:
         RefusedValue: a variable that is not the user's to set, or an image name that is none.
     """
-    problems = list(_environment_problems(config))
+    problems = [*_environment_problems(config), *more]
     if problems:
         raise RefusedValue.about(*problems)
 
@@ -175,12 +160,8 @@ def check_framework(request: TrainingJobRequest) -> None:
 def _environment_problems(config: TrainingConfig) -> Iterator[FieldProblem]:
     for name, value in config.environment.environment_variables.items():
         field = f"config.environment.environment_variables.{name[:80]}"
-        if not _VARIABLE.fullmatch(name):
-            yield FieldProblem(
-                field, "is not a name of a variable", "Use letters, digits and _, not starting with a digit."
-            )
-        elif _RESERVED.fullmatch(name):
-            yield FieldProblem(field, "is reserved", "Choose another name: this one decides how the process runs.")
+        if problem := name_problem(field, name):
+            yield problem
         if "\0" in value or len(value.encode()) > _MAX_VARIABLE_VALUE:
             cure = f"Use at most {_MAX_VARIABLE_VALUE:,} bytes without NUL."
             yield FieldProblem(field, "has a value that no process can take", cure)

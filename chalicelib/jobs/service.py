@@ -24,16 +24,19 @@ from chalicelib.jobs.instances import BatchMachines, allocate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
+from chalicelib.jobs.secrets import Vault, problems
 from chalicelib.jobs.store import JobPage, JobStore, StaleJob, Submission
+from chalicelib.jobs.suspicion import credentials_in
 from chalicelib.jobs.time_limits import time_limit
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Owner
 from chalicelib.quotas.refusal import Held
 from chalicelib.quotas.service import Allowance, QuotaService
-from chalicelib.table import ConditionFailed
+from chalicelib.table import ConditionFailed, Write
 
 MAX_DATASET_OBJECTS = 10_000
+MAX_PROBLEMS = 25
 _OPEN_JOBS_READ = 100
 _CREATE_TRIES = 10
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -55,6 +58,7 @@ class JobService:
         backends: those that this installation has.
         attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
+        vault: encrypts secret variables.
     """
 
     store: JobStore
@@ -63,6 +67,7 @@ class JobService:
     quotas: QuotaService
     backends: Backends
     batch_machines: Callable[[], BatchMachines | None]
+    vault: Vault
     region: str
     now: Clock
     new_id: IdMaker
@@ -80,7 +85,7 @@ class JobService:
             QuotaExceeded: it does not fit under the user's or the tenant's limits; says which, and when it would.
         """
         caller.require(Permission.JOBS_SUBMIT)
-        fingerprint = _fingerprint(request)
+        fingerprint = self._fingerprint(caller, request) if key is not None else ""
         if key is not None and (earlier := self._submitted_before(caller, key, fingerprint)):
             return earlier
         allocation, _ = self._checked(caller, request)
@@ -105,7 +110,7 @@ class JobService:
     def _checked(self, caller: Caller, request: TrainingJobRequest) -> tuple[Allocation, str]:
         """What a request gets, and the image it runs in, once everything about it is in order."""
         self._check_artifacts(caller, request)
-        rules.check_environment(request.config)
+        self._check_environment(caller, request)
         rules.check_resources(request.config)
         rules.check_framework(request)
         backend = Backend(request.config.environment.backend)
@@ -233,6 +238,26 @@ class JobService:
             return [FieldProblem(field, "is empty", "Upload a dataset with data in it.")]
         return []
 
+    def _check_environment(self, caller: Caller, request: TrainingJobRequest) -> None:
+        environment = request.config.environment
+        wrong = list(credentials_in(request.config.parameters))
+        if environment.secret_variables:
+            wrong += problems(environment.secret_variables, environment.environment_variables, caller, self.vault.place)
+        rules.check_environment(request.config, *wrong[:MAX_PROBLEMS])
+
+    def _sealed(self, job: Job, request: TrainingJobRequest) -> list[Write]:
+        secrets = request.config.environment.secret_variables
+        if not secrets:
+            return []
+        return [self.store.put_secrets(job, self.vault.seal(job.tenant, job.job_id, secrets))]
+
+    def _fingerprint(self, caller: Caller, request: TrainingJobRequest) -> str:
+        """What tells one request from another. Values of secrets are in it only under a key."""
+        text = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        secrets = request.config.environment.secret_variables
+        return f"{digest}.{self.vault.fingerprint(caller.tenant, caller.user, secrets)}" if secrets else digest
+
     def _image(self, request: TrainingJobRequest) -> str:
         if request.config.environment.docker_image is not None:
             return request.config.environment.docker_image
@@ -255,7 +280,7 @@ class JobService:
             reserved = self.quotas.reserve(allowance, job.reservation)
             submitted = self.audit.entry(caller, Action.SUBMIT_JOB, subject("job", job.job_id), name=job.name)
             try:
-                return job, self.store.create(job, key, fingerprint, *reserved, submitted)
+                return job, self.store.create(job, key, fingerprint, *self._sealed(job, request), *reserved, submitted)
             except ConditionFailed:
                 # Where nothing is short any more, somebody gave back between the refusal and this look: once more.
                 self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
@@ -303,10 +328,9 @@ class JobService:
 
 
 def _config(request: TrainingJobRequest) -> dict[str, Any]:
+    """What is recorded; of secret variables the names alone."""
     config: dict[str, Any] = request.config.model_dump(mode="json", exclude_none=True)
+    names = sorted(config["environment"].pop("secret_variables"))
+    if names:
+        config["environment"]["secret_variables"] = names
     return config
-
-
-def _fingerprint(request: TrainingJobRequest) -> str:
-    text = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,6 +4,7 @@
     <tenant>#<job_id>        job                    the job
     <tenant>#<job_id>        attempt#<0001>         one attempt
     <tenant>#<job_id>        report                 what the script says of itself: progress, MLflow run
+    <tenant>#<job_id>        secrets                secret variables, encrypted: apart, so that no index or list has them
     <tenant>#user#<user>     idempotency#<key>      which job an Idempotency-Key made, for a day
     <tenant>#name#<name>     runtime#<instance>     how long jobs of this name took on this instance type
 
@@ -34,6 +35,7 @@ from chalicelib.jobs.job import (
     Run,
     TimeLimit,
 )
+from chalicelib.jobs.secrets import Sealed
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
@@ -243,6 +245,16 @@ class JobStore:
     def set_progress(self, tenant: str, job_id: str, progress: Progress) -> None:
         text = as_json({name: value for name, value in vars(progress).items() if value is not None})
         self.table.write(self.table.change(_pk(tenant, job_id), "report", {"progress": text}))
+
+    def put_secrets(self, job: Job, sealed: Sealed) -> Write:
+        """A new job's secret variables, to be written with it."""
+        item = {"pk": _pk(job.tenant, job.job_id), "sk": "secrets", "variables": as_json(sealed)}
+        return self.table.put_if_absent(item)
+
+    def secrets(self, tenant: str, job_id: str) -> Sealed:
+        item = self.table.get(_pk(tenant, job_id), "secrets")
+        sealed: Sealed = json.loads(item["variables"]) if item else {}
+        return sealed
 
     def put_attempt(self, attempt: Attempt) -> bool:
         """Record a new attempt; False when it is there already (the task was repeated)."""

@@ -12,11 +12,16 @@ from chalicelib.jobs.job import Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
 from chalicelib.jobs.service import JobPlan
+from chalicelib.jobs.suspicion import notices
 from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 
 def submitted(job: Job) -> dict[str, Any]:
-    """TrainingJobResponse."""
+    """TrainingJobResponse, and what the caller should know of it."""
+    return {**_brief(job), **_notices(job)}
+
+
+def _brief(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "name": job.name,
@@ -31,7 +36,7 @@ def submitted(job: Job) -> dict[str, Any]:
 def summary(job: Job) -> dict[str, Any]:
     """TrainingJob as lists show it: without progress and metrics, which are read per job."""
     document = {
-        **submitted(job),
+        **_brief(job),
         "tenant": job.tenant,
         "user_id": job.user,
         "framework": job.framework,
@@ -72,6 +77,7 @@ def plan(planned: JobPlan) -> dict[str, Any]:
             "storage_bytes": job.reservation.most.storage_bytes,
         },
         "estimate": cost_views.estimate(job),
+        **_notices(job),
     }
 
 
@@ -79,6 +85,7 @@ def full(job: Job, report: Report, points: Iterable[MetricPoint], now: datetime)
     """TrainingJob."""
     document = {
         **summary(job),
+        **_notices(job),
         "metrics": [metric(point) for point in points],
         "progress": progress(job, report.progress, now),
         "cost": cost_views.cost(job, now),
@@ -86,6 +93,11 @@ def full(job: Job, report: Report, points: Iterable[MetricPoint], now: datetime)
     if report.run:
         document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}
     return document
+
+
+def _notices(job: Job) -> dict[str, list[str]]:
+    found = notices(job.config)
+    return {"notices": found} if found else {}
 
 
 def progress(job: Job, said: Progress, now: datetime) -> dict[str, Any]:

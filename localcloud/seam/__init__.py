@@ -3,7 +3,8 @@
 ministack is pinned exactly, and `pins` names every function and variable that is hooked here; a test fails as soon as an
 upgrade moves one of them.
 
-- `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts
+- `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts; `conditions`: what
+  policies may ask of a request
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
   `task_tokens`: whose a token is
@@ -48,6 +49,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     from localcloud.seam import (
         access,
         batch_types,
+        conditions,
         control,
         executions,
         forwarding,
@@ -81,6 +83,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     object_bodies.install()
     keys.install()
     kept_secrets.install()
+    conditions.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     api = Watched(services, quiet)

@@ -129,6 +129,14 @@ PINS = (
     Pin(_IAM, "pin_request_caller", ("headers", "query_params")),
     Pin(_IAM, "pin_request_origin", ("source_ip", "secure_transport")),
     Pin(_IAM, "caller_arn", ()),
+    Pin(_IAM, "_resolve_condition_key", ("key", "ctx"), ('if k == "aws:principalarn"',)),
+    Pin(_IAM, "_conditions_met", contains=("_resolve_condition_key(key, ctx)",)),
+    Pin(_IAM_ACTIONS, "request_tag_context", ("service", "iam_action", "body", "params")),
+    Pin(
+        "ministack.app",
+        "_dispatch_service_request",
+        contains=("            request_tag_context,\n", "**request_tag_context("),
+    ),
     Pin(_IAM, "evaluate_resource_policy", ("doc", "ctx", "service", "named_only", "direct_only")),
     Pin("ministack.core.responses", "AccountScopedDict", contains=("self._data",)),
     Pin(

@@ -89,6 +89,9 @@ class Gateway:
         document = _parse(headers, body)
         if document is None:
             return self._forward(method, target, headers, body)
+        if self._console.mask is not None:
+            document = self._console.mask.document(document)
+            body = json.dumps(document).encode()
         if name == "experiments/create":
             self._note_experiment(document.get("name"))
             return _json({"experiment_id": self._run.experiment_id})

@@ -25,6 +25,7 @@ from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.plan import Surroundings
 from chalicelib.jobs.reports import Reports
 from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.secrets import Vault
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
 from chalicelib.models.store import ModelStore
@@ -174,6 +175,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             quotas=quotas,
             backends=backends,  # type: ignore[arg-type]
             batch_machines=lambda: BATCH,
+            vault=Vault(
+                lambda: boto3.client("kms"), boto3.client("kms").create_key()["KeyMetadata"]["Arn"], lambda: b"salt"
+            ),
             region="us-east-1",
             now=clock,
             new_id=lambda: next(ids),

@@ -81,6 +81,49 @@ class TestRequest:
             },
         }
 
+    def test_secrets_come_from_the_environment_or_from_whoever_is_asked(
+        self, terminal: Terminal, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HF_TOKEN", "canary-1")
+        monkeypatch.delenv("DB_PASSWORD", raising=False)
+        arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aimatrix/acme/db-AbCdEf"
+        words = ("--secret", "HF_TOKEN", "--secret", "DB_PASSWORD")
+        references = ("--secret-arn", f"ALL={arn}", "--secret-arn", f"KEY={arn}:password")
+        result = terminal.run(
+            *("submit", project / "train.py", "--data", project / "data.csv", "--framework", "custom"),
+            *(*words, *references),
+            stdin="canary-2\n",
+        )
+        assert result.exit_code == 0, result.output
+        assert terminal.service.bodies("POST", "/training/jobs")[0]["config"]["environment"] == {
+            "secret_variables": {
+                "ALL": {"secret_arn": arn},
+                "KEY": {"secret_arn": arn, "json_key": "password"},
+                "HF_TOKEN": "canary-1",
+                "DB_PASSWORD": "canary-2",
+            }
+        }
+        assert "canary" not in result.output
+
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            (("--secret", "NOBODY_SET_THIS"), "nobody is there to be asked"),
+            (("--secret", "A", "--secret-arn", "A=arn:aws:secretsmanager:r:1:secret:x"), "A is given twice"),
+            (("--secret-arn", "A=secret"), "is not the ARN of a secret"),
+            (("--secret-arn", "A=arn:aws:ssm:r:1:parameter:x"), "is not the ARN of a secret"),
+        ],
+    )
+    def test_a_secret_that_cannot_be_had_is_said_before_anything_is_sent(
+        self, terminal: Terminal, project: Path, words: tuple[str, ...], why: str
+    ) -> None:
+        result = terminal.run(
+            "submit", project / "train.py", "--data", project / "data.csv", "--framework", "custom", *words
+        )
+        assert result.exit_code == 2
+        assert why in " ".join(result.stderr.replace("│", " ").split())
+        assert terminal.service.bodies("POST", "/training/jobs") == []
+
     def test_what_lies_beside_the_script_goes_along_and_is_named(self, terminal: Terminal, project: Path) -> None:
         (project / "requirements.txt").write_text("numpy\n")
         (project / "inference.py").write_text("def model_fn(d): ...\n")

@@ -1,0 +1,54 @@
+"""What a policy's conditions may ask on AWS and ministack does not know.
+
+- `kms:EncryptionContext:<name>` and `kms:EncryptionContextKeys`: the encryption context of a request to KMS
+  (https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html).
+- `aws:PrincipalArn`: for a role's session AWS gives the ARN of the role, ministack that of the session.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Context = dict[str, Any]
+
+
+def install() -> None:
+    from ministack.core import iam_actions, iam_evaluator
+    from ministack.services import iam
+
+    iam_actions.request_tag_context = _with_encryption_context(iam_actions.request_tag_context)
+    iam_evaluator._resolve_condition_key = _naming_roles(iam_evaluator._resolve_condition_key, iam)
+
+
+def _with_encryption_context(provided: Callable[..., Context]) -> Callable[..., Context]:
+    def request_tag_context(service: str, iam_action: str, body: bytes, params: Mapping[str, Any]) -> Context:
+        context = provided(service, iam_action, body, params)
+        return {**context, **encryption_context_keys(body)} if service == "kms" else context
+
+    return request_tag_context
+
+
+def encryption_context_keys(body: bytes) -> Context:
+    """The condition keys of a request to KMS; none without an encryption context."""
+    try:
+        given = json.loads(body).get("EncryptionContext")
+    except (ValueError, AttributeError):
+        return {}
+    if not isinstance(given, dict) or not given:
+        return {}
+    values = {f"kms:EncryptionContext:{name}": str(value) for name, value in given.items()}
+    return {**values, "kms:EncryptionContextKeys": list(given)}
+
+
+def _naming_roles(resolve: Callable[[str, Any], Any], iam: Any) -> Callable[[str, Any], Any]:
+    def resolve_condition_key(key: str, context: Any) -> Any:
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
+            name = context.principal_arn.split("/")[1]
+            role = iam._roles.get_scoped(context.principal_account, None, name)
+            if role is not None:
+                return role["Arn"]
+        return resolve(key, context)
+
+    return resolve_condition_key
