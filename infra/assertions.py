@@ -128,6 +128,32 @@ def queues_are_encrypted_and_keep_messages(template: Json) -> Iterator[str]:
             yield f"{logical_id} keeps messages for less than a week"
 
 
+def keys_rotate_and_are_kept(template: Json) -> Iterator[str]:
+    for logical_id, properties in of_type(template, "AWS::KMS::Key"):
+        # KMS rotates no keys that sign: what was signed before could not be verified any more.
+        if properties.get("KeyUsage", "ENCRYPT_DECRYPT") == "ENCRYPT_DECRYPT" and not properties.get(
+            "EnableKeyRotation"
+        ):
+            yield f"{logical_id} encrypts with one key for ever"
+        yield from _kept(template, logical_id)
+
+
+def decryption_is_for_somebody(template: Json) -> Iterator[str]:
+    """A key that encrypts refuses to decrypt for all but named roles, whatever IAM says."""
+    for logical_id, properties in of_type(template, "AWS::KMS::Key"):
+        if properties.get("KeyUsage", "ENCRYPT_DECRYPT") != "ENCRYPT_DECRYPT":
+            continue
+        denied = [
+            statement
+            for statement in properties["KeyPolicy"]["Statement"]
+            if statement["Effect"] == "Deny"
+            and {"kms:Decrypt", "kms:ReEncryptFrom"} <= set(statement["Action"])
+            and statement.get("Condition", {}).get("ArnNotEquals", {}).get("aws:PrincipalArn")
+        ]
+        if not denied:
+            yield f"{logical_id} decrypts for whoever IAM allows it"
+
+
 def api_is_regional_and_authorized(template: Json) -> Iterator[str]:
     for logical_id, properties in of_type(template, "AWS::Serverless::Api"):
         if properties["EndpointConfiguration"] != {"Type": "REGIONAL"}:
@@ -174,6 +200,8 @@ RULES: tuple[Rule, ...] = (
     tables_are_safe,
     buckets_are_safe,
     queues_are_encrypted_and_keep_messages,
+    keys_rotate_and_are_kept,
+    decryption_is_for_somebody,
     api_is_regional_and_authorized,
     machines_log_and_have_their_own_role,
     nothing_asks_where_it_runs,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra import assertions, functions, names, permissions
+from chalicelib.jobs.secrets import encryption_context
+from infra import assertions, functions, names, permissions, policies
 from infra import template as composer
 from infra.names import Json
 
@@ -161,6 +162,32 @@ class TestRoles:
                 if "s3:PutObject" in statement.get("Action", []):
                     assert all("/tenants/*/jobs/*" in resource["Fn::Sub"] for resource in statement["Resource"])
 
+    def test_secrets_are_encrypted_by_the_service_and_decrypted_by_training_only(self, template: Json) -> None:
+        holders: dict[str, set[str]] = {
+            "kms:Encrypt": set(),
+            "kms:Decrypt": set(),
+            "secretsmanager:GetSecretValue": set(),
+        }
+        for where, statement in policies.statements(template):
+            for action in statement["Action"]:
+                if action in holders:
+                    holders[action].add(where)
+        assert holders["kms:Encrypt"] == {"ApiHandlerRole.EncryptSecrets"}
+        assert holders["kms:Decrypt"] == {"DecryptSecrets.DecryptSecrets"}
+        roles = properties(template, "DecryptSecrets")["Roles"]
+        assert roles == [
+            {"Ref": "TrainingRole"},
+            {"Fn::If": ["HasBatch", {"Ref": "BatchJobRole"}, {"Ref": "AWS::NoValue"}]},
+        ]
+        referred = {"TrainingRole.ReadReferredSecrets", "BatchJobRole.ReadReferredSecrets"}
+        assert {where for where in holders["secretsmanager:GetSecretValue"] if "Pepper" not in where} == referred
+
+    def test_secrets_are_bound_to_what_the_service_says_they_are(self, template: Json) -> None:
+        (statement,) = properties(template, "DecryptSecrets")["PolicyDocument"]["Statement"]
+        said = encryption_context("t", "j", "v")
+        assert statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"] == list(said)
+        assert statement["Condition"]["Null"] == {f"kms:EncryptionContext:{name}": "false" for name in said}
+
     def test_no_two_statements_of_a_policy_share_a_name(self, template: Json) -> None:
         for logical_id, _ in assertions.of_type(template, "AWS::IAM::Role"):
             for attached in properties(template, logical_id).get("Policies", []):
@@ -221,6 +248,10 @@ BREAKS: list[tuple[str, Change]] = [
         "queues_are_encrypted_and_keep_messages",
         lambda t: properties(t, "IngestLogsDeadLetters").pop("MessageRetentionPeriod"),
     ),
+    ("keys_rotate_and_are_kept", lambda t: properties(t, "SecretsKey").pop("EnableKeyRotation")),
+    ("keys_rotate_and_are_kept", lambda t: t["Resources"]["ReceiptKey"].pop("DeletionPolicy")),
+    ("decryption_is_for_somebody", lambda t: properties(t, "SecretsKey")["KeyPolicy"]["Statement"].pop()),
+    ("decryption_is_for_somebody", lambda t: properties(t, "SecretsKey")["KeyPolicy"]["Statement"][1].pop("Condition")),
     (
         "api_is_regional_and_authorized",
         lambda t: properties(t, "RestAPI").update(EndpointConfiguration={"Type": "EDGE"}),
