@@ -32,7 +32,7 @@ app = Application(app_name="aimatrix", on_refusal=lambda *refusal: platform.audi
 @app.authorizer(ttl_seconds=authorizer.CACHE_SECONDS)
 def authorize(question: Question) -> AuthResponse:
     return authorizer.answer(
-        question, lambda: authorizer.verifier_of_process(platform.settings), lambda: platform.api_keys
+        question, lambda: authorizer.verifier_of_process(platform.settings), lambda: platform.key_authentication
     )
 
 

@@ -17,8 +17,10 @@ from chalicelib.settings import Settings
 from chalicelib.table import Table
 
 if TYPE_CHECKING:
+    from chalicelib.api_keys.authentication import Authentication
     from chalicelib.api_keys.gateways import Pepper
     from chalicelib.api_keys.service import ApiKeyService
+    from chalicelib.api_keys.store import KeyStore
     from chalicelib.audit.recorder import Recorder
     from chalicelib.audit.sealing import Sealing
     from chalicelib.audit.service import AuditService
@@ -131,6 +133,18 @@ class Platform:
         return UploadService(self.objects, self.now, self.new_id, self.audit)
 
     @cached_property
+    def key_authentication(self) -> Authentication:
+        from chalicelib.api_keys.authentication import Authentication
+
+        return Authentication(self._key_store, self.pepper, self.now)
+
+    @cached_property
+    def _key_store(self) -> KeyStore:
+        from chalicelib.api_keys.store import KeyStore
+
+        return KeyStore(Table(self.clients.dynamodb, self.settings.keys_table))
+
+    @cached_property
     def pepper(self) -> Pepper:
         from chalicelib.api_keys.gateways import Pepper
 
@@ -140,10 +154,9 @@ class Platform:
     def api_keys(self) -> ApiKeyService:
         from chalicelib.api_keys.key import ID_BYTES, SECRET_BYTES, KeyText
         from chalicelib.api_keys.service import ApiKeyService
-        from chalicelib.api_keys.store import KeyStore
 
         return ApiKeyService(
-            store=KeyStore(Table(self.clients.dynamodb, self.settings.keys_table)),
+            store=self._key_store,
             pepper=self.pepper,
             now=self.now,
             new_text=lambda: KeyText(secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)),

@@ -1,6 +1,6 @@
 """Check what is deployed, before it is: `python -m infra.check`.
 
-1. .chalice/ is what the tables of infra/ say.
+1. .chalice/, openapi.json and the table of permissions are what the code says.
 2. The template builds, keeps our rules, and cfn-lint has nothing against it.
 3. The state machines keep our rules, their calls fit botocore's models, and asl-validator has nothing against them
    (where Node is present; it is not needed for anything else).
@@ -17,7 +17,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra import assertions, build, chalice_config, integrations, machine_rules, machines, names
+from infra import (
+    assertions,
+    build,
+    chalice_config,
+    integrations,
+    machine_rules,
+    machines,
+    names,
+    openapi,
+    permission_table,
+)
 
 PROJECT = build.PROJECT
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1")
@@ -25,7 +35,9 @@ REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-
 
 
 def generated_files() -> list[str]:
-    return [f".chalice/{name} is stale: run python -m infra.chalice_config" for name in chalice_config.drift()]
+    found = [f".chalice/{name} is stale: run python -m infra.chalice_config" for name in chalice_config.drift()]
+    stale = [module.__name__ for module in (openapi, permission_table) if module.main(["--check"])]
+    return found + [f"what {name} writes is stale: run python -m {name}" for name in stale]
 
 
 def our_rules(template: Path) -> list[str]:

@@ -12,7 +12,21 @@ import typer
 from typer._click import Context as ClickContext
 from typer.core import TyperGroup
 
-from aimatrix.cli import audit, cloud, demo, deployments, jobs, logs, models, predict, quota, receipts, submit, usage
+from aimatrix.cli import (
+    audit,
+    cloud,
+    demo,
+    deployments,
+    jobs,
+    keys,
+    logs,
+    models,
+    predict,
+    quota,
+    receipts,
+    submit,
+    usage,
+)
 from aimatrix.cli.exits import CommandError, ExitCode, exit_code
 from aimatrix.cli.limits import refusal
 from aimatrix.cli.output import Output, printable
@@ -157,3 +171,4 @@ app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
 app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)
 app.command(rich_help_panel=LIMITS)(usage.usage)
 app.add_typer(receipts.app, name="receipt", rich_help_panel=LIMITS)
+app.add_typer(keys.app, name="keys", rich_help_panel=ACCESS)

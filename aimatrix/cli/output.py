@@ -29,6 +29,8 @@ STATUS_COLOURS = {
     "active": typer.colors.GREEN,
     "inactive": typer.colors.BRIGHT_BLACK,
     "terminated": typer.colors.BRIGHT_BLACK,
+    "expired": typer.colors.BRIGHT_BLACK,
+    "revoked": typer.colors.BRIGHT_BLACK,
 }
 
 # Keeps a script's output from steering the terminal; tabs stay.

@@ -16,13 +16,14 @@ The modules, from the bottom up::
     retry ── which failures are worth another attempt, and when
     transport ─ one HTTP exchange: token, request id, retries, problem → error
     paging ── cursors into iterators
-    values: jobs, models, deployments, quotas, uploads, receipts ─ frozen values read from the service's documents
-    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls, cost_calls ─ one class a noun, one
-        method a call
+    values: jobs, models, deployments, quotas, uploads, receipts, api_keys ─ frozen values read from the service's documents
+    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls, cost_calls, api_key_calls ─ one class a
+        noun, one method a call
     profiles ─ where the address and the token come from
     client ── puts them together
 """
 
+from aimatrix.client.api_keys import ApiKey, NewApiKey
 from aimatrix.client.audit import AuditRow, Verification
 from aimatrix.client.client import Client
 from aimatrix.client.deployments import Deployment, DeploymentConfig
@@ -67,6 +68,7 @@ __all__ = [
     "AimatrixError",
     "Amounts",
     "ApiError",
+    "ApiKey",
     "Artifact",
     "AuditRow",
     "Client",
@@ -87,6 +89,7 @@ __all__ = [
     "LogPage",
     "Metric",
     "Model",
+    "NewApiKey",
     "NotAuthenticatedError",
     "NotFoundError",
     "OwnQuota",

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from aimatrix.client.api_key_calls import ApiKeyCalls
 from aimatrix.client.audit_calls import AuditCalls
 from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
@@ -36,6 +37,7 @@ class Client:
         uploads: files into the artifact store.
         audit: search, verify.
         costs: receipts, the usage log and its monthly sums.
+        api_keys: create, list, get, revoke.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Client:
             self._http,
             connection.api,
             connection.token,
+            key=connection.key,
             policy=policy or RetryPolicy(),
             sleep=sleep,
             rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
@@ -65,6 +68,7 @@ class Client:
         self.uploads = UploadCalls(self._transport)
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport)
+        self.api_keys = ApiKeyCalls(self._transport)
 
     @classmethod
     def connect(
@@ -72,6 +76,7 @@ class Client:
         *,
         api: str | None = None,
         token: str | None = None,
+        key: str | None = None,
         profile: str | None = None,
         state: Path | None = None,
         environ: Mapping[str, str] | None = None,
@@ -83,7 +88,8 @@ class Client:
         Raises:
             ConfigurationError: nothing points anywhere, or it can't be used.
         """
-        found = resolve(os.environ if environ is None else environ, api=api, token=token, profile=profile, state=state)
+        environment = os.environ if environ is None else environ
+        found = resolve(environment, api=api, token=token, key=key, profile=profile, state=state)
         return cls(found)
 
     def upload(self, files: Iterable[Path | UploadFile], progress: UploadProgress | None = None) -> Upload:

@@ -35,7 +35,9 @@ def running(state: Path | None) -> LocalCloud:
     Raises:
         ConfigurationError: none does.
     """
-    elsewhere = "To use a service elsewhere, set AIMATRIX_API and AIMATRIX_TOKEN, or name a profile."
+    elsewhere = (
+        "To use a service elsewhere, set AIMATRIX_API and AIMATRIX_TOKEN or AIMATRIX_API_KEY, or name a profile."
+    )
     try:
         from localcloud import commands
     except ImportError as error:

@@ -2,15 +2,15 @@
 
 The first that is given wins:
 
-1. arguments (``api``, ``token``);
+1. arguments (``api``, ``token`` or ``key``);
 2. a profile named by the ``profile`` argument;
 3. a state directory named by the ``state`` argument: the embedded cloud that runs on it;
-4. ``AIMATRIX_API`` and ``AIMATRIX_TOKEN`` in the environment;
+4. ``AIMATRIX_API``, and ``AIMATRIX_TOKEN`` or ``AIMATRIX_API_KEY``, in the environment;
 5. a profile named by ``AIMATRIX_PROFILE``, else the one named ``default``, in the user's ``config.toml``;
 6. the embedded cloud that is running on the default state directory.
 
 A token never travels to an address it wasn't given with: one from a profile goes to that profile's address only.
-An explicit token (argument or ``AIMATRIX_TOKEN``) goes to whichever address was found.
+An explicit token or API key (argument or environment) goes to whichever address was found.
 
 ``config.toml`` (``~/.config/aimatrix/`` on Linux)::
 
@@ -27,7 +27,7 @@ import stat
 import subprocess
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,11 +43,12 @@ TOKEN_COMMAND_SECONDS = 60
 
 @dataclass(frozen=True)
 class Connection:
-    """An address and a source of tokens. ``origin`` says, for people, where they were found."""
+    """An address, and a source of tokens or an API key. ``origin`` says, for people, where they were found."""
 
     api: str
     token: Token
     origin: str
+    key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.api)
@@ -62,6 +63,7 @@ def resolve(
     *,
     api: str | None = None,
     token: str | None = None,
+    key: str | None = None,
     profile: str | None = None,
     state: Path | None = None,
     config: Path | None = None,
@@ -71,9 +73,16 @@ def resolve(
     Raises:
         ConfigurationError: nothing was found, or what was found can't be used.
     """
-    token = token or environ.get("AIMATRIX_TOKEN") or None
     found = _find(environ, api, profile, state, config or default_config())
-    return found if token is None else Connection(found.api, lambda: token, found.origin)
+    if not token and not key:
+        token, key = environ.get("AIMATRIX_TOKEN"), environ.get("AIMATRIX_API_KEY")
+    if token and key:
+        raise ConfigurationError(
+            "a token and an API key are given (AIMATRIX_TOKEN, AIMATRIX_API_KEY): give one of them"
+        )
+    if key:
+        return replace(found, token=_no_token, key=key)
+    return replace(found, token=lambda: token) if token else found
 
 
 def default_config() -> Path:

@@ -27,16 +27,18 @@ Token = Callable[[], str | None]
 
 @dataclass
 class Transport:
-    """Sends calls below one address with one source of tokens. Safe to share between threads.
+    """Sends calls below one address with one source of tokens, or one API key. Safe to share between threads.
 
     Attributes:
         token: gives the bearer token; asked once, and once more when the service answers 401, as a token may have
             expired while the client lived.
+        key: the API key, sent in place of a token.
     """
 
     http: httpx.Client
     base_url: str
     token: Token
+    key: str | None = field(default=None, repr=False, kw_only=True)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -110,12 +112,16 @@ class Transport:
         return document
 
     def _authorization(self) -> dict[str, str]:
+        if self.key:
+            return {"X-API-Key": self.key}
         if self._current is None:
             self._current = self.token()
         return {"Authorization": f"Bearer {self._current}"} if self._current else {}
 
     def _renew(self) -> bool:
         """Asks for a token anew; False when the source has no other."""
+        if self.key:
+            return False
         before, self._current = self._current, self.token()
         return self._current != before
 

@@ -23,6 +23,7 @@ from chalicelib.aws import AwsError, is_busy
 from chalicelib.cursor import Cursor
 from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceError, Unauthenticated, Unavailable
 from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
 from chalicelib.log import logger
 from chalicelib.shape import Shape, read
 
@@ -140,20 +141,53 @@ class Reply:
     media_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Operation:
+    """A route as documents show it.
+
+    Attributes:
+        is_public: whether it is for callers whom nobody knows, too.
+        needs: the permission that its service asks for; None where none is needed.
+    """
+
+    method: str
+    path: str
+    name: str
+    is_public: bool
+    needs: Permission | None
+    media_types: tuple[str, ...]
+
+
 class Room(Blueprint):  # type: ignore[misc]  # Chalice is untyped
     """The routes of one room; every view is `(request, **path) -> Reply`."""
 
+    def __init__(self, import_name: str) -> None:
+        super().__init__(import_name)
+        self.operations: list[Operation] = []
+
     def view(
-        self, method: str, path: str, *, authorizer: CustomAuthorizer | None, media_types: list[str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        authorizer: CustomAuthorizer | None,
+        needs: Permission | None = None,
+        media_types: list[str] | None = None,
     ) -> Callable[[Handler], Handler]:
+        """
+        Args:
+            needs: the permission that the service behind the route asks for. It is said here for the documentation,
+                and a test compares the two; only services decide, so that every protocol decides alike.
+        """
+
         def register(handler: Handler) -> Handler:
             def chalice_view(**path_values: str) -> Response:
                 return _answer(handler, self.current_request, path_values, self.current_app.on_refusal)
 
             chalice_view.__name__ = handler.__name__
-            self.route(
-                path, methods=[method], authorizer=authorizer, content_types=media_types or ["application/json"]
-            )(chalice_view)
+            taken = media_types or ["application/json"]
+            self.route(path, methods=[method], authorizer=authorizer, content_types=taken)(chalice_view)
+            self.operations.append(Operation(method, path, handler.__name__, authorizer is None, needs, tuple(taken)))
             return handler
 
         return register
@@ -172,10 +206,21 @@ class Application(Chalice):  # type: ignore[misc]  # Chalice is untyped
     def __init__(self, app_name: str, on_refusal: OnRefusal | None = None) -> None:
         super().__init__(app_name=app_name)
         self.on_refusal = on_refusal
+        self._rooms: list[Room] = []
 
     @property
     def known_paths(self) -> set[str]:
         return {path for path, methods in self.routes.items() if methods}
+
+    @property
+    def operations(self) -> list[Operation]:
+        """Every route of every room."""
+        return [operation for room in self._rooms for operation in room.operations]
+
+    def register_blueprint(self, blueprint: Blueprint, *names: Any, **more: Any) -> None:
+        super().register_blueprint(blueprint, *names, **more)
+        if isinstance(blueprint, Room):
+            self._rooms.append(blueprint)
 
     def _wrap_handler(self, handler_type: str, handler_name: str, user_handler: Callable[..., Any]) -> Any:
         if handler_type == "authorizer":

@@ -1,32 +1,27 @@
-"""Create, list and revoke API keys, and tell who presents one."""
+"""Create, list and revoke API keys."""
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chalicelib.api_keys.gateways import Pepper
-from chalicelib.api_keys.key import SCOPES, ApiKey, KeyStatus, KeyText, NewKey
+from chalicelib.api_keys.key import SCOPES, ApiKey, KeyText, NewKey
 from chalicelib.api_keys.request import ApiKeyRequest
-from chalicelib.api_keys.store import USE_NOTED_EVERY, KeyPage, KeyStore
+from chalicelib.api_keys.store import KeyPage, KeyStore
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
-from chalicelib.aws import AwsError
-from chalicelib.clock import Clock
-from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, RefusedValue, Unauthenticated
+from chalicelib.clock import Clock, to_text
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
-from chalicelib.log import logger
 
 MAX_KEYS = 200
 """Records that a user may have, those of keys that ended lately included: a bound on what a runaway script can fill."""
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
-# Compared with when there is no such key, so that the time taken does not say so.
-_NOBODYS_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,15 @@ class ApiKeyService:
             created_at=now,
             expires_at=now + timedelta(days=request.expires_in_days),
         )
-        self.store.create(
-            key,
-            self.audit.entry(
-                caller, Action.CREATE_API_KEY, subject("key", key.key_id), name=key.name, scopes=" ".join(scopes)
-            ),
+        made = self.audit.entry(
+            caller,
+            Action.CREATE_API_KEY,
+            subject("key", key.key_id),
+            name=key.name,
+            scopes=" ".join(scopes),
+            expires_at=to_text(key.expires_at),
         )
+        self.store.create(key, made)
         return NewKey(key, text.reveal())
 
     def search(self, caller: Caller, user: str | None, limit: int, offset: int, cursor: str | None) -> KeyPage:
@@ -110,34 +108,8 @@ class ApiKeyService:
         """
         key = self.get(caller, key_id)
         now = self.now()
-        entry = self.audit.entry(caller, Action.REVOKE_API_KEY, subject("key", key_id), owner=key.user)
-        return replace(key, revoked_at=now) if self.store.revoke(key, now, entry) else key
-
-    def authenticate(self, text: str) -> Caller:
-        """Whom a key acts for.
-
-        Raises:
-            Unauthenticated: for whatever reason; the detail is for the log, not for the caller.
-        """
-        presented = KeyText.parse(text)
-        if presented is None:
-            raise Unauthenticated("the key is not one of ours")
-        key = self.store.get(presented.key_id)
-        digest = presented.digest(self.pepper.value)
-        matches = hmac.compare_digest(key.digest if key else _NOBODYS_DIGEST, digest)
-        if key is None or not matches:
-            raise Unauthenticated(f"the key {presented.key_id} is not known or its secret is wrong")
-        now = self.now()
-        status = key.status(now)
-        if status is not KeyStatus.ACTIVE:
-            raise Unauthenticated(f"the key {presented.key_id} is {status.value}")
-        if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY:
-            try:
-                self.store.note_use(key.key_id, now)
-            except AwsError as error:
-                # That a use could not be noted is no reason to refuse it.
-                logger.warning("could not note the use of a key", extra={"key_id": key.key_id, "detail": str(error)})
-        return key.caller()
+        revoked = self.audit.entry(caller, Action.REVOKE_API_KEY, subject("key", key_id), owner=key.user, name=key.name)
+        return replace(key, revoked_at=now) if self.store.revoke(key, now, revoked) else key
 
 
 def _scopes(caller: Caller, wanted: list[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from chalicelib.audit.store import MAX_SEQ, AuditFilter
 from chalicelib.clock import from_text
 from chalicelib.cursor import Cursor, not_ours
 from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
@@ -27,7 +28,7 @@ MAX_STRETCH = 1000
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("GET", "/v1/admin/audit", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/audit", authorizer=authorizer, needs=Permission.AUDIT_READ)
     def search_audit(request: Request) -> Reply:
         request.only("actor", "subject", "action", "since", "until", "limit", "cursor")
         limit = request.integer("limit", 50, 1, MAX_PAGE)
@@ -35,7 +36,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         rows = [_document(row) for row in page.rows]
         return Reply({"rows": rows, "next_cursor": page.cursor.encode() if page.cursor else None})
 
-    @room.view("GET", "/v1/admin/audit/chain", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/audit/chain", authorizer=authorizer, needs=Permission.AUDIT_READ)
     def read_audit_chain(request: Request) -> Reply:
         request.only("cursor", "limit")
         cursor = _place(Cursor.decode(request.query.get("cursor"), names={"seq": int}))
@@ -45,7 +46,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         following = None if stretch.is_last else Cursor({"seq": stretch.rows[-1]["seq"]}).encode()
         return Reply({"rows": rows, **_end(stretch), "next_cursor": following})
 
-    @room.view("GET", "/v1/admin/audit/verify", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/audit/verify", authorizer=authorizer, needs=Permission.AUDIT_READ)
     def verify_audit(request: Request) -> Reply:
         request.only("cursor")
         after = Position(**_place(Cursor.decode(request.query.get("cursor"), names={"seq": int, "hash": str})))

@@ -25,21 +25,21 @@ _CSV = "text/csv; charset=utf-8"
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("GET", "/v1/training/jobs/{job_id}/receipt", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs/{job_id}/receipt", authorizer=authorizer, needs=Permission.RECEIPTS_READ)
     def get_receipt(request: Request, job_id: str) -> Reply:
         request.only()
         return Reply(platform.costs.receipt(request.caller, job_id).document())
 
-    @room.view("GET", "/v1/receipts/public-key", authorizer=authorizer)
+    @room.view("GET", "/v1/receipts/public-key", authorizer=authorizer, needs=Permission.USAGE_READ)
     def get_public_key(request: Request) -> Reply:
         request.only()
         return Reply(views.public_key(platform.costs.public_key(request.caller)))
 
-    @room.view("GET", "/v1/usage", authorizer=authorizer)
+    @room.view("GET", "/v1/usage", authorizer=authorizer, needs=Permission.USAGE_READ)
     def list_usage(request: Request) -> Reply:
         return _rows(platform, request)
 
-    @room.view("GET", "/v1/usage/summary", authorizer=authorizer)
+    @room.view("GET", "/v1/usage/summary", authorizer=authorizer, needs=Permission.USAGE_READ)
     def sum_usage(request: Request) -> Reply:
         request.only("month", "by", "format")
         kind = SummaryKind(request.choice("by", KINDS) or SummaryKind.USER.value)
@@ -49,7 +49,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
             return _as_csv(views.SUMMARY_COLUMNS, rows, None)
         return Reply({"summaries": [_numbers(each) for each in rows]})
 
-    @room.view("GET", "/v1/admin/usage", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/usage", authorizer=authorizer, needs=Permission.USAGE_READ_ALL)
     def list_usage_of_anybody(request: Request) -> Reply:
         request.caller.require(Permission.USAGE_READ_ALL)
         return _rows(platform, request)

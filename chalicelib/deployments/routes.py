@@ -9,6 +9,7 @@ from chalicelib.deployments import views
 from chalicelib.deployments.deployment import ENVIRONMENTS, DeploymentFilter, DeploymentStatus
 from chalicelib.deployments.invocations import MEDIA_TYPES, Invocation
 from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
@@ -22,14 +23,14 @@ STATUSES = tuple(status.value for status in DeploymentStatus)
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("POST", "/v1/models/{model_id}/deploy", authorizer=authorizer)
+    @room.view("POST", "/v1/models/{model_id}/deploy", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def deploy_model(request: Request, model_id: str) -> Reply:
         request.only()
         deployment = platform.deployments.deploy(request.caller, model_id, request.shape(DeploymentConfig))
         location = f"/api/v1/deployments/{deployment.deployment_id}"
         return Reply(views.document(deployment), status=202, headers={"Location": location})
 
-    @room.view("GET", "/v1/deployments", authorizer=authorizer)
+    @room.view("GET", "/v1/deployments", authorizer=authorizer, needs=Permission.DEPLOYMENTS_READ)
     def list_deployments(request: Request) -> Reply:
         request.only("environment", "status", "model_id", "limit", "offset", "cursor")
         paging = request.paging()
@@ -43,18 +44,22 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         deployments = [views.document(deployment) for deployment in page.deployments]
         return Reply(paging.document("deployments", deployments, page.cursor))
 
-    @room.view("GET", "/v1/deployments/{deployment_id}", authorizer=authorizer)
+    @room.view("GET", "/v1/deployments/{deployment_id}", authorizer=authorizer, needs=Permission.DEPLOYMENTS_READ)
     def get_deployment(request: Request, deployment_id: str) -> Reply:
         request.only()
         return Reply(views.document(platform.deployments.get(request.caller, deployment_id)))
 
-    @room.view("DELETE", "/v1/deployments/{deployment_id}", authorizer=authorizer)
+    @room.view("DELETE", "/v1/deployments/{deployment_id}", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def delete_deployment(request: Request, deployment_id: str) -> Reply:
         request.only()
         return Reply(views.document(platform.deployments.undeploy(request.caller, deployment_id)), status=202)
 
     @room.view(
-        "POST", "/v1/deployments/{deployment_id}/invocations", authorizer=authorizer, media_types=list(MEDIA_TYPES)
+        "POST",
+        "/v1/deployments/{deployment_id}/invocations",
+        authorizer=authorizer,
+        needs=Permission.DEPLOYMENTS_INVOKE,
+        media_types=list(MEDIA_TYPES),
     )
     def invoke_deployment(request: Request, deployment_id: str) -> Reply:
         request.only()

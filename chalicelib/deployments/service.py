@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
-from chalicelib.clock import Clock, IdMaker
+from chalicelib.clock import Clock, IdMaker, is_id
 from chalicelib.deployments import rules
 from chalicelib.deployments.deployment import (
     Deployment,
@@ -75,6 +75,8 @@ class DeploymentService:
     ) -> DeploymentPage:
         """The tenant's deployments, newest first."""
         caller.require(Permission.DEPLOYMENTS_READ)
+        if wanted.model_id is not None and not is_id(wanted.model_id):
+            return DeploymentPage((), None)
         after = DeploymentStore.cursor(cursor, caller.tenant, wanted)
         return self.store.search(caller.tenant, wanted, limit, offset, after)
 
@@ -84,10 +86,7 @@ class DeploymentService:
             NotFound: not there, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
-        return deployment
+        return self._there(caller, deployment_id)
 
     def undeploy(self, caller: Caller, deployment_id: str) -> Deployment:
         """Take a deployment down. Predictions are refused from now on; doing it again changes nothing.
@@ -98,7 +97,7 @@ class DeploymentService:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self.get(caller, deployment_id)
+            deployment = self._there(caller, deployment_id)
             if deployment.status is DeploymentStatus.TERMINATED:
                 return deployment
             if deployment.status is DeploymentStatus.DEPLOYING:
@@ -113,6 +112,12 @@ class DeploymentService:
                 continue
         document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
         self.undeploy_machine.start(f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document)
+        return deployment
+
+    def _there(self, caller: Caller, deployment_id: str) -> Deployment:
+        deployment = self.store.get(caller.tenant, deployment_id)
+        if deployment is None:
+            raise NotFound("deployment")
         return deployment
 
     def _record(self, caller: Caller, model: Model, revision: Revision, existing: Deployment | None) -> Deployment:

@@ -51,6 +51,8 @@ class MetricStore:
 
     def read(self, tenant: str, job_id: str, *, name: str | None, limit: int, after: Cursor | None) -> MetricPage:
         """Points in order of name and step, of one metric or of all."""
+        if name is not None and len(name) > MAX_NAME:
+            return MetricPage((), None)
         prefix = ("sk", f"{_escaped(name)}#") if name is not None else None
         page = self.table.query(("pk", f"{tenant}#{job_id}"), begins_with=prefix, after=after, limit=limit)
         return MetricPage(tuple(_point(item) for item in page.items), page.cursor)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
 from chalicelib.jobs.logs import MAX_LINES, Position
@@ -27,7 +28,7 @@ _NDJSON = "application/x-ndjson"
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("POST", "/v1/training/jobs", authorizer=authorizer)
+    @room.view("POST", "/v1/training/jobs", authorizer=authorizer, needs=Permission.JOBS_SUBMIT)
     def submit_job(request: Request) -> Reply:
         request.only("dry_run")
         wanted = request.shape(TrainingJobRequest)
@@ -38,7 +39,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
             platform.meter.for_job(job.tenant, job.job_id)
         return Reply(views.submitted(job), status=201, headers={"Location": f"/api/v1/training/jobs/{job.job_id}"})
 
-    @room.view("GET", "/v1/training/jobs", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def list_jobs(request: Request) -> Reply:
         request.only("status", "user_id", "limit", "offset", "cursor")
         paging = request.paging()
@@ -48,7 +49,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         jobs = [views.summary(job) for job in page.jobs]
         return Reply(paging.document("jobs", jobs, page.cursor))
 
-    @room.view("GET", "/v1/training/jobs/{job_id}", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs/{job_id}", authorizer=authorizer, needs=Permission.JOBS_READ)
     def get_job(request: Request, job_id: str) -> Reply:
         request.only()
         job = platform.jobs.get(request.caller, job_id)
@@ -56,7 +57,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         points = platform.metrics.read(job.tenant, job.job_id, name=None, limit=MAX_POINTS, after=None).points
         return Reply(views.full(job, report, points, platform.now()))
 
-    @room.view("DELETE", "/v1/training/jobs/{job_id}", authorizer=authorizer)
+    @room.view("DELETE", "/v1/training/jobs/{job_id}", authorizer=authorizer, needs=Permission.JOBS_SUBMIT)
     def cancel_job(request: Request, job_id: str) -> Reply:
         request.only()
         with platform.meter.work(request=True):
@@ -64,13 +65,13 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
             platform.meter.for_job(job.tenant, job.job_id)
         return Reply(status=204)
 
-    @room.view("DELETE", "/v1/admin/training/jobs/{job_id}", authorizer=authorizer)
+    @room.view("DELETE", "/v1/admin/training/jobs/{job_id}", authorizer=authorizer, needs=Permission.JOBS_DELETE)
     def delete_job(request: Request, job_id: str) -> Reply:
         request.only()
         platform.job_deletion.delete(request.caller, job_id)
         return Reply(status=204)
 
-    @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer, needs=Permission.JOBS_READ)
     def list_metrics(request: Request, job_id: str) -> Reply:
         request.only("name", "limit", "cursor")
         job = platform.jobs.get(request.caller, job_id)
@@ -80,7 +81,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         cursor = page.cursor.encode() if page.cursor else None
         return Reply({"metrics": [views.metric(point) for point in page.points], "next_cursor": cursor})
 
-    @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def read_logs(request: Request, job_id: str) -> Reply:
         request.only("follow", "cursor", "limit")
         job = platform.jobs.get(request.caller, job_id)

@@ -140,8 +140,18 @@ class JobService:
             NotFound: not there, or not this caller's to see.
         """
         caller.require(Permission.JOBS_READ)
+        return self.find(caller, job_id, Permission.JOBS_READ_ALL)
+
+    def find(self, caller: Caller, job_id: str, others: Permission) -> Job:
+        """A job of the caller's, or of anybody in the tenant with the permission `others`.
+
+        Whoever calls this has asked for a permission of its own: the job itself is not shown by it.
+
+        Raises:
+            NotFound: not there, or somebody else's.
+        """
         job = self.store.get(caller.tenant, job_id)
-        if job is None or (job.user != caller.user and not caller.may(Permission.JOBS_READ_ALL)):
+        if job is None or (job.user != caller.user and not caller.may(others)):
             raise NotFound("job")
         return job
 
@@ -152,15 +162,13 @@ class JobService:
 
         Raises:
             Forbidden: this caller may not even cancel own jobs.
-            NotFound: not there, or not this caller's to see or to cancel.
+            NotFound: not there, or not this caller's to cancel.
             Conflict: finished already.
         """
         if not caller.may(Permission.JOBS_CANCEL_ALL):
             caller.require(Permission.JOBS_SUBMIT)
         while True:
-            job = self.get(caller, job_id)
-            if job.user != caller.user and not caller.may(Permission.JOBS_CANCEL_ALL):
-                raise NotFound("job")
+            job = self.find(caller, job_id, Permission.JOBS_CANCEL_ALL)
             if job.status.is_finished:
                 raise Conflict(f"The job is {job.status.value}: only a pending or running job can be cancelled.")
             if job.cancel_requested_at is not None:

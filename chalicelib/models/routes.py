@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.request import Framework
 from chalicelib.models import views
 from chalicelib.models.model import ModelFilter, ModelStatus
@@ -23,7 +24,7 @@ STATUSES = tuple(status.value for status in ModelStatus)
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("GET", "/v1/models", authorizer=authorizer)
+    @room.view("GET", "/v1/models", authorizer=authorizer, needs=Permission.MODELS_READ)
     def list_models(request: Request) -> Reply:
         request.only("framework", "status", "limit", "offset", "cursor")
         paging = request.paging()
@@ -33,24 +34,24 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         models = [views.document(model) for model in page.models]
         return Reply(paging.document("models", models, page.cursor))
 
-    @room.view("POST", "/v1/models", authorizer=authorizer)
+    @room.view("POST", "/v1/models", authorizer=authorizer, needs=Permission.MODELS_REGISTER)
     def register_external_model(request: Request) -> Reply:
         request.only()
         model = platform.models.register(request.caller, request.shape(ModelRegistrationRequest))
         return Reply(views.document(model), status=201, headers={"Location": f"/api/v1/models/{model.model_id}"})
 
-    @room.view("GET", "/v1/models/{model_id}", authorizer=authorizer)
+    @room.view("GET", "/v1/models/{model_id}", authorizer=authorizer, needs=Permission.MODELS_READ)
     def get_model(request: Request, model_id: str) -> Reply:
         request.only()
         return Reply(views.document(platform.models.get(request.caller, model_id)))
 
-    @room.view("PATCH", "/v1/models/{model_id}", authorizer=authorizer)
+    @room.view("PATCH", "/v1/models/{model_id}", authorizer=authorizer, needs=Permission.MODELS_REGISTER)
     def change_model(request: Request, model_id: str) -> Reply:
         request.only()
         request.shape(ModelChange)
         return Reply(views.document(platform.models.deprecate(request.caller, model_id)))
 
-    @room.view("DELETE", "/v1/admin/models/{model_id}", authorizer=authorizer)
+    @room.view("DELETE", "/v1/admin/models/{model_id}", authorizer=authorizer, needs=Permission.MODELS_DELETE)
     def delete_model(request: Request, model_id: str) -> Reply:
         request.only()
         platform.models.delete(request.caller, model_id)

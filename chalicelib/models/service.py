@@ -90,10 +90,7 @@ class ModelService:
             NotFound: not there, or another tenant's.
         """
         caller.require(Permission.MODELS_READ)
-        model = self.store.get(caller.tenant, model_id)
-        if model is None:
-            raise NotFound("model")
-        return model
+        return self._there(caller, model_id)
 
     def deprecate(self, caller: Caller, model_id: str) -> Model:
         """Take a model out of use. Doing it again changes nothing.
@@ -105,10 +102,32 @@ class ModelService:
         """
         if not caller.may(Permission.MODELS_DEPRECATE_ALL):
             caller.require(Permission.MODELS_REGISTER)
-        while True:
-            model = self.get(caller, model_id)
-            if model.user != caller.user:
+            if self._there(caller, model_id).user != caller.user:
                 caller.require(Permission.MODELS_DEPRECATE_ALL)
+        return self._deprecated(caller, model_id)
+
+    def delete(self, caller: Caller, model_id: str) -> None:
+        """Delete a model that nothing serves. Files of its own go with it; those of its job stay with the job.
+
+        It is deprecated first, so that no deployment begins to use it while its files go.
+
+        Raises:
+            NotFound: there is no such model in the caller's tenant.
+            Conflict: a deployment serves it, or is about to, or it changed at this moment.
+        """
+        caller.require(Permission.MODELS_DELETE)
+        model = self._deprecated(caller, model_id)
+        self.artifacts.discard(model.tenant, model.model_id)
+        name = f"{model.name}:{model.version}"
+        deleted = self.audit.entry(caller, Action.DELETE_MODEL, subject("model", model_id), owner=model.user, name=name)
+        try:
+            self.store.delete(model, deleted)
+        except StaleModel:
+            raise Conflict("The model changed at the same moment. Try again.") from None
+
+    def _deprecated(self, caller: Caller, model_id: str) -> Model:
+        while True:
+            model = self._there(caller, model_id)
             if model.status is ModelStatus.DEPRECATED:
                 return model
             _require_unused(model)
@@ -121,24 +140,11 @@ class ModelService:
             except StaleModel:
                 continue
 
-    def delete(self, caller: Caller, model_id: str) -> None:
-        """Delete a model that nothing serves. Files of its own go with it; those of its job stay with the job.
-
-        It is deprecated first, so that no deployment begins to use it while its files go.
-
-        Raises:
-            NotFound: there is no such model in the caller's tenant.
-            Conflict: a deployment serves it, or is about to, or it changed at this moment.
-        """
-        caller.require(Permission.MODELS_DELETE)
-        model = self.deprecate(caller, model_id)
-        self.artifacts.discard(model.tenant, model.model_id)
-        name = f"{model.name}:{model.version}"
-        deleted = self.audit.entry(caller, Action.DELETE_MODEL, subject("model", model_id), owner=model.user, name=name)
-        try:
-            self.store.delete(model, deleted)
-        except StaleModel:
-            raise Conflict("The model changed at the same moment. Try again.") from None
+    def _there(self, caller: Caller, model_id: str) -> Model:
+        model = self.store.get(caller.tenant, model_id)
+        if model is None:
+            raise NotFound("model")
+        return model
 
 
 def _require_unused(model: Model) -> None:

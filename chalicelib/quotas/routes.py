@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.identity.caller import is_user
+from chalicelib.identity.permissions import Permission
 from chalicelib.quotas import views
 from chalicelib.quotas.request import TenantLimitsRequest, UserLimitsRequest
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("GET", "/v1/quotas", authorizer=authorizer)
+    @room.view("GET", "/v1/quotas", authorizer=authorizer, needs=Permission.QUOTAS_READ)
     def get_own_quota(request: Request) -> Reply:
         request.only()
         user, tenant = platform.accounts.own(request.caller)
         return Reply({"user": views.account(user), "tenant": views.account(tenant)})
 
-    @room.view("GET", "/v1/admin/quotas/users", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/quotas/users", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def list_quotas(request: Request) -> Reply:
         request.only("limit", "cursor")
         paging = request.paging()
@@ -34,30 +35,30 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         accounts = [views.account(*platform.accounts.account(request.caller, owner.user)) for owner in page.owners]
         return Reply(paging.document("quotas", accounts, page.cursor))
 
-    @room.view("GET", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def get_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
         return Reply(views.account(*platform.accounts.account(request.caller, _user(user_id))))
 
-    @room.view("PUT", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer)
+    @room.view("PUT", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def set_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
         user = _user(user_id)
         platform.accounts.set_limits(request.caller, user, request.shape(UserLimitsRequest).limits())
         return Reply(views.account(*platform.accounts.account(request.caller, user)))
 
-    @room.view("GET", "/v1/admin/quotas/tenant", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/quotas/tenant", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def get_tenant_quota(request: Request) -> Reply:
         request.only()
         return Reply(views.account(*platform.accounts.account(request.caller, None)))
 
-    @room.view("PUT", "/v1/admin/quotas/tenant", authorizer=authorizer)
+    @room.view("PUT", "/v1/admin/quotas/tenant", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def set_tenant_quota(request: Request) -> Reply:
         request.only()
         platform.accounts.set_limits(request.caller, None, request.shape(TenantLimitsRequest).limits())
         return Reply(views.account(*platform.accounts.account(request.caller, None)))
 
-    @room.view("GET", "/v1/admin/quotas/check", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/quotas/check", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def check_quotas(request: Request) -> Reply:
         request.only()
         return Reply(views.report(platform.accounts.check(request.caller)))

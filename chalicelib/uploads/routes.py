@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.clock import to_text
+from chalicelib.identity.permissions import Permission
 from chalicelib.uploads.service import UploadRequest, UploadTarget
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("POST", "/v1/uploads", authorizer=authorizer)
+    @room.view("POST", "/v1/uploads", authorizer=authorizer, needs=Permission.UPLOADS_CREATE)
     def create_upload(request: Request) -> Reply:
         upload = platform.uploads.create(request.caller, request.shape(UploadRequest))
         files = [_target(target) for target in upload.targets]

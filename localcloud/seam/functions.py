@@ -4,7 +4,7 @@ ministack extracts the zip and imports the libraries again for every worker, sta
 the others busy, gives it all of the launcher's packages and environment, waits 50 ms after an invocation that logged
 nothing and 5 ms after one that did, and keeps the first worker of a function for ever. Here the code is extracted once,
 workers are forked from a process that has the libraries, the environment is named, the end of a log is marked, an
-exception keeps its type, and a worker that had nothing to do for a while is ended.
+exception keeps its type and does not end the worker, and a worker that had nothing to do for a while is ended.
 """
 
 from __future__ import annotations
@@ -229,12 +229,17 @@ def reap_idle(ttl: float = IDLE_SECONDS) -> int:
 
 
 def with_error_types(execute: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Let a failed invocation answer what AWS answers: the exception's own type, message and stack."""
+    """Let a failed invocation answer what AWS answers: the exception's own type, message and stack.
+
+    A handler that raises has come back as a result, so that ministack lets its worker live.
+    """
 
     @functools.wraps(execute)
     def wrapper(*arguments: Any, **named: Any) -> dict[str, Any]:
         result = execute(*arguments, **named)
         body = result.get("body")
+        if isinstance(body, dict) and set(body) == {worker.RAISED}:
+            return {**result, "body": json.loads(body[worker.RAISED]), "error": True}
         if result.get("error") and isinstance(body, dict):
             message = str(body.get("errorMessage", "")).removeprefix("Worker init failed: ")
             try:

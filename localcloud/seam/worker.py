@@ -7,7 +7,7 @@ shares the memory. The function's own modules are imported after the fork, with 
 A worker reads lines of JSON on standard input: first {"code_dir", "module", "handler", ...}, then {"event", "ctx"} for
 each invocation. It answers with lines of JSON on what was standard output; what the function prints goes to standard error,
 which is its log. After each invocation a mark follows the log's last line, so that nobody has to wait and guess whether more
-comes.
+comes. A handler that raises is answered like one that returns, with a mark: as on AWS, that does not end the process.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ from typing import Any, TextIO
 
 # A line no handler prints by accident.
 END_OF_LOG = "\x1e end of log \x1e"
+# A name no handler returns by accident.
+RAISED = "\x1e raised \x1e"
 MAX_REQUEST_BYTES = 128 * 1024
 
 # What every function with a client uses, beside the packages of its zip. Importing these reads no environment.
@@ -82,7 +84,8 @@ def invoke(handler: Any, event: Any, context: Context) -> dict[str, Any]:
         result = {"status": "ok", "result": handler(event, context)}
         json.dumps(result)
     except Exception as error:  # noqa: BLE001  (whatever a handler raises is its answer)
-        result = {"status": "error", "error": describe(error), "trace": traceback.format_exc()}
+        traceback.print_exc()
+        result = {"status": "ok", "result": {RAISED: describe(error)}}
     sys.stderr.write(END_OF_LOG + "\n")
     sys.stderr.flush()
     return result

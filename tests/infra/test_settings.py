@@ -65,7 +65,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
     ),
-    "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.api_keys),
+    "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.key_authentication),
     "plan_job": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),

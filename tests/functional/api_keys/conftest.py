@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from chalicelib.api_keys.authentication import Authentication
 from chalicelib.api_keys.gateways import Pepper
 from chalicelib.api_keys.key import KeyText, NewKey
 from chalicelib.api_keys.request import ApiKeyRequest
@@ -50,6 +51,7 @@ class FakeSecrets:
 @dataclass
 class Keys:
     service: ApiKeyService
+    authentication: Authentication
     client: DynamoDBClient
     secrets: FakeSecrets
     moment: list[datetime]
@@ -85,12 +87,15 @@ def keys(dynamodb: DynamoDBClient) -> Iterator[Keys]:
         secrets = FakeSecrets()
         moment = [datetime(2026, 3, 1, 12, tzinfo=UTC)]
         numbers = count(1)
+        store = KeyStore(Table(dynamodb, create_table(dynamodb, "keys")))
+        pepper = Pepper(lambda: secrets, "arn:pepper")
         log = AuditLog.create(dynamodb, lambda: moment[0])
         service = ApiKeyService(
-            store=KeyStore(Table(dynamodb, create_table(dynamodb, "keys"))),
-            pepper=Pepper(lambda: secrets, "arn:pepper"),
+            store=store,
+            pepper=pepper,
             now=lambda: moment[0],
             new_text=lambda: KeyText(f"{next(numbers):016x}", "ab" * 32),
             audit=log.recorder,
         )
-        yield Keys(service, dynamodb, secrets, moment, log)
+        authentication = Authentication(store, pepper, lambda: moment[0])
+        yield Keys(service, authentication, dynamodb, secrets, moment, log)

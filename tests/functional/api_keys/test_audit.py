@@ -15,7 +15,7 @@ class TestKeys:
         about = f"key/{new.key.key_id}"
         assert keys.log.told() == [("alice", "create_api_key", about), ("root", "revoke_api_key", about)]
         created, revoked = keys.log.entries()
-        assert created["details"] == {"name": "ci", "scopes": "jobs:read"}
-        assert revoked["details"] == {"owner": "alice"}
+        assert created["details"] == {"name": "ci", "scopes": "jobs:read", "expires_at": "2026-03-31T12:00:00.000Z"}
+        assert revoked["details"] == {"owner": "alice", "name": "ci"}
         assert new.text not in str(keys.log.entries())
         assert new.key.digest not in str(keys.log.entries())

@@ -87,7 +87,7 @@ class TestRead:
         revoked, expired, active = keys.make(name="a"), keys.make(name="b", days=1), keys.make(name="c")
         keys.service.revoke(ALICE, revoked.key.key_id)
         keys.wait(days=1)
-        keys.service.authenticate(active.text)
+        keys.authentication.authenticate(active.text)
         listed = {key["name"]: key for key in keys.api.send(ALICE, "GET", "/v1/api-keys").json["api_keys"]}
         assert {name: key["status"] for name, key in listed.items()} == {
             "a": "revoked",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from chalicelib.api_keys.authentication import Authentication
 from chalicelib.api_keys.key import KeyText
-from chalicelib.api_keys.service import ApiKeyService
 from chalicelib.errors import Conflict, Forbidden, InvalidRequest, NotFound, RefusedValue, Unauthenticated
 from chalicelib.identity.caller import Auth, Caller
 from chalicelib.identity.permissions import Permission
@@ -49,7 +49,7 @@ class TestCreate:
     def test_is_not_for_keys(self, keys: Keys) -> None:
         made = keys.make(ADMIN, "jobs:read")
         with pytest.raises(Forbidden, match="keys:manage"):
-            keys.make(keys.service.authenticate(made.text), "jobs:read")
+            keys.make(keys.authentication.authenticate(made.text), "jobs:read")
 
     def test_stops_at_a_number_of_keys(self, keys: Keys) -> None:
         keys.service = replace(keys.service, limit=3)
@@ -62,7 +62,7 @@ class TestCreate:
 
 class TestAuthenticate:
     def test_acts_as_the_owner_with_the_scopes_and_nothing_else(self, keys: Keys) -> None:
-        caller = keys.service.authenticate(keys.make(ADMIN, "jobs:read", "models:read").text)
+        caller = keys.authentication.authenticate(keys.make(ADMIN, "jobs:read", "models:read").text)
         assert (caller.tenant, caller.user, caller.auth) == ("acme", "root", Auth.KEY)
         assert caller.permissions == {Permission.JOBS_READ, Permission.MODELS_READ}
         assert caller.origin.key_id == "0000000000000001"
@@ -86,32 +86,32 @@ class TestAuthenticate:
         }
         for text in wrong.values():
             with pytest.raises(Unauthenticated):
-                keys.service.authenticate(text)
-        assert keys.service.authenticate(good.reveal())
+                keys.authentication.authenticate(text)
+        assert keys.authentication.authenticate(good.reveal())
 
     def test_lets_nobody_in_once_the_pepper_has_changed(self, keys: Keys) -> None:
         text = keys.make().text
         keys.secrets.value = "q" * 64
         del keys.service.pepper.__dict__["value"]
         with pytest.raises(Unauthenticated):
-            keys.service.authenticate(text)
+            keys.authentication.authenticate(text)
 
     def test_reads_the_pepper_once(self, keys: Keys) -> None:
         text = keys.make().text
         for _ in range(3):
-            keys.service.authenticate(text)
+            keys.authentication.authenticate(text)
         assert keys.secrets.reads == 1
 
     def test_asks_nobody_about_a_malformed_key(self, keys: Keys) -> None:
         with pytest.raises(Unauthenticated):
-            keys.service.authenticate("aimx_1_2")
+            keys.authentication.authenticate("aimx_1_2")
         assert keys.secrets.reads == 0
 
     def test_notes_its_use_once_a_minute(self, keys: Keys) -> None:
         made = keys.make()
         uses = []
         for _ in range(4):
-            keys.service.authenticate(made.text)
+            keys.authentication.authenticate(made.text)
             uses.append(keys.service.get(ALICE, made.key.key_id).last_used_at)
             keys.wait(seconds=25)
         created = made.key.created_at
@@ -134,10 +134,10 @@ class TestAuthenticate:
 class TestRevoke:
     def test_ends_a_key_at_once(self, keys: Keys) -> None:
         made = keys.make()
-        keys.service.authenticate(made.text)
+        keys.authentication.authenticate(made.text)
         keys.service.revoke(ALICE, made.key.key_id)
         with pytest.raises(Unauthenticated, match="revoked"):
-            keys.service.authenticate(made.text)
+            keys.authentication.authenticate(made.text)
 
     def test_twice_changes_nothing(self, keys: Keys) -> None:
         made = keys.make()
@@ -185,7 +185,7 @@ class TestSearch:
         assert self.names(keys, ADMIN, user) == []
 
 
-def _with_failing_writes(keys: Keys) -> ApiKeyService:
+def _with_failing_writes(keys: Keys) -> Authentication:
     class Failing:
         """The store whose every note of a use is lost."""
 
@@ -196,4 +196,4 @@ def _with_failing_writes(keys: Keys) -> ApiKeyService:
             raise ConnectionClosedError(endpoint_url="https://dynamodb")
 
     store: Any = Failing()
-    return replace(keys.service, store=store)
+    return replace(keys.authentication, store=store)

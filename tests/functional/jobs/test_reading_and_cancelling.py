@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.cursor import Cursor
 from chalicelib.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from chalicelib.identity.caller import Caller
+from chalicelib.identity.caller import Auth, Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobFilter, JobStatus
 from tests.functional.jobs.conftest import ADMIN, ALICE, BOB, STRANGER, VIEWER, Jobs
@@ -138,3 +138,26 @@ class TestCancel:
         job = jobs.service.get(ALICE, job_id)
         assert job.secondary_status == "Starting"
         assert job.cancel_requested_at is not None
+
+
+class TestSinglePermissions:
+    """A caller who holds one permission by itself, as an API key does."""
+
+    @staticmethod
+    def holding(*names: str) -> Caller:
+        return Caller(ALICE.tenant, ALICE.user, frozenset(), frozenset(names), Auth.KEY)
+
+    def test_to_submit_is_enough_to_cancel(self, jobs: Jobs) -> None:
+        job_id = _submit(jobs)
+        jobs.service.cancel(self.holding("jobs:submit"), job_id)
+        assert jobs.service.get(ALICE, job_id).cancel_requested_at is not None
+
+    def test_to_read_is_not(self, jobs: Jobs) -> None:
+        job_id = _submit(jobs)
+        with pytest.raises(Forbidden, match="your API key"):
+            jobs.service.cancel(self.holding("jobs:read"), job_id)
+
+    @pytest.mark.parametrize("user", ["", "a#b", "x" * 3000])
+    def test_a_list_of_a_user_that_nobody_can_be_is_empty(self, jobs: Jobs, user: str) -> None:
+        _submit(jobs)
+        assert jobs.service.search(ADMIN, JobFilter(user=user), 10, 0, None).jobs == ()

@@ -234,6 +234,21 @@ class TestFunctions:
         assert cause["errorMessage"] == "nothing there"
         assert "localcloud" not in "".join(cause["stackTrace"])
 
+    def test_live_on_after_an_exception(self, cloud: Cloud) -> None:
+        invoke = cloud.session().client("lambda", endpoint_url=cloud.settings.aws_url)
+        aws = next(process for process in cloud.processes() if process.pid == cloud.part("aws").pid)
+
+        def workers() -> set[int]:
+            return {worker.pid for breeder in aws.children() for worker in breeder.children()}
+
+        assert invoke.invoke(FunctionName="aimatrix-fail", Payload=b"{}")["FunctionError"] == "Unhandled"
+        before = workers()
+        for _ in range(5):
+            assert invoke.invoke(FunctionName="aimatrix-fail", Payload=b"{}")["FunctionError"] == "Unhandled"
+        assert workers() == before
+        log = cloud.logs.filter_log_events(logGroupName="/aws/lambda/aimatrix-fail")["events"]
+        assert [event for event in log if "LookupError: nothing there" in event["message"]]
+
     def test_answer_what_they_return_although_they_log_nothing(self, cloud: Cloud) -> None:
         assert call(cloud, "silent", {"n": 1})["output"] == '{"n": 1}'
 

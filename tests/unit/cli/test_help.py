@@ -15,6 +15,7 @@ VERBS = (
     *("deployments list", "deployments get", "deployments delete"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
+    *("keys create", "keys list", "keys get", "keys revoke"),
 )
 
 

@@ -13,8 +13,10 @@ from tests.unit.cli.harness import Terminal, document
 from tests.unit.client.fake_service import (
     DEPLOYMENT_ID,
     JOB_ID,
+    KEY,
     MODEL_ID,
     Fault,
+    api_key_document,
     deployment_document,
     job_document,
     log_lines,
@@ -174,6 +176,37 @@ class TestModels:
         terminal.service.models = [model_document()]
 
         assert document(terminal.run("models", "deprecate", "wine:1", "--json"))["status"] == "deprecated"
+
+
+class TestKeys:
+    def test_a_new_one_is_the_only_thing_on_stdout(self, terminal: Terminal) -> None:
+        result = terminal.run("keys", "create", "ci", "--scope", "jobs:read", "--scope", "models:read", "--days", "7")
+
+        assert result.stdout == f"{KEY}\n"
+        assert terminal.service.bodies("POST", "/api-keys") == [
+            {"name": "ci", "scopes": ["jobs:read", "models:read"], "expires_in_days": 7}
+        ]
+
+    def test_one_without_scopes_is_wrong_usage(self, terminal: Terminal) -> None:
+        assert terminal.run("keys", "create", "ci").exit_code == 2
+
+    def test_are_listed(self, terminal: Terminal) -> None:
+        terminal.service.api_keys = [api_key_document("k1"), api_key_document("k2", status="revoked")]
+
+        assert "never" in terminal.run("keys").stdout
+        assert [key["key_id"] for key in document(terminal.run("keys", "list", "--json"))["api_keys"]] == ["k1", "k2"]
+
+    def test_one_is_shown(self, terminal: Terminal) -> None:
+        terminal.service.api_keys = [api_key_document("k1")]
+
+        assert "jobs:read" in terminal.run("keys", "get", "k1").stdout
+
+    def test_one_is_revoked(self, terminal: Terminal) -> None:
+        terminal.service.api_keys = [api_key_document("k1")]
+
+        assert document(terminal.run("keys", "revoke", "k1", "--json")) == {"key_id": "k1", "status": "revoked"}
+        assert terminal.service.api_keys[0]["status"] == "revoked"
+        assert terminal.run("keys", "revoke", "k9").exit_code == 3
 
 
 class TestDeploy:

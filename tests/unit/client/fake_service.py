@@ -19,6 +19,7 @@ from aimatrix.client import Client, Connection, RetryPolicy
 API = "https://service.test/api/v1"
 STORE = "https://store.test"
 TOKEN = "good-token"
+KEY = f"aimx_{'1' * 16}_{'a' * 64}"
 
 JOB_ID = "0b7c3c1e-0000-4000-8000-000000000001"
 MODEL_ID = "0b7c3c1e-0000-4000-8000-000000000002"
@@ -200,6 +201,7 @@ class FakeService:
     summaries: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    api_keys: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 2
     faults: list[Fault] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
@@ -232,7 +234,8 @@ class FakeService:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.host == "store.test":
             return self._store(request)
-        if request.headers.get("authorization") not in {f"Bearer {token}" for token in self.tokens}:
+        token, key = request.headers.get("authorization"), request.headers.get("x-api-key")
+        if key != KEY if token is None else key or token not in {f"Bearer {each}" for each in self.tokens}:
             return problem(401, "unauthenticated", "who are you?")
         path = request.url.path.removeprefix("/api/v1")
         for method, pattern, handler in self._routes():
@@ -271,6 +274,10 @@ class FakeService:
             ("(?:GET|PUT)", "/admin/quotas/users/([^/]+)", self._user_quota),
             ("(?:GET|PUT)", "/admin/quotas/tenant", self._tenant_quota),
             ("GET", "/admin/quotas/check", lambda _: httpx.Response(200, json=self.quota_report)),
+            ("POST", "/api-keys", self._create_key),
+            ("GET", "/api-keys", lambda request: self._page(request, "api_keys", self.api_keys)),
+            ("GET", "/api-keys/([^/]+)", self._get_key),
+            ("DELETE", "/api-keys/([^/]+)", self._revoke_key),
             ("GET", "/health", lambda _: httpx.Response(200, json={"status": "ok"})),
         )
 
@@ -417,6 +424,22 @@ class FakeService:
         page = self._page(request, "rows", self.audit).json()
         return httpx.Response(200, json={**page, "head": head, "waiting": 1})
 
+    def _create_key(self, request: httpx.Request) -> httpx.Response:
+        document = {**api_key_document(f"{len(self.api_keys) + 1:016x}"), **json.loads(request.content)}
+        self.api_keys.insert(0, document)
+        return httpx.Response(201, json={**document, "key": KEY})
+
+    def _get_key(self, _request: httpx.Request, key_id: str) -> httpx.Response:
+        found = next((key for key in self.api_keys if key["key_id"] == key_id), None)
+        return httpx.Response(200, json=found) if found else problem(404, "not-found", "no such key")
+
+    def _revoke_key(self, _request: httpx.Request, key_id: str) -> httpx.Response:
+        for key in self.api_keys:
+            if key["key_id"] == key_id:
+                key["status"] = "revoked"
+                return httpx.Response(204)
+        return problem(404, "not-found", "no such key")
+
     def _stage(self, records: Mapping[str, deque[dict[str, Any]]], key: str) -> httpx.Response:
         stages = records.get(key)
         if stages is None:
@@ -436,6 +459,19 @@ def _limited(quota: dict[str, Any], request: httpx.Request) -> dict[str, Any]:
     return {**quota, "limits": json.loads(request.content)} if request.method == "PUT" else quota
 
 
+def api_key_document(key_id: str = "1" * 16, **more: Any) -> dict[str, Any]:
+    return {
+        "key_id": key_id,
+        "name": "ci",
+        "user_id": "alice",
+        "scopes": ["jobs:read"],
+        "status": "active",
+        "created_at": "2031-05-01T10:00:00.000Z",
+        "expires_at": "2031-07-30T10:00:00.000Z",
+        **more,
+    }
+
+
 def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
 
@@ -445,11 +481,12 @@ def client_of(
     clock: Clock | None = None,
     token: Callable[[], str | None] = lambda: TOKEN,
     policy: RetryPolicy | None = None,
+    key: str | None = None,
 ) -> Client:
     """A client whose network is the fake service and whose time is the fake clock."""
     clock = clock or Clock()
     return Client(
-        Connection(API, token, "a test"),
+        Connection(API, token, "a test", key),
         http=httpx.Client(transport=httpx.MockTransport(service)),
         policy=policy,
         sleep=clock.sleep,

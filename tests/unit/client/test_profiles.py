@@ -54,6 +54,28 @@ class TestResolve:
         assert resolve({}, api="https://arg.test/api/v1", config=config).token() is None
         assert resolve({}, profile="open", config=config).token() is None
 
+    def test_a_key_stands_for_a_token(self, config: Path) -> None:
+        environ = {"AIMATRIX_API": "https://env.test/api/v1", "AIMATRIX_API_KEY": "env-key"}
+        found = resolve(environ, config=config)
+
+        assert (found.key, found.token()) == ("env-key", None)
+        assert "env-key" not in repr(found)
+
+    def test_a_key_takes_the_place_of_a_profiles_token(self, config: Path) -> None:
+        found = resolve({"AIMATRIX_API_KEY": "env-key"}, config=config)
+
+        assert (found.api, found.key, found.token()) == ("https://default.test/api/v1", "env-key", None)
+
+    @pytest.mark.parametrize("given", [{"token": "arg"}, {"key": "arg"}])
+    def test_an_argument_wins_over_the_environments_credential(self, config: Path, given: dict[str, str]) -> None:
+        found = resolve({**ENVIRON, "AIMATRIX_API_KEY": "env-key"}, config=config, **given)  # type: ignore[arg-type]
+
+        assert {"token": found.token(), "key": found.key} == {"token": None, "key": None, **given}
+
+    def test_both_kinds_of_credential_are_one_too_many(self, config: Path) -> None:
+        with pytest.raises(ConfigurationError, match="one of them"):
+            resolve({**ENVIRON, "AIMATRIX_API_KEY": "env-key"}, config=config)
+
     def test_a_token_command_is_asked_each_time(self, config: Path, tmp_path: Path) -> None:
         counter = tmp_path / "counter.py"
         counter.write_text(

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.errors import Unauthenticated
-from chalicelib.identity.tokens import MAX_TOKEN_BYTES
+from chalicelib.identity.tokens import MAX_TOKEN_BYTES, Verifier
 from tests.unit.identity.issuer import (
     JWKS_URL,
     Issuer,
@@ -164,6 +164,14 @@ FORGERIES: dict[str, Callable[[], str]] = {
 }
 
 
+def _lets_in(verifier: Verifier, text: str) -> bool:
+    try:
+        verifier.verify(text)
+    except Unauthenticated:
+        return False
+    return True
+
+
 @pytest.fixture
 def issuer() -> Issuer:
     return Issuer(
@@ -187,9 +195,10 @@ class TestForgeries:
 
     def test_all_of_them_together_cost_one_fetch(self, issuer: Issuer) -> None:
         verifier = issuer.verifier()
-        for forge in FORGERIES.values():
-            with pytest.raises(Unauthenticated):
-                verifier.verify(forge())
+        accepted = [name for name, forge in FORGERIES.items() if _lets_in(verifier, forge())]
+        elsewhere = [url for url in issuer.fetched if url != JWKS_URL]
+        print(f"row 24: {len(FORGERIES)} forgeries, {len(accepted)} accepted, {len(elsewhere)} fetches elsewhere")
+        assert accepted == []
         assert issuer.fetched == [JWKS_URL]
 
     def test_counts_more_than_thirty(self) -> None:

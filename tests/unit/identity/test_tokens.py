@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import time
+from functools import cache
 
 import pytest
 
@@ -144,6 +146,39 @@ class TestOutage:
         issuer.answer = None
         issuer.now += FIRST_RETRY_INTERVAL
         assert verifier.verify(token()).user == "ada"
+
+
+class TestADayInTheLifeOfAnIssuer:
+    def test_refuses_no_honest_caller_and_asks_at_most_once_a_minute(self) -> None:
+        """A new key every hour, published a minute before its use; an outage in every third hour; strangers all the time."""
+        issuer = Issuer(keys=[jwk(rsa_key("0"), "0")])
+        verifier = issuer.verifier()
+        refused, asked, fetched_at = 0, 0, []
+        for second in range(24 * 3600 // 15):
+            issuer.now += 15
+            hour, left = divmod(second * 15, 3600)
+            name = str(hour % 4)
+            if left == 3600 - 75:
+                coming = str((hour + 1) % 4)
+                issuer.keys = [jwk(rsa_key(name), name), jwk(rsa_key(coming), coming)]
+            issuer.answer = OSError("down") if hour % 3 == 2 and 600 <= left < 3000 else None
+            before = len(issuer.fetched)
+            for honest in (True, False):
+                asked += honest
+                try:
+                    verifier.verify(signed(name) if honest else token(kid=f"made-up-{second}"))
+                except Unauthenticated:
+                    refused += honest
+            fetched_at += [issuer.now] * (len(issuer.fetched) - before)
+        closest = min(later - earlier for earlier, later in itertools.pairwise(fetched_at))
+        print(f"row 25: {asked} honest tokens over a day, {refused} refused; fetches at least {closest:.0f} s apart")
+        assert refused == 0
+        assert closest >= REFETCH_INTERVAL
+
+
+@cache
+def signed(name: str) -> str:
+    return token(claims(exp=2**40), key=rsa_key(name), kid=name)
 
 
 class TestFlood:

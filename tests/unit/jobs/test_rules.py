@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -130,6 +131,23 @@ class TestEnvironment:
         problem = self.problem({name: "x"})
         assert problem.field == f"config.environment.environment_variables.{name}"
         assert problem.message == "is reserved"
+
+    def test_lets_nothing_of_the_whole_corpus_pass(self) -> None:
+        passed: list[str] = []
+        for path in PATHS:
+            with suppress(RefusedValue):
+                confined("config.script_path", path, ADA, BUCKET)
+                passed.append(path)
+        for name in (*VARIABLES, *NOT_NAMES):
+            with suppress(RefusedValue):
+                self.check({name: "x"})
+                passed.append(name)
+        tried = len(PATHS) + len(VARIABLES) + len(NOT_NAMES)
+        print(
+            f"row 26: {tried} hostile paths and variables, {len(passed)} passed; the rules have no way to call anybody"
+        )
+        assert passed == []
+        assert tried >= 300
 
     def test_has_more_than_a_hundred_of_them(self) -> None:
         assert len(set(VARIABLES)) == len(VARIABLES)

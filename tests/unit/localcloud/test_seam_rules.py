@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -154,6 +154,10 @@ class TestLogOfAnInvocation:
         assert self.drained("killed in the middle") == ("killed in the middle", 0)
 
 
+def _raising(_event: object, _context: object) -> None:
+    raise LookupError("nothing there")
+
+
 class TestErrorTypes:
     def fail(self, message: str) -> dict[str, Any]:
         body = {"errorMessage": message, "errorType": "Runtime.HandlerError"}
@@ -166,6 +170,13 @@ class TestErrorTypes:
             described = worker.describe(error)
         assert self.fail(described)["errorType"] == "LookupError"
         assert self.fail(described)["errorMessage"] == "nothing there"
+
+    def test_come_back_from_a_worker_that_lives_on(self) -> None:
+        answered = worker.invoke(_raising, {}, cast("Any", None))
+        assert answered["status"] == "ok"
+        result = functions.with_error_types(lambda: {"body": answered["result"], "log": "said"})()
+        assert (result["error"], result["log"]) == (True, "said")
+        assert (result["body"]["errorType"], result["body"]["errorMessage"]) == ("LookupError", "nothing there")
 
     def test_stay_when_there_was_no_exception(self) -> None:
         assert self.fail("Task timed out after 3.00 seconds")["errorType"] == "Runtime.HandlerError"
