@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.harness import Terminal, document
-from tests.unit.client.fake_service import JOB_ID, Fault, job_document, problem, quota_document, refusal
+from tests.unit.client.fake_quotas import quota_document, refusal
+from tests.unit.client.fake_service import JOB_ID, Fault, job_document, problem
 
 JUNE = "2031-06-01T00:00:00.000Z"
 PUT = "/admin/quotas/users/ada"

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 
 from aimatrix.client import Client, Connection, RetryPolicy
+from tests.unit.client.fake_quotas import FakeQuotas
 
 API = "https://service.test/api/v1"
 STORE = "https://store.test"
@@ -110,53 +110,6 @@ def deployment_document(deployment_id: str = DEPLOYMENT_ID, **changes: Any) -> d
     }
 
 
-def quota_document(user_id: str | None = "ada", **changes: Any) -> dict[str, Any]:
-    """A user's, or with None the tenant's, which has no limits."""
-    limits = {
-        "max_concurrent_jobs": 5,
-        "max_gpu_hours_per_month": 100,
-        "max_cpu_hours_per_month": 1000,
-        "max_storage_gb": 1000,
-    }
-    document = {
-        "scope": "user" if user_id else "tenant",
-        "tenant": "default",
-        "user_id": user_id,
-        "month": "2031-05",
-        "limits": {
-            **(limits if user_id else dict.fromkeys(limits)),
-            "max_usd_per_month": None,
-            "max_runtime_seconds": None,
-            "max_gpus": {},
-        },
-        "current_concurrent_jobs": 2,
-        "current_gpu_hours_this_month": 0.0,
-        "current_cpu_hours_this_month": 250.5,
-        "current_usd_this_month": 1.25,
-        "current_storage_gb": 60.0,
-        "current_gpus": {},
-        "reserved": {"gpu_hours": 0.0, "cpu_hours": 200.0, "usd": 0.75, "storage_gb": 60.0},
-        **changes,
-    }
-    return {name: value for name, value in document.items() if value is not None}
-
-
-def refusal(*limits: Mapping[str, Any], fits_at: str | None = None) -> httpx.Response:
-    """A submission that is over quota; each limit changes what is said of the user's concurrent jobs."""
-    known = {"scope": "user", "limit": "max_concurrent_jobs", "unit": "jobs", "fits_at": fits_at}
-    counts = {"limit_value": 5.0, "used": 5.0, "requested": 1.0}
-    cure = f"Submit again after {fits_at}." if fits_at else "Ask an administrator for a higher limit."
-    return problem(
-        429,
-        "quota-exceeded",
-        "The job needs more than there is.",
-        headers={"Retry-After": "Thu, 01 May 2031 12:00:00 GMT"} if fits_at else {},
-        errors=[{"field": "config.resource_requirements", "message": "needs more", "cure": cure} for _ in limits],
-        limits=[{**known, **counts, **each} for each in limits],
-        fits_at=fits_at,
-    )
-
-
 def log_lines(*messages: str) -> list[dict[str, Any]]:
     return [
         {"timestamp": "2031-05-01T10:00:30.000Z", "level": "INFO", "message": each, "source": "script", "context": {}}
@@ -169,7 +122,7 @@ def point(name: str, value: float | str, step: int = 0, second: int = 0) -> dict
 
 
 @dataclass
-class FakeService:
+class FakeService(FakeQuotas):
     """Answers as the service would; a test sets what it holds and which faults come next.
 
     Attributes:
@@ -177,7 +130,6 @@ class FakeService:
         log: pages of lines; the cursor is the number of pages read.
         audit: rows in the order of the chain.
         audit_head: where the log ends; with the last row, if None.
-        quotas: by user; the caller is ada.
         page_size: of every listing.
     """
 
@@ -189,11 +141,6 @@ class FakeService:
     deployments: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
     audit: list[dict[str, Any]] = field(default_factory=list)
     audit_head: dict[str, Any] | None = None
-    quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tenant_quota: dict[str, Any] = field(default_factory=lambda: quota_document(None))
-    quota_report: dict[str, Any] = field(
-        default_factory=lambda: {"owners": 2, "jobs": 7, "differences": [], "in_motion": []}
-    )
     predictions: Any = field(default_factory=lambda: {"predictions": [0]})
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
     public_key: str = ""
@@ -269,11 +216,8 @@ class FakeService:
             ("POST", "/deployments/([^/]+)/invocations", self._invoke),
             ("GET", "/admin/audit", lambda request: self._page(request, "rows", self.audit[::-1])),
             ("GET", "/admin/audit/chain", self._chain),
-            ("GET", "/quotas", self._own_quota),
-            ("GET", "/admin/quotas/users", self._list_quotas),
-            ("(?:GET|PUT)", "/admin/quotas/users/([^/]+)", self._user_quota),
-            ("(?:GET|PUT)", "/admin/quotas/tenant", self._tenant_quota),
-            ("GET", "/admin/quotas/check", lambda _: httpx.Response(200, json=self.quota_report)),
+            *self.quota_routes(),
+            ("GET", "/admin/quotas/users", lambda request: self._page(request, "quotas", list(self.quotas.values()))),
             ("POST", "/api-keys", self._create_key),
             ("GET", "/api-keys", lambda request: self._page(request, "api_keys", self.api_keys)),
             ("GET", "/api-keys/([^/]+)", self._get_key),
@@ -336,22 +280,6 @@ class FakeService:
             return problem(409, "conflict", "cancel it first")
         del self.stages[job_id]
         return httpx.Response(204)
-
-    def _own_quota(self, _request: httpx.Request) -> httpx.Response:
-        own = self.quotas.get("ada", quota_document("ada"))
-        return httpx.Response(200, json={"user": own, "tenant": self.tenant_quota})
-
-    def _list_quotas(self, request: httpx.Request) -> httpx.Response:
-        return self._page(request, "quotas", list(self.quotas.values()))
-
-    def _user_quota(self, request: httpx.Request, user_id: str) -> httpx.Response:
-        user = unquote(user_id)
-        self.quotas[user] = _limited(self.quotas.get(user, quota_document(user)), request)
-        return httpx.Response(200, json=self.quotas[user])
-
-    def _tenant_quota(self, request: httpx.Request) -> httpx.Response:
-        self.tenant_quota = _limited(self.tenant_quota, request)
-        return httpx.Response(200, json=self.tenant_quota)
 
     def _logs(self, request: httpx.Request, job_id: str) -> httpx.Response:
         if job_id not in self.stages:
@@ -452,11 +380,6 @@ class FakeService:
         return httpx.Response(
             200, json={key: items[start:stop], "next_cursor": str(stop) if stop < len(items) else None}
         )
-
-
-def _limited(quota: dict[str, Any], request: httpx.Request) -> dict[str, Any]:
-    """A quota, with the limits that a PUT brings."""
-    return {**quota, "limits": json.loads(request.content)} if request.method == "PUT" else quota
 
 
 def api_key_document(key_id: str = "1" * 16, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from aimatrix.client import ConflictError, ExceededLimit, JobRequest, Limits, NotFoundError, Quota, QuotaExceededError
+from tests.unit.client.fake_quotas import quota_document, refusal
 from tests.unit.client.fake_service import (
     JOB_ID,
     FakeService,
@@ -17,8 +18,6 @@ from tests.unit.client.fake_service import (
     client_of,
     job_document,
     problem,
-    quota_document,
-    refusal,
 )
 
 REQUEST = JobRequest("wine", "sklearn", "s3://b/train.py", "s3://b/wine.csv")
