@@ -18,6 +18,7 @@ from benchmarks import (
     memory,
     package,
     quota,
+    receipt,
 )
 from benchmarks.figures import Figure
 
@@ -28,6 +29,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "burst": burst.measure,
     "quota": quota.measure,
     "idempotency": idempotency.measure,
+    "receipt": receipt.measure,
     "memory": memory.measure,
     "audit": audit.measure,
     "idle": idle.measure,

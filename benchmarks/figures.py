@@ -17,6 +17,7 @@ class Figure:
     unit: str
     target: float | None = None
     more_is_better: bool = False
+    digits: int = 3
 
     @property
     def is_met(self) -> bool:
@@ -25,7 +26,7 @@ class Figure:
         return self.value >= self.target if self.more_is_better else self.value <= self.target
 
     def __str__(self) -> str:
-        told = f"{self.what:<62} {self.value:>10.3f} {self.unit}"
+        told = f"{self.what:<62} {self.value:>10.{self.digits}f} {self.unit}"
         if self.target is None:
             return told
         return f"{told:<84} {'≥' if self.more_is_better else '≤'} {self.target:g}  {'met' if self.is_met else 'MISSED'}"
