@@ -248,6 +248,7 @@ class Platform:
         from chalicelib.jobs.gateways import Machine
         from chalicelib.jobs.secrets import Vault
         from chalicelib.jobs.service import JobService
+        from chalicelib.together import at_once
 
         return JobService(
             store=self.job_store,
@@ -261,6 +262,7 @@ class Platform:
             now=self.now,
             new_id=self.new_id,
             audit=self.audit,
+            together=at_once,
         )
 
     @cached_property

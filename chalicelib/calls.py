@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 
 _READS = frozenset({"GetItem", "BatchGetItem", "TransactGetItems", "Query", "Scan"})
@@ -21,6 +22,7 @@ class Calls:
     made: Counter[tuple[str, str]] = field(default_factory=Counter)
     read_units: Decimal = Decimal(0)
     write_units: Decimal = Decimal(0)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def note(self, service: str, operation: str, answer: Mapping[str, Any], sent: Sent) -> None:
         """Count one call.
@@ -29,6 +31,10 @@ class Calls:
             answer: as botocore parsed it, an error's too. A call that botocore repeated counts as often as it was sent.
             sent: what is known of the request.
         """
+        with self._lock:
+            self._note(service, operation, answer, sent)
+
+    def _note(self, service: str, operation: str, answer: Mapping[str, Any], sent: Sent) -> None:
         sendings = 1 + int(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
         self.made[service, operation] += sendings
         if service != "dynamodb":

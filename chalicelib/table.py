@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib.cursor import Cursor, not_ours
 from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 Item = dict[str, Any]
 """An item as Python values: str, int, Decimal, bool, bytes, list, dict."""
@@ -67,6 +70,15 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Lookup(Generic[T]):
+    """Items that are wanted by their keys, and what they say; several lookups, also of several tables, are one call."""
+
+    table: Table
+    keys: Sequence[tuple[str, str]]
+    read: Callable[[Sequence[Item | None]], T]
+
+
+@dataclass(frozen=True)
 class Table:
     """One table with keys `pk` and `sk`."""
 
@@ -87,20 +99,8 @@ class Table:
         Raises:
             Unavailable: the table stayed too busy to read all.
         """
-        if len(keys) > MAX_BATCH_KEYS:
-            raise ValueError(f"{len(keys)} keys are more than DynamoDB reads at once")
-        wanted: Any = [encode({"pk": pk, "sk": sk}) for pk, sk in keys]
-        found: dict[tuple[str, str], Item] = {}
-        for pause in (*_BATCH_PAUSES, None):
-            answer: Any = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
-            items = map(decode, answer["Responses"].get(self.name, []))
-            found |= {(item["pk"], item["sk"]): item for item in items}
-            wanted = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys")
-            if not wanted:
-                return [found.get(key) for key in keys]
-            if pause is not None:
-                self.sleep(pause)
-        raise Unavailable(f"The table {self.name} is too busy to read {len(wanted)} items.")
+        found = _get_all([Lookup(self, keys, list)])
+        return [found.get((self.name, *key)) for key in keys]
 
     def put(
         self,
@@ -343,6 +343,41 @@ class Table:
         if values:
             arguments["ExpressionAttributeValues"] = encode(values)
         return arguments
+
+
+def look_up(first: Lookup[T], second: Lookup[U]) -> tuple[T, U]:
+    """Two lookups in one call, strongly consistent.
+
+    Raises:
+        Unavailable: the tables stayed too busy to read all.
+    """
+    found = _get_all([first, second])
+    return (
+        first.read([found.get((first.table.name, *key)) for key in first.keys]),
+        second.read([found.get((second.table.name, *key)) for key in second.keys]),
+    )
+
+
+def _get_all(lookups: Sequence[Lookup[Any]]) -> dict[tuple[str, str, str], Item]:
+    """What is there of all keys, by table and key. What DynamoDB leaves out, being busy, is asked for again."""
+    if (count := sum(len(each.keys) for each in lookups)) > MAX_BATCH_KEYS:
+        raise ValueError(f"{count} keys are more than DynamoDB reads at once")
+    table = lookups[0].table
+    wanted: Any = {}
+    for each in lookups:
+        keys = [encode({"pk": pk, "sk": sk}) for pk, sk in each.keys]
+        wanted.setdefault(each.table.name, {"Keys": [], "ConsistentRead": True})["Keys"] += keys
+    found: dict[tuple[str, str, str], Item] = {}
+    for pause in (*_BATCH_PAUSES, None):
+        answer: Any = table.client.batch_get_item(RequestItems=wanted)
+        for name, items in answer["Responses"].items():
+            found |= {(name, item["pk"], item["sk"]): item for item in map(decode, items)}
+        wanted = answer.get("UnprocessedKeys")
+        if not wanted:
+            return found
+        if pause is not None:
+            table.sleep(pause)
+    raise Unavailable(f"The table {table.name} is too busy to read.")
 
 
 def encode(values: Mapping[str, Any]) -> dict[str, Any]:

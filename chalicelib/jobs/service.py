@@ -13,7 +13,7 @@ from typing import Any
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
-from chalicelib.costs.estimate import Estimate
+from chalicelib.costs.estimate import Estimate, Runtimes
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
@@ -33,7 +33,8 @@ from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Owner
 from chalicelib.quotas.refusal import Held
 from chalicelib.quotas.service import Allowance, QuotaService
-from chalicelib.table import ConditionFailed, Write
+from chalicelib.table import ConditionFailed, Write, look_up
+from chalicelib.together import Together, one_after_the_other
 
 MAX_DATASET_OBJECTS = 10_000
 MAX_PROBLEMS = 25
@@ -59,6 +60,7 @@ class JobService:
         attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
         vault: encrypts secret variables.
+        together: makes two reads at once, or one after the other.
     """
 
     store: JobStore
@@ -72,6 +74,7 @@ class JobService:
     now: Clock
     new_id: IdMaker
     audit: Recorder
+    together: Together = one_after_the_other
 
     def submit(self, caller: Caller, request: TrainingJobRequest, key: str | None) -> Job:
         """Check a request, record the job and start its state machine.
@@ -208,8 +211,10 @@ class JobService:
     def _check_artifacts(self, caller: Caller, request: TrainingJobRequest) -> None:
         script = rules.confined("config.script_path", request.config.script_path, caller, self.objects.bucket)
         dataset = rules.confined("config.dataset_path", request.config.dataset_path, caller, self.objects.bucket)
-        problems = [*self._script_problems(script), *self._dataset_problems(dataset)]
-        if problems:
+        of_script, of_dataset = self.together(
+            lambda: self._script_problems(script), lambda: self._dataset_problems(dataset)
+        )
+        if problems := [*of_script, *of_dataset]:
             raise InvalidRequest.about(*problems)
 
     def _script_problems(self, script: ArtifactPath) -> list[FieldProblem]:
@@ -296,10 +301,13 @@ class JobService:
 
     def _allowed(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation) -> tuple[Allowance, Job]:
         """The job as it would be recorded now, and the limits that it is under."""
-        allowance = self.quotas.allowance(caller.tenant, caller.user)
+        allowance, past = look_up(
+            self.quotas.allowance(caller.tenant, caller.user),
+            self.store.runtimes(caller.tenant, request.name, allocation.instance_type),
+        )
         left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
         limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
-        return allowance, self._job(caller, request, allocation, limit)
+        return allowance, self._job(caller, request, allocation, limit, past)
 
     def _held_by(self, owner: Owner) -> list[Held]:
         """What an owner's open jobs hold, and when each is expected to end; of very many, the newest."""
@@ -313,9 +321,10 @@ class JobService:
             for job in open_jobs
         ]
 
-    def _job(self, caller: Caller, request: TrainingJobRequest, allocation: Allocation, time_limit: TimeLimit) -> Job:
+    def _job(
+        self, caller: Caller, request: TrainingJobRequest, allocation: Allocation, time_limit: TimeLimit, past: Runtimes
+    ) -> Job:
         now = self.now()
-        past = self.store.runtimes(caller.tenant, request.name, allocation.instance_type)
         return Job(
             tenant=caller.tenant,
             job_id=self.new_id(),

@@ -15,7 +15,7 @@ same whether there are a hundred jobs or a million.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ from chalicelib.jobs.job import (
 from chalicelib.jobs.secrets import Sealed
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts, Reservation
-from chalicelib.table import ConditionFailed, Item, Page, Table, Write, as_json
+from chalicelib.table import ConditionFailed, Item, Lookup, Page, Table, Write, as_json
 
 IDEMPOTENCY_LIFETIME = timedelta(days=1)
 
@@ -282,10 +282,14 @@ class JobStore:
         """What the first so many attempts were billed for together."""
         return sum(each.billable_seconds or 0 for each in self.first_attempts(tenant, job_id, attempts))
 
-    def runtimes(self, tenant: str, name: str, instance_type: str) -> Runtimes:
+    def runtimes(self, tenant: str, name: str, instance_type: str) -> Lookup[Runtimes]:
         """How long completed jobs of this name took on this instance type."""
-        item = self.table.get(_runtime_pk(tenant, name), f"runtime#{instance_type}") or {}
-        return Runtimes(**{part: int(item.get(part, 0)) for part in ("runs", "seconds", "squares")})
+
+        def read(items: Sequence[Item | None]) -> Runtimes:
+            item = items[0] or {}
+            return Runtimes(**{part: int(item.get(part, 0)) for part in ("runs", "seconds", "squares")})
+
+        return Lookup(self.table, [(_runtime_pk(tenant, name), f"runtime#{instance_type}")], read)
 
     def add_runtime(self, job: Job, seconds: int) -> Write:
         """One more finished run, to be written with the job's own end."""

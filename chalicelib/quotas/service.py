@@ -12,7 +12,7 @@ from chalicelib.quotas import charge, refusal
 from chalicelib.quotas.quota import Amounts, Limits, Owner, Reservation, month_of, shortfalls
 from chalicelib.quotas.refusal import Held
 from chalicelib.quotas.store import QuotaStore
-from chalicelib.table import Write
+from chalicelib.table import Item, Lookup, Write
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,15 @@ class QuotaService:
     store: QuotaStore
     now: Clock
 
-    def allowance(self, tenant: str, user: str) -> Allowance:
-        owners = (Owner(tenant, user), Owner(tenant))
-        return Allowance(owners, tuple(record.limits for record in self.store.limits(*owners)))
+    def allowance(self, tenant: str, user: str) -> Lookup[Allowance]:
+        """The limits that a submission of this user is under."""
+        both = owners(tenant, user)
+        wanted = self.store.limits_lookup(*both)
+
+        def read(items: Sequence[Item | None]) -> Allowance:
+            return Allowance(both, tuple(record.limits for record in wanted.read(items)))
+
+        return Lookup(wanted.table, wanted.keys, read)
 
     def reserve(self, allowance: Allowance, wanted: Reservation) -> list[Write]:
         """Writes for the transaction that creates the job; its conditions keep every limit."""

@@ -12,7 +12,7 @@ the tenants, and the users of a tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ from typing import Any
 from chalicelib.clock import to_text
 from chalicelib.cursor import Cursor
 from chalicelib.quotas.quota import TENANT_DEFAULTS, USER_DEFAULTS, Account, Amounts, Limits, Number, Owner, Reservation
-from chalicelib.table import ConditionFailed, Table, Write
+from chalicelib.table import ConditionFailed, Item, Lookup, Table, Write
 
 _LISTED = frozenset({"pk", "sk", "listed_at", "kind_key"})
 _TENANTS = "tenants"
@@ -62,8 +62,14 @@ class QuotaStore:
 
     def limits(self, *owners: Owner) -> list[LimitsRecord]:
         """The limits of several owners, in one call."""
-        found = self.table.get_many([(_pk(owner), "limits") for owner in owners])
-        return [_record(owner, item) for owner, item in zip(owners, found, strict=True)]
+        wanted = self.limits_lookup(*owners)
+        return wanted.read(self.table.get_many(wanted.keys))
+
+    def limits_lookup(self, *owners: Owner) -> Lookup[list[LimitsRecord]]:
+        def read(items: Sequence[Item | None]) -> list[LimitsRecord]:
+            return [_record(owner, item) for owner, item in zip(owners, items, strict=True)]
+
+        return Lookup(self.table, [(_pk(owner), "limits") for owner in owners], read)
 
     def account(self, owner: Owner, month: str) -> Account:
         """Limits and counters of one owner, all strongly consistent."""

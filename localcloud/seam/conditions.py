@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 Context = dict[str, Any]
@@ -18,8 +19,19 @@ def install() -> None:
     from ministack.core import iam_actions, iam_evaluator
     from ministack.services import iam
 
+    iam_evaluator.parse_policy_document = _remembered(iam_evaluator.parse_policy_document)
     iam_actions.request_tag_context = _with_encryption_context(iam_actions.request_tag_context)
     iam_evaluator._resolve_condition_key = _naming_roles(iam_evaluator._resolve_condition_key, iam)
+
+
+def _remembered(parse: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
+    """Policies are asked on every request and change with a deployment only. Nobody changes the statements."""
+    of_text = lru_cache(maxsize=512)(parse)
+
+    def parse_policy_document(document: Any) -> list[Any]:
+        return of_text(document) if isinstance(document, str) else parse(document)
+
+    return parse_policy_document
 
 
 def _with_encryption_context(provided: Callable[..., Context]) -> Callable[..., Context]:

@@ -129,6 +129,7 @@ PINS = (
     Pin(_IAM, "pin_request_caller", ("headers", "query_params")),
     Pin(_IAM, "pin_request_origin", ("source_ip", "secure_transport")),
     Pin(_IAM, "caller_arn", ()),
+    Pin(_IAM, "parse_policy_document", ("doc",)),
     Pin(_IAM, "_resolve_condition_key", ("key", "ctx"), ('if k == "aws:principalarn"',)),
     Pin(_IAM, "_conditions_met", contains=("_resolve_condition_key(key, ctx)",)),
     Pin(_IAM_ACTIONS, "request_tag_context", ("service", "iam_action", "body", "params")),
