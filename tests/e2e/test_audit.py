@@ -81,6 +81,18 @@ class TestAudit:
         assert refused["request_id"] == forbidden.value.request_id
         assert log.rows(actor="vera", until=refused["at"], action="submit_job") == []
 
+    def test_tells_which_api_key_it_was(self, cloud: Cloud, log: Log) -> None:
+        request = {"name": "ci", "scopes": ["jobs:read", "jobs:submit"], "expires_in_days": 1}
+        bearer = {"Authorization": f"Bearer {cloud.token('kim', 'USER', tenant=TENANT)}"}
+        made = httpx.post(f"{cloud.api}/api-keys", json=request, headers=bearer, timeout=30).json()
+        address = f"{cloud.api}/training/jobs/{'0' * 32}"
+        assert httpx.delete(address, headers={"X-API-Key": made["key"]}, timeout=30).status_code == 404
+        assert log.settled()["broken"] is None
+        created, refused = log.rows(actor="kim")
+        assert (created["action"], created["subject"]) == ("create_api_key", f"key/{made['key_id']}")
+        assert (refused["action"], refused["code"], refused["key_id"]) == ("cancel_job", "not-found", made["key_id"])
+        assert made["key"] not in str(log.rows())
+
     def test_is_read_by_administrators_of_the_tenant_only(self, cloud: Cloud, log: Log) -> None:
         for path in ("", "/chain", "/verify"):
             answer = httpx.get(
