@@ -12,10 +12,14 @@ from urllib.parse import unquote
 from chalicelib.clock import to_text
 from chalicelib.errors import ErrorCode
 from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Role
 
+# Bytes, and how many: so that no row is longer than 20 KB, however much of it has to be escaped.
 MAX_SUBJECT = 256
 MAX_DETAIL = 500
-MAX_DETAILS = 16
+MAX_DETAILS = 8
+
+_ROLES = frozenset(role.value for role in Role)
 
 
 class Action(Enum):
@@ -85,7 +89,7 @@ class Entry:
             "at": to_text(self.at),
             "tenant": caller.tenant,
             "user": caller.user,
-            "roles": sorted(caller.roles),
+            "roles": sorted(caller.roles & _ROLES),
             "key_id": origin.key_id,
             "source_ip": origin.source_ip,
             "request_id": origin.request_id,
@@ -115,5 +119,5 @@ def subject_of_path(values: Mapping[str, str]) -> str | None:
 
 def _cut(text: str, most: int) -> str:
     # Half a character, which a request may contain, can't be stored.
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"
+    encoded = text.encode("utf-8", "replace")
+    return encoded.decode() if len(encoded) <= most else encoded[: most - 3].decode("utf-8", "ignore") + "…"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from chalicelib.bootstrap import Platform
 
-MAX_STRETCH = 1000
-"""Rows of one page of the chain: at most 3 MB, of the 6 MB that a function may answer."""
+MAX_STRETCH = 250
+"""Rows of one page of the chain: at most 5 MB, of the 6 MB that a function may answer."""
 
 
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:

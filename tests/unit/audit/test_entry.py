@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import app
@@ -50,12 +50,16 @@ class TestRow:
         row = entry(outcome=Outcome.REFUSED, code=ErrorCode.FORBIDDEN, detail="no").row()
         assert (row["outcome"], row["code"], row["detail"]) == ("refused", "forbidden", "no")
 
-    @given(text=st.text(st.characters(exclude_categories=()), max_size=2000))
+    @given(text=st.text(st.characters(exclude_categories=()), min_size=300, max_size=2000))
+    @example(text="\x00" * 1000)
     def test_is_bounded_and_can_be_stored_whatever_it_is_given(self, text: str) -> None:
-        row = entry(detail=text, subject=text, details={"a": text}).row()
-        stored = json.dumps(row, ensure_ascii=False).encode("utf-8")
-        assert len(stored) < 8000
-        assert len(row.get("detail", "")) <= MAX_DETAIL
+        caller = Caller("acme", "ada", frozenset({text, "USER"}), origin=ADA.origin)
+        details = {f"name-{number}": text for number in range(20)}
+        row = entry(caller=caller, detail=text, subject=text, details=details).row()
+        assert json.dumps(row, ensure_ascii=False).encode("utf-8")
+        assert len(json.dumps(row)) < 20_000
+        assert len(row["detail"].encode()) <= MAX_DETAIL
+        assert row["roles"] == ["USER"]
 
 
 class TestSubject:
