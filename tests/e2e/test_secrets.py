@@ -160,6 +160,11 @@ class TestCanaries:
             print(f"\n{len(found)} occurrences of 2 canaries in {searched:,} bytes of everything that is kept")
         assert sorted(set(found)) == []
 
+    def test_batch_opens_them_with_a_role_of_its_own(self, alice: Client, tmp_path: Path) -> None:
+        script = "import os\nprint('-'.join(os.environ['TOKEN']), os.environ['TOKEN'])\n"
+        job = scripts.run(alice, tmp_path, script, backend="batch", secret_variables={"TOKEN": "canary"})
+        assert scripts.lines(alice, job) == ["c-a-n-a-r-y ***"]
+
     def test_a_secret_of_another_tenant_is_refused(self, alice: Client, tmp_path: Path) -> None:
         arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:aimatrix/umbrella/db-AbCdEf"
         with pytest.raises(ApiError) as raised:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -92,6 +93,19 @@ class TestSecretVariables:
     def test_at_their_largest_fit_one_item(self, jobs: Jobs) -> None:
         job = _submit(jobs, **{f"SECRET_{number:02}": "ü" * 2048 for number in range(32)})
         assert len(jobs.store.secrets("acme", job.job_id)) == 32
+
+    def test_that_kms_does_not_encrypt_leave_no_job_and_no_reservation(self, jobs: Jobs) -> None:
+        def away() -> Any:
+            raise ConnectionError("KMS is away")
+
+        request = jobs.request(environment={"secret_variables": {"HF_TOKEN": CANARY}})
+        without = replace(jobs.service, vault=replace(jobs.service.vault, kms=away))
+        before = _everything(jobs)
+        with pytest.raises(ConnectionError):
+            without.submit(ALICE, request, "key-1")
+        assert _everything(jobs) == before
+        assert jobs.machine.started == []
+        assert jobs.service.submit(ALICE, request, "key-1").config["environment"]["secret_variables"] == ["HF_TOKEN"]
 
     def test_of_another_tenant_are_refused_before_anything_is_recorded(self, jobs: Jobs) -> None:
         arn = f"arn:aws:secretsmanager:us-east-1:{jobs.service.vault.place.account}:secret:aimatrix/umbrella/db"
