@@ -49,6 +49,7 @@ OTHERS = {
     Permission.JOBS_SUBMIT: (Permission.JOBS_CANCEL_ALL, 404),
     Permission.RECEIPTS_READ: (Permission.JOBS_READ_ALL, 404),
     Permission.KEYS_MANAGE: (Permission.KEYS_MANAGE_ALL, 404),
+    Permission.USAGE_READ: (Permission.USAGE_READ_ALL, 404),
     Permission.MODELS_REGISTER: (Permission.MODELS_DEPRECATE_ALL, 403),
 }
 # Fields that would make somebody more than they are, or a thing somebody else's.
