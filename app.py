@@ -31,9 +31,7 @@ app = Application(app_name="aimatrix", on_refusal=lambda *refusal: platform.audi
 
 @app.authorizer(ttl_seconds=authorizer.CACHE_SECONDS)
 def authorize(question: Question) -> AuthResponse:
-    return authorizer.answer(
-        question, lambda: authorizer.verifier_of_process(platform.settings), lambda: platform.key_authentication
-    )
+    return authorizer.answer(question, lambda: platform.token_verifier, lambda: platform.key_authentication)
 
 
 app.register_blueprint(public.rooms())

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.identity.tokens import Verifier
     from chalicelib.jobs.deletion import Deletion
     from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.gateways import Backends
@@ -133,6 +134,13 @@ class Platform:
         return UploadService(self.objects, self.now, self.new_id, self.audit)
 
     @cached_property
+    def token_verifier(self) -> Verifier:
+        from chalicelib.identity import authorizer
+        from chalicelib.identity.store import LastGoodKeys
+
+        return authorizer.verifier(self.settings, LastGoodKeys(self._keys_table, self.settings.jwks_url))
+
+    @cached_property
     def key_authentication(self) -> Authentication:
         from chalicelib.api_keys.authentication import Authentication
 
@@ -142,7 +150,11 @@ class Platform:
     def _key_store(self) -> KeyStore:
         from chalicelib.api_keys.store import KeyStore
 
-        return KeyStore(Table(self.clients.dynamodb, self.settings.keys_table))
+        return KeyStore(self._keys_table)
+
+    @cached_property
+    def _keys_table(self) -> Table:
+        return Table(self.clients.dynamodb, self.settings.keys_table)
 
     @cached_property
     def pepper(self) -> Pepper:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from chalice import AuthResponse
 from chalicelib.api.authorization import Question
 from chalicelib.errors import Unauthenticated
 from chalicelib.identity.caller import Caller
-from chalicelib.identity.tokens import KeySet, Verifier
+from chalicelib.identity.tokens import KeySet, Memory, Verifier
 from chalicelib.log import logger
 from chalicelib.settings import Settings
 
@@ -75,14 +74,9 @@ def _caller(question: Question, tokens: Callable[[], Verifier], keys: Callable[[
     return tokens().verify(token.strip())
 
 
-def verifier_of_process(settings: Settings) -> Verifier:
-    """One verifier, and so one set of keys, per process."""
-    return _verifier(settings.jwks_url, settings.token_issuer, settings.token_audience)
-
-
-@lru_cache(maxsize=1)
-def _verifier(url: str, issuer: str, audience: str) -> Verifier:
-    return Verifier(keys=KeySet(url=url, fetch=fetch, monotonic=time.monotonic), issuer=issuer, audience=audience)
+def verifier(settings: Settings, memory: Memory) -> Verifier:
+    keys = KeySet(url=settings.jwks_url, fetch=fetch, monotonic=time.monotonic, memory=memory)
+    return Verifier(keys=keys, issuer=settings.token_issuer, audience=settings.token_audience)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -1,8 +1,8 @@
 """Verifies a bearer token: RS256 or ES256, by the issuer's published keys, every needed claim present.
 
 The keys are cached. A key id that is not among them causes a new fetch at most once a minute, so a flood of made-up ids
-reaches nobody; while the issuer is away, the last good keys go on. A process that has no keys yet tries every five
-seconds: it can let nobody in before it succeeds, and a flood must not be passed on to an issuer in trouble.
+reaches nobody; while the issuer is away, the last good keys go on. A process that starts then takes those that another one
+fetched last, and tries every five seconds: a flood must not be passed on to an issuer in trouble.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 
@@ -33,6 +33,14 @@ Fetch = Callable[[str], bytes]
 """Gets the bytes behind an address; raises OSError when it cannot."""
 
 
+class Memory(Protocol):
+    """Where the document is kept for other processes. What fails there is logged there: neither method raises."""
+
+    def load(self) -> bytes | None: ...
+
+    def save(self, document: bytes) -> None: ...
+
+
 @dataclass
 class KeySet:
     """The issuer's keys, as last seen.
@@ -40,11 +48,13 @@ class KeySet:
     Args:
         fetch: gets the JWKS document.
         monotonic: seconds that never go back.
+        memory: of all processes; None keeps the keys to this one.
     """
 
     url: str
     fetch: Fetch
     monotonic: Callable[[], float]
+    memory: Memory | None = None
     _keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
     _fetched_at: float | None = None
     _tried_at: float | None = None
@@ -60,13 +70,24 @@ class KeySet:
     def _refresh(self, now: float) -> None:
         self._tried_at = now
         try:
-            keys = dict(_usable(json.loads(self.fetch(self.url))))
-        except (OSError, ValueError, RecursionError):
-            keys = {}
+            document = self.fetch(self.url)
+        except OSError:
+            document = b""
         # The issuer is away, or answers nonsense or no key at all: what was good stays good.
-        if keys:
+        if keys := _keys_in(document):
             self._keys = keys
             self._fetched_at = now
+            if self.memory:
+                self.memory.save(document)
+        elif self.memory and not self._keys:
+            self._keys = _keys_in(self.memory.load() or b"")
+
+
+def _keys_in(document: bytes) -> dict[str, jwt.PyJWK]:
+    try:
+        return dict(_usable(json.loads(document)))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _usable(document: Any) -> Iterator[tuple[str, jwt.PyJWK]]:

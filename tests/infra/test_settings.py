@@ -10,7 +10,6 @@ import pytest
 
 from chalicelib.aws import Clients
 from chalicelib.bootstrap import Platform
-from chalicelib.identity import authorizer
 from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.settings import Settings
 from infra import functions, names
@@ -65,7 +64,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
     ),
-    "authorize": (lambda p: authorizer.verifier_of_process(p.settings), lambda p: p.key_authentication),
+    "authorize": (lambda p: (p.token_verifier, p.key_authentication),),
     "plan_job": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.around()), define_batch_jobs),
     "assess_attempt": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None)),),
     "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),

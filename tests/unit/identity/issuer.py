@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from chalicelib.identity.tokens import KeySet, Verifier
+from chalicelib.identity.tokens import KeySet, Memory, Verifier
 
 ISSUER = "https://issuer.example"
 AUDIENCE = "aimatrix"
@@ -62,6 +62,7 @@ class Issuer:
     answer: bytes | Exception | None = None
     fetched: list[str] = field(default_factory=list)
     now: float = 1000.0
+    memory: Memory | None = None
 
     def fetch(self, url: str) -> bytes:
         self.fetched.append(url)
@@ -73,7 +74,7 @@ class Issuer:
         return self.now
 
     def key_set(self) -> KeySet:
-        return KeySet(url=JWKS_URL, fetch=self.fetch, monotonic=self.monotonic)
+        return KeySet(url=JWKS_URL, fetch=self.fetch, monotonic=self.monotonic, memory=self.memory)
 
     def verifier(self) -> Verifier:
         return Verifier(keys=self.key_set(), issuer=ISSUER, audience=AUDIENCE)

@@ -10,10 +10,9 @@ import pytest
 
 from chalicelib.api.authorization import Question, RequestAuthorizer
 from chalicelib.errors import Unauthenticated
-from chalicelib.identity.authorizer import Unauthorized, answer, fetch, verifier_of_process
+from chalicelib.identity.authorizer import Unauthorized, answer, fetch
 from chalicelib.identity.caller import Auth, Caller, Origin
-from chalicelib.settings import Settings
-from tests.unit.identity.issuer import AUDIENCE, ISSUER, JWKS_URL, Issuer, claims, token
+from tests.unit.identity.issuer import Issuer, claims, token
 
 ARN = "arn:aws:execute-api:us-east-1:000000000000:abc/api/GET/v1/models"
 KEY = Caller("acme", "ada", frozenset(), frozenset({"jobs:read"}), Auth.KEY, Origin(key_id="k-1"))
@@ -149,19 +148,6 @@ class TestRequestAuthorizer:
         import app
 
         assert isinstance(app.authorize, RequestAuthorizer)
-
-
-class TestVerifierOfProcess:
-    SETTINGS = Settings(
-        {
-            "AIMATRIX_JWKS_URL": JWKS_URL,
-            "AIMATRIX_TOKEN_ISSUER": ISSUER,
-            "AIMATRIX_TOKEN_AUDIENCE": AUDIENCE,
-        }
-    )
-
-    def test_is_one_for_the_whole_process_so_that_keys_are_fetched_once(self) -> None:
-        assert verifier_of_process(self.SETTINGS) is verifier_of_process(Settings(dict(self.SETTINGS.environment)))
 
 
 @contextmanager

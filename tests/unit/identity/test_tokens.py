@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
+from dataclasses import dataclass
 from functools import cache
 
 import pytest
@@ -146,6 +148,65 @@ class TestOutage:
         issuer.answer = None
         issuer.now += FIRST_RETRY_INTERVAL
         assert verifier.verify(token()).user == "ada"
+
+
+@dataclass
+class Remembering:
+    """What all processes share."""
+
+    document: bytes | None = None
+    saved: int = 0
+
+    def load(self) -> bytes | None:
+        return self.document
+
+    def save(self, document: bytes) -> None:
+        self.saved += 1
+        self.document = document
+
+
+class TestMemory:
+    def test_lets_a_process_that_starts_during_an_outage_know_the_last_good_keys(self) -> None:
+        memory = Remembering()
+        Issuer(memory=memory).verifier().verify(token())
+        away = Issuer(answer=OSError("down"), memory=memory)
+        verifier = away.verifier()
+        for _ in range(100):
+            away.now += 1
+            assert verifier.verify(token()).user == "ada"
+        assert len(away.fetched) <= 100 / FIRST_RETRY_INTERVAL + 1
+
+    def test_gives_way_to_the_issuer_as_soon_as_it_is_back(self) -> None:
+        issuer = Issuer(
+            answer=OSError("down"), memory=Remembering(json.dumps({"keys": [jwk(rsa_key(), "first")]}).encode())
+        )
+        verifier = issuer.verifier()
+        verifier.verify(token())
+        issuer.answer, issuer.keys = None, [jwk(rsa_key("second"), "second")]
+        issuer.now += FIRST_RETRY_INTERVAL
+        assert verifier.verify(token(key=rsa_key("second"), kid="second")).user == "ada"
+        with pytest.raises(Unauthenticated):
+            verifier.verify(token())
+
+    @pytest.mark.parametrize("document", [None, b"", b"nonsense", b"[]"])
+    def test_that_holds_nothing_lets_nobody_in(self, document: bytes | None) -> None:
+        with pytest.raises(Unauthenticated):
+            Issuer(answer=OSError("down"), memory=Remembering(document)).verifier().verify(token())
+
+    @pytest.mark.parametrize("answer", [b"", b"<html>", b'{"keys": []}'])
+    def test_keeps_nothing_that_is_no_use(self, answer: bytes) -> None:
+        memory = Remembering()
+        with pytest.raises(Unauthenticated):
+            Issuer(answer=answer, memory=memory).verifier().verify(token())
+        assert memory.saved == 0
+
+    def test_is_written_once_a_fetch(self) -> None:
+        issuer = Issuer(memory=Remembering())
+        verifier = issuer.verifier()
+        for _ in range(100):
+            verifier.verify(token())
+        assert isinstance(issuer.memory, Remembering)
+        assert issuer.memory.saved == 1
 
 
 class TestADayInTheLifeOfAnIssuer:
