@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
+import jwt
 import pytest
 
-from tests.e2e.conftest import Cloud
+from tests.e2e.conftest import Cloud, aimatrix, last_json
 
 pytestmark = pytest.mark.e2e
 
@@ -85,3 +87,24 @@ class TestApiKeys:
         table = str(cloud.boto("dynamodb").scan(TableName="aimatrix-keys")["Items"])
         assert made["key_id"] in table
         assert made["key"].rpartition("_")[2] not in table
+
+    def test_work_on_the_command_line_in_place_of_a_token(self, cloud: Cloud) -> None:
+        here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": cloud.token("keeper", "USER")}
+        made = aimatrix("keys", "create", "ci", "--scope", "models:read", environment=here)
+        assert made.returncode == 0, made.stderr
+        key = made.stdout.strip()
+        with_key = {"AIMATRIX_API": cloud.api, "AIMATRIX_API_KEY": key}
+        assert aimatrix("models", "list", "--json", environment=with_key).returncode == 0
+        assert aimatrix("keys", "revoke", key.split("_")[1], environment=here).returncode == 0
+        refused = aimatrix("models", "list", "--json", environment=with_key)
+        assert (refused.returncode, last_json(refused.stdout)["error"]["status"]) == (4, 401)
+
+
+class TestIssuer:
+    def test_keys_are_kept_for_processes_that_start_while_it_is_away(self, cloud: Cloud, http: httpx.Client) -> None:
+        token = cloud.token("keeper", "USER")
+        assert http.get("/models", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        items = cloud.boto("dynamodb").scan(TableName="aimatrix-keys")["Items"]
+        (kept,) = [item for item in items if item["pk"]["S"] == "jwks"]
+        kids = [key["kid"] for key in json.loads(kept["document"]["S"])["keys"]]
+        assert kids == [jwt.get_unverified_header(token)["kid"]]
