@@ -8,6 +8,7 @@ may call the function would otherwise wait for each other at creation.
 
 from __future__ import annotations
 
+from chalicelib.costs.prices import service_prices
 from infra import names
 from infra.grants import Grant
 from infra.keys import BOUND_TO_A_VARIABLE, RECEIPT_KEY, SECRETS_KEY
@@ -59,7 +60,15 @@ SEAL_AUDIT = (
     Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
 )
 APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
-COUNT_USAGE = Grant("CountUsage", ("dynamodb:UpdateItem",), (table_arn("usage"),))
+# Counters alone: with these attributes no row of the usage log and no receipt can be altered. A change always names its key
+# and what it changes, so there is no request without attributes that the condition would let pass.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+COUNT_USAGE = Grant(
+    "CountUsage",
+    ("dynamodb:UpdateItem",),
+    (table_arn("usage"),),
+    {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", *service_prices()]}},
+)
 LOG_USAGE = Grant("LogUsage", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), (table_arn("usage"),))
 SIGN_RECEIPTS = Grant("SignReceipts", ("kms:Sign",), (names.att(RECEIPT_KEY),))
 SHOW_RECEIPT_KEY = Grant("ShowReceiptKey", ("kms:GetPublicKey",), (names.att(RECEIPT_KEY),))

@@ -182,6 +182,10 @@ class TestRoles:
         referred = {"TrainingRole.ReadReferredSecrets", "BatchJobRole.ReadReferredSecrets"}
         assert {where for where in holders["secretsmanager:GetSecretValue"] if "Pepper" not in where} == referred
 
+    def test_receipts_are_signed_by_the_function_that_ends_jobs_only(self, template: Json) -> None:
+        holders = {where for where, statement in policies.statements(template) if "kms:Sign" in statement["Action"]}
+        assert holders == {"FinishJobRole.SignReceipts"}
+
     def test_secrets_are_bound_to_what_the_service_says_they_are(self, template: Json) -> None:
         (statement,) = properties(template, "DecryptSecrets")["PolicyDocument"]["Statement"]
         said = encryption_context("t", "j", "v")
