@@ -1,7 +1,8 @@
 """What in a job's configuration looks like a secret that was not marked as one. No I/O, and no value in what it says.
 
 Variables are warned about, in every answer about the job. A parameter goes further than a variable: into the script's
-arguments, the MLflow run and whatever reads them. So one that cannot be anything but a credential is refused.
+arguments, the MLflow run and whatever reads them. So one that cannot be anything but a credential, by its form or by its
+name, is refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ _NAME = re.compile(
     r"(?!.*[_.-](FILE|PATH|DIR|URI|URL|NAME|ID|TYPE|COUNT|SIZE|LENGTH|DIM|INDEX)$)",
     re.IGNORECASE,
 )
+# Nothing that tunes a model is called so.
+_CREDENTIAL_NAME = re.compile(
+    r"(PASSW(OR)?D|PASSPHRASE|CLIENT[_.-]?SECRET|(API|ACCESS|SECRET|PRIVATE)[_.-]?KEY|(API|ACCESS|AUTH|HF|HUB)[_.-]?TOKEN)$",
+    re.IGNORECASE,
+)
+_SHORTEST_CREDENTIAL = 8
 # What such a name may hold without being a secret: switches, numbers, a tokenizer's <pad> and [MASK], an empty text.
 _HARMLESS = re.compile(
     r"|true|false|yes|no|on|off|none|null|auto|[\d.,_+-]+|<[^<>]*>|\[[^\[\]]*\]|.{1,3}", re.IGNORECASE
@@ -64,10 +71,11 @@ def notices(config: Mapping[str, Any]) -> list[str]:
 
 def credentials_in(parameters: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """The parameters that can't be anything but a credential."""
-    for field, _, value in _inside(_PARAMETERS, "", parameters):
-        what = _credential(value)
-        if what:
+    for field, name, value in _inside(_PARAMETERS, "", parameters):
+        if what := _credential(value):
             yield FieldProblem(field, f"holds {what}", _CURE)
+        elif _CREDENTIAL_NAME.search(name) and len(value) >= _SHORTEST_CREDENTIAL and not _HARMLESS.fullmatch(value):
+            yield FieldProblem(field, "is called like a credential", _CURE)
 
 
 def _texts(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

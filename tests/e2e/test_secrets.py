@@ -1,4 +1,5 @@
-"""Canaries: two secrets that a script prints in every way it can, searched for in everything that is kept anywhere."""
+"""Canaries: two secrets that a script prints in every way it can, and one in the parameters of a job, searched for in
+everything that is kept anywhere."""
 
 from __future__ import annotations
 
@@ -134,6 +135,10 @@ class TestCanaries:
         made = cloud.boto("secretsmanager").create_secret(
             Name=f"aimatrix/default/{uuid4()}", SecretString=json.dumps({"token": referred.value})
         )
+        in_parameters = Canary("parameter")
+        with pytest.raises(ApiError, match="api_key") as raised:
+            scripts.submit(alice, tmp_path, SCRIPT, parameters={"deep": {"api_key": in_parameters.value}})
+        assert raised.value.status == 422
         secrets = {"GIVEN": given.value, "REFERRED": SecretReference(made["ARN"], "token")}
         job = scripts.run(
             alice, tmp_path, SCRIPT, secret_variables=secrets, files={"requirements.txt": "mlflow-skinny\n"}
@@ -154,10 +159,11 @@ class TestCanaries:
             for place, data in places:
                 searched += len(data)
                 # The embedded Secrets Manager keeps what it is given to keep, on disk as on AWS.
-                canaries = (given,) if place.startswith("file journal/") else (given, referred)
+                kept = [] if place.startswith("file journal/") else [referred]
+                canaries = [given, in_parameters, *kept]
                 found += [place] * sum(canary.count(data) for canary in canaries)
         with capsys.disabled():
-            print(f"\n{len(found)} occurrences of 2 canaries in {searched:,} bytes of everything that is kept")
+            print(f"\n{len(found)} occurrences of 3 canaries in {searched:,} bytes of everything that is kept")
         assert sorted(set(found)) == []
 
     def test_batch_opens_them_with_a_role_of_its_own(self, alice: Client, tmp_path: Path) -> None:

@@ -119,6 +119,30 @@ class TestCredentialsInParameters:
         assert "secret_variables" in problem.cure
         assert value not in str(problem)
 
+    @pytest.mark.parametrize(
+        "name", ["password", "db_password", "apiKey", "API-KEY", "aws.secret_access_key", "hf_token", "client_secret"]
+    )
+    def test_are_told_by_names_that_nothing_else_has(self, name: str) -> None:
+        (problem,) = credentials_in({"a": {name: "value-of-it"}})
+        assert (problem.field, problem.message) == (f"config.parameters.a.{name}", "is called like a credential")
+        assert "value-of-it" not in str(problem)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("eos_token", "<|endoftext|>"),
+            ("sep_token", "separator"),
+            ("token", "character"),
+            ("secret", "santa-2026"),
+            ("password_column", "user_password"),
+            ("api_key", "none"),
+            ("password", "1234567890"),
+            ("monkey", "business-class"),
+        ],
+    )
+    def test_are_not_told_by_names_that_others_have(self, name: str, value: str) -> None:
+        assert list(credentials_in({name: value})) == []
+
     @pytest.mark.parametrize("value", [*HARMLESS, *RANDOM])
     def test_are_not_seen_where_there_may_be_something_else(self, value: str) -> None:
-        assert list(credentials_in({"password": value, "n": 5, "b": True, "x": None})) == []
+        assert list(credentials_in({"setting": value, "n": 5, "b": True, "x": None})) == []
