@@ -13,6 +13,8 @@ from chalicelib.api_keys import routes as key_routes
 from chalicelib.audit import routes as audit_routes
 from chalicelib.audit import tasks as audit_tasks
 from chalicelib.bootstrap import Platform
+from chalicelib.capacity import routes as capacity_routes
+from chalicelib.capacity import tasks as capacity_tasks
 from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
@@ -42,6 +44,7 @@ for routes in (
     deployment_routes,
     key_routes,
     quota_routes,
+    capacity_routes,
     audit_routes,
     cost_routes,
 ):
@@ -52,6 +55,16 @@ for routes in (
 @platform.metered
 def plan_job(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.plan_job(platform, event)
+
+
+@app.lambda_function(name="await_capacity")
+def await_capacity(event: dict[str, Any], _context: object) -> Any:
+    return capacity_tasks.await_capacity(platform, event)
+
+
+@app.lambda_function(name="admit_jobs")
+def admit_jobs(event: dict[str, Any], _context: object) -> Any:
+    return capacity_tasks.admit_jobs(platform, event)
 
 
 @app.lambda_function(name="assess_attempt")

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from chalicelib.audit.sealing import Sealing
     from chalicelib.audit.service import AuditService
     from chalicelib.audit.store import AuditStore
+    from chalicelib.capacity.admission import Admission
+    from chalicelib.capacity.queue import Queue
+    from chalicelib.capacity.service import PoolService
+    from chalicelib.capacity.store import CapacityStore
+    from chalicelib.capacity.upkeep import Upkeep
     from chalicelib.costs.issuing import Issuing
     from chalicelib.costs.meter import Meter
     from chalicelib.costs.service import CostService
@@ -189,6 +194,38 @@ class Platform:
         return QuotaService(QuotaStore(Table(self.clients.dynamodb, self.settings.quotas_table)), self.now)
 
     @cached_property
+    def _capacity_store(self) -> CapacityStore:
+        from chalicelib.capacity.store import CapacityStore
+
+        return CapacityStore(Table(self.clients.dynamodb, self.settings.capacity_table))
+
+    @cached_property
+    def admission(self) -> Admission:
+        from chalicelib.capacity.admission import Admission
+        from chalicelib.capacity.gateways import Waiters
+
+        waiters = Waiters(lambda: self.clients.stepfunctions)
+        return Admission(self._capacity_store, self.job_store, waiters, self.now, time.monotonic)
+
+    @cached_property
+    def capacity_upkeep(self) -> Upkeep:
+        from chalicelib.capacity.upkeep import Upkeep
+
+        return Upkeep(self._capacity_store, self.admission, self.now, time.monotonic)
+
+    @cached_property
+    def pools(self) -> PoolService:
+        from chalicelib.capacity.service import PoolService
+
+        return PoolService(self._capacity_store, self.admission, self.audit, self.now)
+
+    @cached_property
+    def queue(self) -> Queue:
+        from chalicelib.capacity.queue import Queue
+
+        return Queue(self.jobs, self._capacity_store, self.now)
+
+    @cached_property
     def quota_check(self) -> QuotaCheck:
         from chalicelib.quotas.check import QuotaCheck
 
@@ -267,6 +304,7 @@ class Platform:
             objects=self.objects,
             machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
             quotas=self.quotas,
+            admission=self.admission,
             backends=self.backends,
             batch_machines=self._batch_machines,
             vault=Vault(lambda: self.clients.kms, self.settings.secrets_key, lambda: self.pepper.value),
@@ -297,6 +335,7 @@ class Platform:
             objects=self.objects,
             backends=self.backends,
             definitions=JobDefinitions(lambda: self.clients.batch, self.settings),
+            admission=lambda: self.admission,
             around=self._surroundings,
             region=self.settings.region,
             now=self.now,
@@ -307,7 +346,15 @@ class Platform:
     def finishing(self) -> JobFinishing:
         from chalicelib.jobs.finishing import Finishing
 
-        return Finishing(self.job_store, self.objects, self.quotas, self.usage_store, self.backends, self.now)
+        return Finishing(
+            store=self.job_store,
+            objects=self.objects,
+            quotas=self.quotas,
+            usage=self.usage_store,
+            admission=self.admission,
+            backends=self.backends,
+            now=self.now,
+        )
 
     @cached_property
     def reports(self) -> Reports:

@@ -73,6 +73,10 @@ class Settings:
         return self._get("RECEIPT_KEY_ARN")
 
     @property
+    def capacity_table(self) -> str:
+        return self._get("CAPACITY_TABLE")
+
+    @property
     def artifacts_bucket(self) -> str:
         return self._get("ARTIFACTS_BUCKET")
 

@@ -50,6 +50,12 @@ SCHEDULES = (
         "cron(17 3 * * ? *)",
         names.function("check_quotas"),
     ),
+    Schedule(
+        "AdmissionSchedule",
+        "Looks after the capacity pools: what became old, and what a lost call left waiting",
+        "rate(1 minute)",
+        names.function("admit_jobs"),
+    ),
 )
 
 RULES = (

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Json | str] = {
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
     "QUOTAS_TABLE": ref("QuotasTable"),
+    "CAPACITY_TABLE": ref("CapacityTable"),
     "AUDIT_TABLE": ref("AuditTable"),
     "KEYS_TABLE": ref("KeysTable"),
     "KEY_PEPPER_ARN": att("KeyPepper", "Id"),
@@ -73,6 +74,7 @@ class Shape:
 
 
 _ATTEMPTS = ("JOBS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET")
+_CAPACITY = ("JOBS_TABLE", "CAPACITY_TABLE")
 
 SHAPES: dict[str, Shape] = {
     names.API: Shape(
@@ -81,7 +83,7 @@ SHAPES: dict[str, Shape] = {
         1769,
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
-            *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE"),
+            *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN"),
@@ -99,9 +101,11 @@ SHAPES: dict[str, Shape] = {
         1024,
         (
             *(*_ATTEMPTS, "STACK", "TRAINING_ROLE_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
-            *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION"),
+            *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION", "CAPACITY_TABLE"),
         ),
     ),
+    "await_capacity": Shape("Notes which job waits for capacity", 30, 512, _CAPACITY),
+    "admit_jobs": Shape("Admits jobs that wait for capacity, once a minute", 60, 512, _CAPACITY),
     "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX")),
     "register_model": Shape(
         "Registers a job's model, here and in MLflow",
@@ -113,7 +117,7 @@ SHAPES: dict[str, Shape] = {
         "Ends a job: the one way to every outcome",
         60,
         1024,
-        (*_ATTEMPTS, "QUOTAS_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
+        (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
     ),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(

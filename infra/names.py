@@ -21,6 +21,7 @@ TABLES = (
     "audit",
     "usage",
     "keys",
+    "capacity",
 )
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 
@@ -78,6 +79,8 @@ FUNCTIONS = tuple(
         API,
         "authorize",
         "plan_job",
+        "await_capacity",
+        "admit_jobs",
         "assess_attempt",
         "register_model",
         "finish_job",
@@ -92,7 +95,7 @@ FUNCTIONS = tuple(
         "chain_audit",
     )
 )
-_ASYNCHRONOUS = {"on_training_event", "ingest_logs", "on_endpoint_event", "check_quotas"}
+_ASYNCHRONOUS = {"on_training_event", "ingest_logs", "on_endpoint_event", "check_quotas", "admit_jobs"}
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 

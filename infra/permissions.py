@@ -100,6 +100,7 @@ START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machin
 ANSWER_DEPLOYMENTS = Grant(
     "AnswerDeployments", ("states:SendTaskSuccess", "states:SendTaskFailure"), (machine_arn("deploy-model"),)
 )
+ANSWER_JOBS = Grant("AnswerJobs", ("states:SendTaskSuccess",), (machine_arn("train-job"),))
 DESCRIBE_TRAINING = Grant("DescribeTraining", ("sagemaker:DescribeTrainingJob",), (sagemaker_arn("training-job"),))
 STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker_arn("training-job"),))
 DESCRIBE_BATCH = Grant("DescribeBatch", ("batch:DescribeJobs", "batch:ListJobs"), ("*",))
@@ -185,6 +186,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         KEEP_MODELS,
         ENCRYPT_SECRETS,
         START_MACHINES,
+        ANSWER_JOBS,
         STOP_TRAINING,
         DESCRIBE_BATCH,
         STOP_BATCH,
@@ -196,6 +198,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "plan_job": (
         read_and_write("jobs"),
         COUNT_USAGE,
+        read_and_write("capacity"),
+        ANSWER_JOBS,
         READ_ARTIFACTS,
         LIST_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
@@ -207,6 +211,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DEFINE_BATCH_JOBS,
         PASS_BATCH_ROLE,
     ),
+    "await_capacity": (read("jobs"), read_and_write("capacity"), ANSWER_JOBS),
+    "admit_jobs": (read("jobs"), read_and_write("capacity"), ANSWER_JOBS),
     "assess_attempt": (
         read_and_write("jobs"),
         COUNT_USAGE,
@@ -230,6 +236,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         SIGN_RECEIPTS,
         COUNT_TRANSITIONS,
         SETTLE_QUOTAS,
+        read_and_write("capacity"),
+        ANSWER_JOBS,
         READ_ARTIFACTS,
         TELL_MISSING_ARTIFACTS,
         DESCRIBE_TRAINING,

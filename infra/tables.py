@@ -16,6 +16,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "audit": ("tenant", "actor", "subject", "action"),
     "usage": ("tenant-month", "owner-month"),
     "keys": ("tenant", "owner"),
+    "capacity": ("age",),
 }
 SORT_KEY = "listed_at"
 TIME_TO_LIVE = "expires_at"

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from aimatrix.cli import (
     audit,
+    capacity,
     cloud,
     demo,
     deployments,
@@ -167,6 +168,7 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.add_typer(capacity.app, name="capacity", rich_help_panel=ACCESS)
 app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
 app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)
 app.command(rich_help_panel=LIMITS)(usage.usage)

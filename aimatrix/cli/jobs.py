@@ -1,4 +1,4 @@
-"""``aimatrix jobs``: list, get, metrics, cancel, delete."""
+"""``aimatrix jobs``: list, get, metrics, queue, cancel, delete."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def get(
         {
             "job": f"{bold(job.name)} {job.job_id}",
             "status": f"{status(job.status)} {dim(job.secondary_status or '')}".rstrip(),
-            "reason": job.failure_reason,
+            "reason": job.failure_reason or job.document.get("waiting_reason"),
             "progress": str(job.progress),
             "framework": job.framework,
             "runs on": allocation(job),
@@ -142,6 +142,43 @@ def metrics(
     ]
     lines = table(("TIME", "METRIC", "STEP", "EPOCH", "VALUE"), rows) if rows else [dim("no metrics")]
     Output(as_json).finish({"job_id": job_id, "metrics": [each.to_document() for each in points]}, *lines)
+
+
+@app.command()
+def queue(
+    ctx: typer.Context,
+    job_id: JobId,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say why a job waits: for what, who holds it, how many go before, when it is expected to start.
+
+    Example:
+
+      aimatrix jobs queue JOB
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        place = client.jobs.queue(job_id)
+    held = place.document.get("held_by") or {"jobs": [], "others": {}}
+    start = place.expected_start or (place.basis and "not known")
+    lines = facts(
+        {
+            "state": place.state,
+            "why": place.reason,
+            "position": f"{place.position}{'' if place.is_exact else ' or later'}" if place.position else None,
+            "expected start": start,
+            "basis": place.basis,
+        }
+    )
+    lines += [
+        f"{dim('held by')}  {each['job_id']}  {each['amount']}  {each['user_id']}  until about {each['expected_end']}"
+        for each in held["jobs"]
+    ]
+    if held["others"].get("amount"):
+        lines.append(f"{dim('held by')}  others  {held['others']['amount']}")
+    Output(as_json).finish(place.document, *lines)
 
 
 @app.command()

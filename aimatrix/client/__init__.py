@@ -16,15 +16,16 @@ The modules, from the bottom up::
     retry ── which failures are worth another attempt, and when
     transport ─ one HTTP exchange: token, request id, retries, problem → error
     paging ── cursors into iterators
-    values: jobs, models, deployments, quotas, uploads, receipts, api_keys ─ frozen values read from the service's documents
-    resources: job_calls, model_calls, deployment_calls, quota_calls, upload_calls, cost_calls, api_key_calls ─ one class a
-        noun, one method a call
+    values: jobs, models, deployments, quotas, capacity, uploads, receipts, api_keys ─ frozen values read from documents
+    resources: job_calls, model_calls, deployment_calls, quota_calls, capacity_calls, upload_calls, cost_calls,
+        api_key_calls ─ one class a noun, one method a call
     profiles ─ where the address and the token come from
     client ── puts them together
 """
 
 from aimatrix.client.api_keys import ApiKey, NewApiKey
 from aimatrix.client.audit import AuditRow, Verification
+from aimatrix.client.capacity import Pool, QueuePlace
 from aimatrix.client.client import Client
 from aimatrix.client.deployments import Deployment, DeploymentConfig
 from aimatrix.client.errors import (
@@ -93,7 +94,9 @@ __all__ = [
     "NotAuthenticatedError",
     "NotFoundError",
     "OwnQuota",
+    "Pool",
     "Progress",
+    "QueuePlace",
     "Quota",
     "QuotaCheck",
     "QuotaExceededError",

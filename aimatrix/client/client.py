@@ -14,6 +14,7 @@ import httpx
 
 from aimatrix.client.api_key_calls import ApiKeyCalls
 from aimatrix.client.audit_calls import AuditCalls
+from aimatrix.client.capacity_calls import CapacityCalls
 from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
 from aimatrix.client.job_calls import JobCalls
@@ -65,6 +66,7 @@ class Client:
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
         self.quotas = QuotaCalls(self._transport)
+        self.capacity = CapacityCalls(self._transport)
         self.uploads = UploadCalls(self._transport)
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport)

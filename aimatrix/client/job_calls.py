@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from aimatrix.client.capacity import QueuePlace
 from aimatrix.client.errors import ServiceError, UnreachableError
 from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric
 from aimatrix.client.paging import each_document
@@ -96,6 +97,10 @@ class JobCalls:
             ConflictError: it hasn't finished, or a model lies among its files.
         """
         self.transport.call("DELETE", f"{ADMIN_JOBS}/{quote(job_id, safe='')}")
+
+    def queue(self, job_id: str) -> QueuePlace:
+        """Why a job waits, who holds what it waits for, and when it is expected to start."""
+        return QueuePlace.from_document(self.transport.document("GET", f"{_path(job_id)}/queue"))
 
     def metrics(self, job_id: str, name: str | None = None) -> Iterator[Metric]:
         """Every point logged so far, by name and step."""

@@ -39,6 +39,8 @@ class Action(Enum):
     REVOKE_API_KEY = "revoke_api_key"
     SET_USER_QUOTA = "set_user_quota"
     SET_TENANT_QUOTA = "set_tenant_quota"
+    SET_CAPACITY_POOL = "set_capacity_pool"
+    REMOVE_CAPACITY_POOL = "remove_capacity_pool"
 
 
 ACTIONS = {action.value: action for action in Action}

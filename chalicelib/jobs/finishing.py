@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, from_text
 from chalicelib.costs.bill import Bill, bill
 from chalicelib.costs.store import UsageStore
@@ -26,7 +27,7 @@ class StillRunning(Exception):
 class Finishing:
     """
     Args:
-        quotas: gives back what the job had reserved, in the transaction that ends it.
+        quotas, admission: give back what the job had reserved and its place in its pool, in the transaction that ends it.
         usage: keeps what the job used, in the same transaction.
     """
 
@@ -34,6 +35,7 @@ class Finishing:
     objects: Objects
     quotas: QuotaService
     usage: UsageStore
+    admission: Admission
     backends: Backends
     now: Clock
 
@@ -48,7 +50,7 @@ class Finishing:
         while True:
             job = self.store.require(tenant, job_id)
             if job.status.is_finished:
-                return job
+                break
             attempt = self.store.attempt(tenant, job_id, job.attempts) if job.attempts else None
             found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
             if attempt and found.state in {BackendState.STARTING, BackendState.RUNNING}:
@@ -61,13 +63,19 @@ class Finishing:
             ended = self._ended(job, attempt, found, costs, error)
             also = self.quotas.settle(tenant, job.user, job.reservation, ended.used or Amounts())
             also += self.usage.log(usage_of(ended, costs))
+            also += self.admission.release(job)
             seconds = ended.elapsed_seconds(self.now())
             if ended.status is JobStatus.COMPLETED and seconds is not None:
                 also.append(self.store.add_runtime(ended, max(1, round(seconds))))
             try:
-                return self.store.update(job, ended, self.now(), *also)
+                job = self.store.update(job, ended, self.now(), *also)
+                break
             except StaleJob:
                 continue
+        # Also when this is a repetition: the first time may have ended before it came so far.
+        if job.pool:
+            self.admission.admit(job.pool)
+        return job
 
     def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, costs: Bill, error: str | None) -> Job:
         now = self.now()

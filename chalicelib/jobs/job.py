@@ -142,6 +142,8 @@ class Job:
         reservation: what it holds of its owner's and its tenant's quota until it ends.
         used: what it took, once it has ended.
         estimate: how long it was expected to take when it was submitted.
+        pool: the capacity pool that it has a place in; see `chalicelib/capacity/`.
+        waiting_reason: while it waits for capacity, what for.
     """
 
     tenant: str
@@ -170,6 +172,8 @@ class Job:
     model_id: str | None = None
     artifacts: tuple[Mapping[str, Any], ...] = ()
     used: Amounts | None = None
+    pool: str | None = None
+    waiting_reason: str | None = None
 
     @property
     def backend(self) -> Backend:
@@ -178,6 +182,10 @@ class Job:
     @property
     def estimated_seconds(self) -> int:
         return self.estimate.expected
+
+    def admitted(self) -> Job:
+        """A job that waits for capacity no more."""
+        return replace(self, secondary_status=None, waiting_reason=None) if self.waiting_reason else self
 
     def elapsed_seconds(self, now: datetime) -> float | None:
         if self.started_at is None:

@@ -1,10 +1,10 @@
 """What the state machine `train_job` and the backends' events ask for. Every step may be repeated.
 
-    plan      → what to run next: an attempt on SageMaker or Batch, or nothing more
+    plan      → what to run next: an attempt on SageMaker or Batch, or nothing more; or that capacity must be waited for
     assess    → how the attempt ended, and whether another follows
     observe   → a backend's event arrived: look at the backend, and record what is true
 
-How a job ends is `finishing.py`'s. Capacity waiting comes before `plan`.
+How a job ends is `finishing.py`'s, who may run now is `capacity/`'s.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
 from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
 from chalicelib.jobs.definitions import JobDefinitions
@@ -35,6 +36,7 @@ _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 2, 1800
 class Lifecycle:
     """
     Args:
+        admission: who may run now; made by the one step that asks.
         new_token: makes the secret by which an attempt's log lines are known.
     """
 
@@ -42,6 +44,7 @@ class Lifecycle:
     objects: Objects
     backends: Backends
     definitions: JobDefinitions
+    admission: Callable[[], Admission]
     around: Callable[[], Surroundings]
     region: str
     now: Clock
@@ -52,7 +55,7 @@ class Lifecycle:
 
         Returns:
             `next`: `sagemaker` or `batch` with the `request`; `assess` when the backend has the attempt already, ended or
-            not (the machine was started again); `finish` when nothing is left to run.
+            not (the machine was started again); `wait` for capacity; `finish` when nothing is left to run.
         """
         job = self.store.require(tenant, job_id)
         number = max(1, job.attempts)
@@ -62,6 +65,12 @@ class Lifecycle:
             return {"next": "finish", "attempt": number}
         if found.state is not BackendState.ABSENT:
             return {"next": "assess", "attempt": number}
+        if job.cancel_requested_at is not None:
+            return {"next": "finish", "attempt": number}
+        claimed = self.admission().claim(job)
+        if claimed is None:
+            return {"next": "wait", "attempt": number}
+        job = claimed
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
         attempt = self._record_attempt(job, number)
@@ -167,9 +176,9 @@ class Lifecycle:
         if not self.store.put_attempt(attempt):
             found = self.store.attempt(job.tenant, job.job_id, number)
             attempt = found or attempt
-        while job.attempts < number and not job.status.is_finished:
+        while (job.attempts < number or job.waiting_reason) and not job.status.is_finished:
             try:
-                job = self.store.update(job, replace(job, attempts=number), self.now())
+                job = self.store.update(job, replace(job.admitted(), attempts=number), self.now())
             except StaleJob:
                 job = self.store.require(job.tenant, job.job_id)
         return attempt

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
+from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.costs.estimate import Estimate, Runtimes
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
@@ -56,6 +57,7 @@ class JobService:
     """
     Args:
         quotas: reserves in the transaction that records a job.
+        admission: wakes a job that waits for capacity when it is cancelled.
         backends: those that this installation has.
         attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
@@ -67,6 +69,7 @@ class JobService:
     objects: Objects
     machine: Machine
     quotas: QuotaService
+    admission: Admission
     backends: Backends
     batch_machines: Callable[[], BatchMachines | None]
     vault: Vault
@@ -178,7 +181,8 @@ class JobService:
                 break
             try:
                 cancelled = self.audit.entry(caller, Action.CANCEL_JOB, subject("job", job_id), owner=job.user)
-                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now(), cancelled)
+                also = (cancelled, *self.admission.waking(job))
+                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now(), *also)
                 break
             except StaleJob:
                 continue
@@ -186,6 +190,7 @@ class JobService:
         # before it creates one, and the backend's own "it runs" event finds the intent after.
         for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
             self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+        self.admission.wake(job)
         return job
 
     def _submitted_before(self, caller: Caller, key: str, fingerprint: str) -> Job | None:

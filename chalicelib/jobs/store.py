@@ -346,6 +346,8 @@ def job_item(job: Job) -> Item:
         "time_limit_set_by": job.time_limit.set_by,
         "reservation": as_json(job.reservation.to_dict()),
         "used": as_json(job.used.to_dict()) if job.used else None,
+        "pool": job.pool,
+        "waiting_reason": job.waiting_reason,
         # What the indexes are keyed by.
         "tenant_key": job.tenant,
         "tenant_status_key": f"{job.tenant}#{status}",
@@ -383,6 +385,8 @@ def _job(item: Mapping[str, Any]) -> Job:
         time_limit=TimeLimit(item["time_limit_seconds"], item["time_limit_set_by"]),
         reservation=Reservation.from_dict(json.loads(item["reservation"])),
         used=Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None,
+        pool=item.get("pool"),
+        waiting_reason=item.get("waiting_reason"),
     )
 
 

@@ -51,6 +51,7 @@ def summary(job: Job) -> dict[str, Any]:
         "completed_at": to_text(job.completed_at) if job.completed_at else None,
         "cancel_requested_at": to_text(job.cancel_requested_at) if job.cancel_requested_at else None,
         "secondary_status": job.secondary_status,
+        "waiting_reason": job.waiting_reason,
         "attempts": job.attempts,
         "failure_reason": job.failure_reason,
         "model_id": job.model_id,

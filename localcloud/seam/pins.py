@@ -73,6 +73,7 @@ PINS = (
     Pin(_SFN, "_invoke_with_callback", ("resource", "input_data", "token", "state_def")),
     Pin(_SFN, "_stop_execution", ("data",)),
     Pin(_SFN, "_invoke_with_callback", ("resource", "input_data", "token", "state_def"), ("_task_tokens[token]",)),
+    Pin(_SFN, "_call_lambda", ("func_ref", "event")),
     Pin("ministack.core.iam_actions", "extract_resource_arn"),
     Pin("ministack.app", "_dispatch_service_request", contains=("import (", "extract_resource_arn,")),
     Pin("ministack.services.apigateway_v1", "_import_security_schemes", ("api_id", "spec")),

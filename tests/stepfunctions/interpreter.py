@@ -63,6 +63,8 @@ class Answers:
 def _run_all(definition: dict[str, Any], scenarios: dict[str, Scenario]) -> dict[str, Outcome]:
     from ministack.services import stepfunctions
 
+    from localcloud.seam import task_tokens
+
     waits: list[float] = []
     current = Answers({})
 
@@ -79,6 +81,7 @@ def _run_all(definition: dict[str, Any], scenarios: dict[str, Scenario]) -> dict
         return answer(resource.removeprefix(_SERVICE), arguments)
 
     stepfunctions._call_lambda = lambda function, event: answer(function, event)
+    task_tokens.fail_with_the_function(stepfunctions)
     stepfunctions._resolve_lambda_function_ref = lambda value, optimized: value
     stepfunctions._scaled_sleep = waits.append
     for prefix in ("sagemaker:", "batch:", "aws-sdk:"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from chalicelib.capacity.admission import Admission
+from chalicelib.capacity.store import CapacityStore
 from chalicelib.costs.store import UsageStore
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.definitions import JobDefinitions
@@ -77,6 +80,16 @@ class FakeMachine:
 
 
 @dataclass
+class FakeWaiters:
+    """Remembers the task tokens that were answered."""
+
+    answered: list[str] = field(default_factory=list)
+
+    def succeed(self, token: str) -> None:
+        self.answered.append(token)
+
+
+@dataclass
 class FakeBackend:
     """A backend whose view of each attempt the test sets."""
 
@@ -129,6 +142,8 @@ class Jobs:
     deletion: Deletion
     reports: Reports
     log: AuditLog
+    admission: Admission
+    waiters: FakeWaiters
 
     def upload(self, caller: Caller, name: str, body: bytes = b"print('hello')\n") -> str:
         key = f"{caller.prefix}uploads/u1/{name}"
@@ -153,7 +168,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     with mock_aws():
         dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        for name in ("jobs", "metrics", "models", "quotas", "usage"):
+        for name in ("jobs", "metrics", "models", "quotas", "usage", "capacity"):
             create_table(dynamodb, name)
         clock, machine, backends = FakeClock(), FakeMachine(), FakeBackends()
         store = JobStore(Table(dynamodb, "jobs"))
@@ -166,6 +181,14 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         deletion = Deletion(
             store, models, MetricStore(Table(dynamodb, "metrics")), objects, quotas, log.recorder, clock
         )
+        waiters = FakeWaiters()
+        admission = Admission(
+            CapacityStore(Table(dynamodb, "capacity")),
+            store,
+            waiters,  # type: ignore[arg-type]
+            clock,
+            time.monotonic,
+        )
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         tokens = (f"token-{number}" for number in count(1))
         service = JobService(
@@ -173,6 +196,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             objects=objects,
             machine=machine,  # type: ignore[arg-type]  # a fake of the same shape
             quotas=quotas,
+            admission=admission,
             backends=backends,  # type: ignore[arg-type]
             batch_machines=lambda: BATCH,
             vault=Vault(
@@ -188,6 +212,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             objects=objects,
             backends=backends,  # type: ignore[arg-type]
             definitions=FakeDefinitions(lambda: boto3.client("batch"), BATCH_SETTINGS),
+            admission=lambda: admission,
             around=lambda: Surroundings(
                 BUCKET, f"s3://{BUCKET}/system/agent.zip", "arn:aws:iam::0:role/training", "http://mlflow"
             ),
@@ -196,7 +221,15 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             new_token=lambda: next(tokens),
         )
         usage = UsageStore(Table(dynamodb, "usage"))
-        finishing = Finishing(store, objects, quotas, usage, backends, clock)  # type: ignore[arg-type]
+        finishing = Finishing(
+            store,
+            objects,
+            quotas,
+            usage,
+            admission,
+            backends,  # type: ignore[arg-type]
+            clock,
+        )
         metrics = MetricStore(Table(dynamodb, "metrics"))
         reports = Reports(store, metrics, lifecycle, lambda *_: None)
         yield Jobs(
@@ -214,4 +247,6 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             deletion,
             reports,
             log,
+            admission,
+            waiters,
         )

@@ -1,0 +1,10 @@
+"""Why a job waits, and whose turn it is.
+
+A pool is what an operator allows of one kind of machine at once, counted in GPUs, or in vCPUs where there are none. A job
+that does not fit waits in the state machine, with a task token; whoever ends sees to it that the next is admitted.
+
+`pool.py` the limit and its counters · `entry.py` a job's place in a pool · `share.py` how much an owner has used lately ·
+`order.py` whose turn it is · `forecast.py` who goes before, and until when · `items.py` and `store.py` DynamoDB ·
+`admission.py` enter, wait, admit, leave · `upkeep.py` what the minute's schedule looks after · `queue.py` why a job waits ·
+`service.py` an operator's view of the pools · `gateways.py` task tokens · `routes.py` and `tasks.py` the thin edges.
+"""

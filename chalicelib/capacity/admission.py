@@ -1,0 +1,182 @@
+"""Enter a pool, wait in it, be admitted, leave it. Every step may be repeated, and is whole or not at all.
+
+    plan     claim: no limit, or room and nobody before it → run
+             else: entry and job's record in one transaction → look once more → wait
+    machine  await: note the token → admitted or cancelled meanwhile? answer
+    finish   release: with the terminal status, in its transaction → admit
+    admit    the next in order, if the pool is as it was read → answer its token
+
+Nobody is left waiting beside free room, because everybody writes first and looks then: who enters looks for room after
+the entry is there, who leaves looks for entries after the room is there; who waits looks for its admission after the token
+is there, who admits finds the token or has its transaction fail and reads again. What is lost after that (a process dies
+between an admission and its answer) is made good by the minute's schedule, see `upkeep.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from chalicelib.aws import AwsError
+from chalicelib.capacity.entry import Entry
+from chalicelib.capacity.gateways import Waiters
+from chalicelib.capacity.order import Order
+from chalicelib.capacity.pool import Pool, is_gated, pool_name
+from chalicelib.capacity.store import CapacityStore, Stale
+from chalicelib.clock import Clock
+from chalicelib.jobs.job import Job
+from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.log import logger
+from chalicelib.table import Write
+
+AWAITING = "AwaitingCapacity"
+# What a task that has something else to do gives to admitting others.
+ADMIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Admission:
+    """
+    Args:
+        monotonic: seconds, for how long admitting others has taken.
+    """
+
+    store: CapacityStore
+    jobs: JobStore
+    waiters: Waiters
+    now: Clock
+    monotonic: Callable[[], float]
+
+    def claim(self, job: Job) -> Job | None:
+        """The job as it is recorded now, if it may run; None when it has to wait.
+
+        A job that needs no admission (its backend has a queue of its own, its pool no limit, or it ran before there was
+        one) costs one read at most.
+        """
+        if job.pool is None:
+            entered = self._enter(job)
+            if entered is None or entered.pool is None:
+                return entered or job
+            job = entered
+        entry = self.store.entry(job.tenant, job.job_id)
+        if entry is not None and not entry.is_admitted:
+            pool = self._pool(entry.pool)
+            if pool.fits(entry.size):
+                self.admit(pool.name)
+                entry = self.store.entry(job.tenant, job.job_id)
+        return job if entry is None or entry.is_admitted else None
+
+    def begin_to_wait(self, tenant: str, job_id: str, token: str) -> bool:
+        """Note who waits, and answer at once when there is nothing to wait for; True when answered."""
+        while True:
+            entry = self.store.entry(tenant, job_id)
+            if entry is None or entry.is_admitted:
+                break
+            try:
+                self.store.change_token(entry, entry.with_token(token))
+            except Stale:
+                continue
+            job = self.jobs.get(tenant, job_id)
+            if job is not None and job.cancel_requested_at is None and not job.status.is_finished:
+                return False
+            break
+        self.waiters.succeed(token)
+        return True
+
+    def waking(self, job: Job) -> list[Write]:
+        """What lets the machine of a job that waits go on: to be written with the wish to cancel it. Then `wake`."""
+        entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        return [self.store.remember_untold(entry, entry.token)] if entry and entry.token else []
+
+    def wake(self, job: Job) -> None:
+        entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        if entry and entry.token:
+            self.tell(entry.pool, entry.job_id, entry.token)
+
+    def release(self, job: Job) -> list[Write]:
+        """What ends a job's stay in its pool: to be written with its terminal status. Then `admit`."""
+        entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        if entry is None:
+            return []
+        owner = self.store.owner(entry.pool, entry.owner)
+        return self.store.moved(self._pool(entry.pool), owner, entry, None, self.now())
+
+    def admit(self, name: str, seconds: float = ADMIT_SECONDS) -> int:
+        """Admit those whose turn it is while there is room, for some seconds at most; how many were admitted."""
+        until = self.monotonic() + seconds
+        count = 0
+        while self.monotonic() < until:
+            pool = self._pool(name)
+            if pool.is_queue_empty or not pool.fits(1):
+                break
+            order = Order(pool, partial(self.store.admitted, name), self.now())
+            choice = order.choose(self.store.waiting(pool, order.may_start))
+            try:
+                for entry in choice.too_large:
+                    self._move(pool, entry, entry.parked())
+                if choice.admit is None:
+                    break
+                self._admit(pool, choice.admit)
+                count += 1
+            except Stale:
+                continue
+        return count
+
+    def tell(self, pool: str, job_id: str, token: str) -> None:
+        """Answer the machine of an admitted job, and forget that it had to be told."""
+        try:
+            self.waiters.succeed(token)
+            self.store.told(pool, job_id)
+        except AwsError:
+            # It is admitted, and noted as untold: the schedule tells it.
+            logger.warning("could not tell a job of its admission", extra={"job_id": job_id}, exc_info=True)
+
+    def _enter(self, job: Job) -> Job | None:
+        """Into the pool, admitted at once if there is room and nobody before it.
+
+        Returns:
+            The job, recorded with its pool; None when there is no limit for it.
+        """
+        while job.pool is None:
+            if not is_gated(job.backend) or job.attempts or job.status.is_finished:
+                return None
+            pool = self.store.pool(pool_name(job.allocation))
+            if pool is None or pool.limit is None:
+                return None
+            entry = Entry.of(job)
+            after = replace(job, pool=pool.name)
+            if pool.is_queue_empty and pool.fits(entry.size):
+                entry = entry.admitted(pool, self.now())
+            else:
+                after = replace(after, secondary_status=AWAITING, waiting_reason=_reason(pool, entry))
+            owner = self.store.owner(pool.name, entry.owner)
+            try:
+                job = self.jobs.update(job, after, self.now(), *self.store.moved(pool, owner, None, entry, self.now()))
+            except StaleJob:
+                job = self.jobs.require(job.tenant, job.job_id)
+        return job
+
+    def _admit(self, pool: Pool, entry: Entry) -> None:
+        told = [self.store.remember_untold(entry, entry.token)] if entry.token else []
+        self._move(pool, entry, entry.admitted(pool, self.now()), *told)
+        logger.info("admitted", extra={"job_id": entry.job_id, "pool": pool.name, "size": entry.size})
+        if entry.token:
+            self.tell(pool.name, entry.job_id, entry.token)
+
+    def _move(self, pool: Pool, before: Entry, after: Entry, *also: Write) -> None:
+        owner = self.store.owner(pool.name, before.owner)
+        self.store.transact(*self.store.moved(pool, owner, before, after, self.now()), *also)
+
+    def _pool(self, name: str) -> Pool:
+        pool = self.store.pool(name)
+        if pool is None:
+            raise LookupError(f"there is no pool {name}, and pools are never deleted")
+        return pool
+
+
+def _reason(pool: Pool, entry: Entry) -> str:
+    return (
+        f"Waits for {entry.size} of the {pool.limit} {pool.unit} of the pool {pool.name}; "
+        f"GET /api/v1/training/jobs/{entry.job_id}/queue says for whom."
+    )

@@ -1,0 +1,178 @@
+"""Why a job waits: the binding limit, who holds it, who goes before, and when it is expected to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+
+from chalicelib.capacity.entry import Entry, State
+from chalicelib.capacity.forecast import Lane, in_line, start_of
+from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool
+from chalicelib.capacity.store import ADMITTED, CapacityStore
+from chalicelib.clock import Clock
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+from chalicelib.jobs.job import Job, JobStatus
+from chalicelib.jobs.service import JobService
+
+# How far the line is followed, and how many holders are named.
+OWNERS, IN_LANE, IN_LINE, HOLDERS = 50, 100, 1000, 20
+
+
+@dataclass(frozen=True)
+class BindingLimit:
+    """What a job waits for: it needs `needed` of a `limit` of which `in_use` are taken."""
+
+    pool: str
+    unit: str
+    limit: int | None
+    in_use: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A job that holds some of the limit."""
+
+    job_id: str
+    user: str
+    amount: int
+    expected_end: datetime
+
+
+@dataclass(frozen=True)
+class Line:
+    """
+    Attributes:
+        jobs_ahead: who would go before if nobody else came; at least so many unless `is_exact`.
+        expected_start: None when it is not known.
+        basis: what the expected start rests on, or why there is none.
+    """
+
+    jobs_ahead: int
+    is_exact: bool
+    expected_start: datetime | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class QueueAnswer:
+    """
+    Attributes:
+        state: `waiting`, `admitted`, `running` or `finished`.
+        holders: those that the caller may see; `held_by_others` is what the rest holds together.
+        level: the class of priority that it has now, and when it rises to the next.
+    """
+
+    job: Job
+    state: str
+    reason: str
+    binding: BindingLimit | None = None
+    holders: tuple[Holder, ...] = ()
+    held_by_others: int = 0
+    level: str | None = None
+    rises_at: datetime | None = None
+    line: Line | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    jobs: JobService
+    store: CapacityStore
+    now: Clock
+
+    def why(self, caller: Caller, job_id: str) -> QueueAnswer:
+        """
+        Raises:
+            NotFound: not there, or not this caller's to see.
+        """
+        job = self.jobs.get(caller, job_id)
+        if job.status.is_finished:
+            return QueueAnswer(job, "finished", f"The job is {job.status.value}.")
+        if job.status is JobStatus.RUNNING:
+            return QueueAnswer(job, "running", "The job runs.")
+        entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        if entry is None or entry.is_admitted:
+            return QueueAnswer(job, "admitted", self._on_its_way(job))
+        return self._waiting(caller, job, entry)
+
+    def _on_its_way(self, job: Job) -> str:
+        """What happens to a job that is let in and does not run yet, in its backend's words."""
+        attempts = self.jobs.store.attempts(job.tenant, job.job_id)
+        before = next((each.reason for each in reversed(attempts[:-1]) if each.reason), None)
+        if before:
+            return f"Attempt {len(attempts)} is on its way; the one before ended: {before}"
+        if job.secondary_status:
+            return f"{job.backend.value} says: {job.secondary_status}."
+        return "No limit keeps it from starting: it is on its way."
+
+    def _waiting(self, caller: Caller, job: Job, entry: Entry) -> QueueAnswer:
+        now = self.now()
+        pool = self.store.pool(entry.pool)
+        if pool is None:
+            raise LookupError(f"there is no pool {entry.pool}, and pools are never deleted")
+        admitted = list(self.store.admitted(pool.name))
+        seen = [each for each in admitted if _may_see(caller, each)][:HOLDERS]
+        holders = tuple(Holder(each.job_id, each.user, each.size, each.end(now)) for each in seen)
+        aging = timedelta(seconds=pool.aging_seconds)
+        return QueueAnswer(
+            job=job,
+            state="waiting",
+            reason=_reason(pool, entry),
+            binding=BindingLimit(pool.name, pool.unit, pool.limit, pool.in_use, entry.size),
+            holders=holders,
+            held_by_others=pool.in_use - sum(holder.amount for holder in holders),
+            level=LEVELS[entry.level],
+            rises_at=entry.level_since + aging if entry.level < HIGHEST and entry.state is State.WAITING else None,
+            line=self._line(pool, entry, admitted, now) if entry.state is State.WAITING else None,
+        )
+
+    def _line(self, pool: Pool, entry: Entry, admitted: Sequence[Entry], now: datetime) -> Line:
+        ahead: list[Entry] = []
+        is_exact = True
+        for level in range(HIGHEST, entry.level - 1, -1):
+            line = self._in_line(pool, level, now) if is_exact and pool.waiting[level] else iter(())
+            of_level = list(islice(line, IN_LINE - len(ahead)))
+            if level == entry.level:
+                before = list(takewhile(lambda each: each.job_id != entry.job_id, of_level))
+                is_exact = is_exact and len(before) < len(of_level)
+                ahead += before
+            else:
+                is_exact = is_exact and len(of_level) >= pool.waiting[level]
+                ahead += of_level
+        jobs_ahead = max(len(ahead), sum(pool.waiting[entry.level + 1 :]))
+        if not is_exact or len(admitted) >= ADMITTED:
+            return Line(jobs_ahead, is_exact, None, "unknown: too many jobs run or go before")
+        start = start_of(pool, admitted, ahead, entry, now)
+        if start is None:
+            return Line(jobs_ahead, is_exact, None, f"unknown: the limit is {pool.limit}")
+        return Line(jobs_ahead, is_exact, start, _basis(len(admitted), len(ahead)))
+
+    def _in_line(self, pool: Pool, level: int, now: datetime) -> Iterator[Entry]:
+        turns = self.store.turns(pool.name, level, OWNERS)
+        lanes = []
+        for turn in turns:
+            entries = self.store.lane(pool.name, level, turn.owner, IN_LANE)
+            lanes.append(Lane(turn.score, turn.owner, entries, len(entries) < IN_LANE))
+        return in_line(pool, lanes, now, are_all_owners=len(turns) < OWNERS)
+
+
+def _may_see(caller: Caller, entry: Entry) -> bool:
+    return entry.tenant == caller.tenant and (entry.user == caller.user or caller.may(Permission.JOBS_READ_ALL))
+
+
+def _reason(pool: Pool, entry: Entry) -> str:
+    if pool.is_too_small_for(entry.size):
+        return f"It needs {entry.size} {pool.unit}, more than the limit of the pool {pool.name}, {pool.limit}."
+    if pool.fits(entry.size):
+        return f"It needs {entry.size} {pool.unit} of the pool {pool.name}, which are kept for jobs that go before."
+    return f"It needs {entry.size} {pool.unit}; {pool.in_use} of the {pool.limit} of the pool {pool.name} are in use."
+
+
+def _basis(admitted: int, ahead: int) -> str:
+    return (
+        f"the expected ends of {admitted} admitted jobs and {ahead} jobs ahead: how long jobs of the same name took on the "
+        "same instance type, else their time limits"
+    )

@@ -1,0 +1,57 @@
+"""Pools and the reasons for waiting as documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.capacity.pool import LEVELS, Pool
+from chalicelib.capacity.queue import QueueAnswer
+from chalicelib.clock import to_text
+
+
+def pool(pool: Pool) -> dict[str, Any]:
+    return {
+        "pool": pool.name,
+        "unit": pool.unit,
+        "limit": pool.limit,
+        "in_use": pool.in_use,
+        "waiting": dict(zip(LEVELS, pool.waiting, strict=True)),
+        "too_large": pool.parked,
+        "half_life_seconds": pool.half_life_seconds,
+        "aging_seconds": pool.aging_seconds,
+        "preemption": pool.preemption,
+    }
+
+
+def answer(answer: QueueAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {"job_id": answer.job.job_id, "state": answer.state, "reason": answer.reason}
+    if answer.binding:
+        document["binding_limit"] = dict(vars(answer.binding))
+        document["held_by"] = {
+            "jobs": [
+                {
+                    "job_id": holder.job_id,
+                    "user_id": holder.user,
+                    "amount": holder.amount,
+                    "expected_end": to_text(holder.expected_end),
+                }
+                for holder in answer.holders
+            ],
+            "others": {"amount": answer.held_by_others},
+        }
+    if answer.level:
+        document["priority"] = {
+            "submitted": answer.job.priority,
+            "now": answer.level,
+            "rises_at": to_text(answer.rises_at) if answer.rises_at else None,
+        }
+    if answer.line:
+        line = answer.line
+        document |= {
+            "jobs_ahead": line.jobs_ahead,
+            "jobs_ahead_is_exact": line.is_exact,
+            "position": line.jobs_ahead + 1,
+            "expected_start": to_text(line.expected_start) if line.expected_start else None,
+            "expected_start_basis": line.basis,
+        }
+    return document

@@ -1,0 +1,106 @@
+"""A pool that holds one job: the others wait, say why, and run in the order of their priority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aimatrix.client import Client, ForbiddenError, Job, NotFoundError, ResourceRequirements
+from aimatrix.client.waiting import wait_until
+from tests.e2e import scripts
+from tests.e2e.conftest import Cloud, aimatrix, last_json
+
+pytestmark = pytest.mark.e2e
+
+POOL = "sagemaker/t4"
+ONE = ResourceRequirements(gpu_count=1, gpu_type="t4", memory_gb=8, cpu_cores=2, disk_gb=20)
+HOLDS = "import signal\nprint('holding', flush=True)\nsignal.pause()\n"
+PASSES = "print('done', flush=True)\n"
+
+
+@pytest.fixture
+def operator(cloud: Cloud) -> Iterator[Client]:
+    with cloud.client("root", "ADMIN") as client:
+        yield client
+
+
+@pytest.fixture
+def pool(operator: Client) -> Iterator[str]:
+    """One GPU at once, until the test has ended."""
+    operator.capacity.set_pool(POOL, 1)
+    yield POOL
+    operator.capacity.remove_pool(POOL)
+
+
+def submit(client: Client, folder: Path, script: str, **request: object) -> Job:
+    return scripts.submit(client, folder, script, resource_requirements=ONE, **request)
+
+
+def waits(client: Client, job: Job) -> None:
+    """Wait until a job waits, with its machine's token noted or not."""
+    transport = client.jobs.transport
+    wait_until(
+        lambda: client.jobs.queue(job.job_id).state,
+        lambda state: state == "waiting",
+        describe=f"job {job.job_id} in the queue",
+        timeout=60,
+        sleep=transport.sleep,
+        monotonic=client.jobs.monotonic,
+    )
+
+
+class TestPool:
+    def test_runs_what_waits_in_the_order_of_priority_and_says_why_it_waits(
+        self, cloud: Cloud, alice: Client, pool: str, tmp_path: Path
+    ) -> None:
+        holder = submit(alice, tmp_path, HOLDS)
+        assert scripts.first_line(alice, holder) == "holding"
+        jobs = {}
+        for priority in ("low", "high", "critical"):
+            jobs[priority] = submit(alice, tmp_path, PASSES, priority=priority)
+            waits(alice, jobs[priority])
+        places = {priority: alice.jobs.queue(job.job_id) for priority, job in jobs.items()}
+        assert {priority: place.position for priority, place in places.items()} == {"critical": 1, "high": 2, "low": 3}
+        answer = places["low"].document
+        assert answer["binding_limit"] == {"pool": pool, "unit": "GPUs", "limit": 1, "in_use": 1, "needed": 1}
+        assert [held["job_id"] for held in answer["held_by"]["jobs"]] == [holder.job_id]
+        assert places["low"].expected_start is not None
+        waiting = alice.jobs.get(jobs["low"].job_id)
+        assert (waiting.status, waiting.secondary_status) == ("pending", "AwaitingCapacity")
+        assert "of the pool sagemaker/t4" in waiting.document["waiting_reason"]
+        with cloud.client("bob") as bob, pytest.raises(NotFoundError):
+            bob.jobs.queue(jobs["low"].job_id)
+
+        alice.jobs.cancel(holder.job_id)
+        ended = {priority: alice.jobs.wait(job.job_id, timeout=120) for priority, job in jobs.items()}
+        assert {job.status for job in ended.values()} == {"completed"}
+        assert sorted(ended, key=lambda priority: str(ended[priority].started_at)) == ["critical", "high", "low"]
+        assert "waiting_reason" not in ended["low"].document
+        assert alice.jobs.queue(holder.job_id).state == "finished"
+
+    def test_lets_a_job_that_waits_be_cancelled(self, alice: Client, pool: str, tmp_path: Path) -> None:
+        holder = submit(alice, tmp_path, HOLDS)
+        assert scripts.first_line(alice, holder) == "holding"
+        waiting = submit(alice, tmp_path, PASSES)
+        waits(alice, waiting)
+        alice.jobs.cancel(waiting.job_id)
+        assert alice.jobs.wait(waiting.job_id, timeout=60).status == "cancelled"
+        alice.jobs.cancel(holder.job_id)
+        assert alice.jobs.wait(holder.job_id, timeout=60).status == "cancelled"
+
+    def test_is_an_operators_and_is_managed_on_the_command_line(
+        self, cloud: Cloud, alice: Client, operator: Client
+    ) -> None:
+        with pytest.raises(ForbiddenError):
+            alice.capacity.set_pool(POOL, 8)
+        environment = {"AIMATRIX_TOKEN": cloud.token("root", "ADMIN"), "AIMATRIX_API": cloud.api}
+        done = aimatrix("capacity", "set", POOL, "4", "--aging", "3600", "--json", environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert last_json(done.stdout)["aging_seconds"] == 3600
+        assert [pool.limit for pool in operator.capacity.pools() if pool.name == POOL] == [4]
+        done = aimatrix("capacity", "unset", POOL, environment=environment)
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(NotFoundError):
+            operator.capacity.pool(POOL)
