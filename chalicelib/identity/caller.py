@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib.errors import Forbidden, Unauthenticated
-from chalicelib.identity.permissions import Permission, named, permissions_of
+from chalicelib.identity.permissions import DEFAULT_TENANT, INSTALLATION, Permission, named, permissions_of
 
 # Tenants and users become parts of keys and of paths in the artifact store, where `.` and `..` are names of directories.
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
@@ -65,7 +65,8 @@ class Caller:
 
     @cached_property
     def permissions(self) -> frozenset[Permission]:
-        return named(self.granted) if self.auth is Auth.KEY else permissions_of(self.roles, self.granted)
+        held = named(self.granted) if self.auth is Auth.KEY else permissions_of(self.roles, self.granted)
+        return held if self.tenant == DEFAULT_TENANT else held - INSTALLATION
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
@@ -77,6 +78,8 @@ class Caller:
         """
         if not self.may(permission):
             source = "your API key does not have" if self.auth is Auth.KEY else "your roles do not give you"
+            if permission in INSTALLATION and self.tenant != DEFAULT_TENANT:
+                source = f"only the tenant {DEFAULT_TENANT} has, as it is about the whole installation"
             raise Forbidden(f"This needs the permission {permission.value}, which {source}.")
 
     @property

@@ -75,7 +75,7 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.DEPLOYMENTS_INVOKE, "ask deployments for predictions", *ANYBODY),
     _rule(Permission.QUOTAS_READ, "see own limits and their use", *ANYBODY),
     _rule(Permission.QUOTAS_MANAGE, "see and set everybody's limits"),
-    _rule(Permission.CAPACITY_MANAGE, "see and set capacity pools"),
+    _rule(Permission.CAPACITY_MANAGE, "see and set capacity pools (of all tenants: for the tenant `default` only)"),
     _rule(Permission.USAGE_READ, "see own usage and what it cost", *ANYBODY),
     _rule(Permission.USAGE_READ_ALL, "see everybody's usage"),
     _rule(Permission.RECEIPTS_READ, "see the receipts of jobs that one may see", Role.USER, Role.VIEWER),
@@ -90,6 +90,13 @@ BASE = frozenset(rule.permission for rule in TABLE if rule.roles == frozenset(Ro
 GRANTS: dict[Role, frozenset[Permission]] = {
     role: frozenset(rule.permission for rule in TABLE if role in rule.roles) for role in Role
 }
+
+
+DEFAULT_TENANT = "default"
+"""The tenant of callers whose token names none: whoever runs the installation."""
+
+INSTALLATION = frozenset({Permission.CAPACITY_MANAGE})
+"""What is about all tenants at once: nobody of another tenant has it, whatever the roles."""
 
 
 def permissions_of(roles: frozenset[str], granted: frozenset[str]) -> frozenset[Permission]:

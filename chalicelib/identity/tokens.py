@@ -17,6 +17,7 @@ import jwt
 
 from chalicelib.errors import Unauthenticated
 from chalicelib.identity.caller import Caller, is_tenant, is_user
+from chalicelib.identity.permissions import DEFAULT_TENANT
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
@@ -24,7 +25,6 @@ MAX_TOKEN_BYTES = 8192
 KEYS_LIFETIME = 600.0
 REFETCH_INTERVAL = 60.0
 FIRST_RETRY_INTERVAL = 5.0
-DEFAULT_TENANT = "default"
 
 # What reading a token can raise: besides PyJWT's own, JSON that nests too deep and numbers that are no time.
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-DEFAULT_TENANT = "default"
+from chalicelib.identity.permissions import DEFAULT_TENANT
+
 _MAX_MLFLOW_NAME = 256
 
 

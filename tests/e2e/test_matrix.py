@@ -24,7 +24,7 @@ from aimatrix.client.uploads import UploadFile
 from chalicelib.api_keys.key import SCOPES
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision
 from chalicelib.deployments.store import DeploymentStore
-from chalicelib.identity.permissions import Permission, Role, permissions_of
+from chalicelib.identity.permissions import INSTALLATION, Permission, Role, permissions_of
 from chalicelib.table import Table
 from localcloud.issuer import Issuer
 from localcloud.state import AUDIENCE, StateDir
@@ -42,7 +42,11 @@ MISSING = {
     "deployment_id": "00000000-0000-4000-8000-000000000000",
     "key_id": "0" * 16,
     "user_id": "nobody",
+    "backend": "sagemaker",
+    "kind": "none",
 }
+NOT_MADE_HERE = {"backend", "kind"}
+"""Parameters of things that need not exist: whoever may ask can be told that they don't."""
 # What an operation on somebody else's thing needs instead, and what it is without that: not there, or not allowed.
 OTHERS = {
     Permission.JOBS_READ: (Permission.JOBS_READ_ALL, 404),
@@ -176,6 +180,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
             "key_id": key.key_id,
             "user_id": "carol",
+            "backend": "sagemaker",
+            "kind": "h100",
         }
         bodies = {
             # Somebody else's files: whoever may submit is told that these can't be used, and nothing runs.
@@ -194,6 +200,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "deployModel": {"environment": "development"},
             "invokeDeployment": {"inputs": [[1]]},
             "createApiKey": {"name": "matrix", "scopes": ["models:read"]},
+            "setCapacityPool": {"limit": 8},
         }
         yield World(cloud, Issuer.open(directory.part("issuer"), settings.issuer_url), http, things, bodies)
 
@@ -303,6 +310,8 @@ class TestMatrix:
                     missing = world.send(operation, headers, MISSING)
                     if theirs != missing or theirs.status not in {403, 404}:
                         leaks.append((operation.name, role, theirs, missing))
+                if operation.needs in INSTALLATION and theirs.status != 403:
+                    leaks.append((operation.name, role, theirs, theirs))
                 if _holds_anything_of(world, theirs):
                     leaks.append((operation.name, role, theirs, theirs))
         print(f"row 23: {asked} requests of another tenant to {len(OPERATIONS)} operations, {len(leaks)} leaks")
@@ -318,7 +327,7 @@ class TestMatrix:
         wrong = []
         for (name, role), (refusal, operation) in rows.items():
             answer = world.send(operation, world.token("bob", role))
-            if not _fits(answer, refusal) or (refusal and _holds_anything_of(world, answer)):
+            if not _fits(operation, answer, refusal) or (refusal and _holds_anything_of(world, answer)):
                 wrong.append((name, role, refusal, answer))
         refused = sum(refusal is not None for refusal, _ in rows.values())
         print(f"row 23: {len(rows)} requests of others in the tenant, {refused} to be refused, {len(wrong)} wrong")
@@ -360,26 +369,28 @@ class TestMatrix:
             if needs is None:
                 continue
             answer = world.send(operation, without[needs])
-            if not _fits(answer, 403):
+            if not _fits(operation, answer, 403):
                 wrong.append((operation.name, "without", answer))
             if operation.administers:
                 continue
             answer = world.send(operation, only[needs])
-            if not _fits(answer, operation.expected(frozenset({needs} & scopes))):
+            if not _fits(operation, answer, operation.expected(frozenset({needs} & scopes))):
                 wrong.append((operation.name, "only", answer))
         print(f"keys: {len(needed) * 2} sets of scopes over {len(OPERATIONS)} operations, {len(wrong)} wrong")
         assert wrong == []
 
 
-def _fits(answer: Answer, refusal: int | None) -> bool:
+def _fits(operation: Operation, answer: Answer, refusal: int | None) -> bool:
     """Whether an answer is this refusal; without one, whether it is any that only somebody who may gets."""
     if refusal is not None:
         return answer.status == refusal
-    return answer.status < 500 and answer.status not in {401, 403, 404}
+    if answer.status == 404:
+        return bool(NOT_MADE_HERE & set(operation.parameters))
+    return answer.status < 500 and answer.status not in {401, 403}
 
 
 def _holds_anything_of(world: World, answer: Answer) -> bool:
-    ids = [value for name, value in world.things.items() if name != "user_id"]
+    ids = [value for name, value in world.things.items() if name.endswith("_id") and name != "user_id"]
     return any(text in answer.body for text in (CANARY, *ids))
 
 

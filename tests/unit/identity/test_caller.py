@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chalicelib.errors import Forbidden, Unauthenticated
 from chalicelib.identity.caller import Auth, Caller, Origin, is_user
-from chalicelib.identity.permissions import Permission
+from chalicelib.identity.permissions import INSTALLATION, Permission
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 names = st.text("abcXYZ019_.@:|+=,-", min_size=1, max_size=128).filter(lambda name: name not in {".", ".."})
@@ -57,6 +57,20 @@ class TestPermissions:
 
     def test_of_a_key_come_from_no_role(self) -> None:
         assert Caller("acme", "ada", frozenset({"ADMIN"}), frozenset(), Auth.KEY).permissions == frozenset()
+
+
+class TestInstallation:
+    ADMINS = frozenset({"ADMIN"})
+
+    def test_is_for_administrators_of_the_default_tenant(self) -> None:
+        assert Caller("default", "root", self.ADMINS).permissions == set(Permission)
+
+    @pytest.mark.parametrize("auth", Auth)
+    def test_is_for_nobody_of_another_tenant_whatever_was_granted(self, auth: Auth) -> None:
+        caller = Caller("acme", "root", self.ADMINS, frozenset({"capacity:manage", "jobs:read"}), auth)
+        assert not caller.permissions & INSTALLATION
+        with pytest.raises(Forbidden, match="only the tenant default"):
+            caller.require(Permission.CAPACITY_MANAGE)
 
 
 class TestNames:
