@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import bill
-from chalicelib.costs.signer import PublicKey
-from chalicelib.costs.usage import Summary, UsageRow
 from chalicelib.jobs.job import Job
+
+if TYPE_CHECKING:
+    from chalicelib.costs.signer import PublicKey
+    from chalicelib.costs.usage import Summary, UsageRow
 
 ROW_COLUMNS = (
     *("job_id", "user_id", "name", "framework", "status", "month"),

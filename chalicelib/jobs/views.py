@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import views as cost_views
 from chalicelib.jobs.job import Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
-from chalicelib.jobs.service import JobPlan
 from chalicelib.jobs.suspicion import notices
 from chalicelib.quotas.quota import GB, HOUR, Amounts
+
+if TYPE_CHECKING:
+    from chalicelib.jobs.service import JobPlan
 
 
 def submitted(job: Job) -> dict[str, Any]:

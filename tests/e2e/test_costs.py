@@ -95,6 +95,15 @@ class TestReceipts:
         file.write_text(file.read_text().replace('"carol"', '"dave"'))
         assert aimatrix("receipt", "verify", str(file), "--public-key", str(key)).returncode == 1
 
+    def test_and_usage_are_shown_on_the_command_line(self, cloud: Cloud, finished: list[Job]) -> None:
+        carol = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": cloud.token("carol", "USER")}
+        shown = aimatrix("receipt", "show", finished[0].job_id, environment=carol)
+        assert shown.returncode == 0, shown.stderr
+        assert "state transitions" in shown.stdout
+        used = aimatrix("usage", environment=carol)
+        assert used.returncode == 0, used.stderr
+        assert all(job.job_id in used.stdout for job in finished)
+
     def test_are_nobody_elses_and_of_finished_jobs_only(self, cloud: Cloud, finished: list[Job]) -> None:
         with cloud.client("dave") as stranger:
             for job_id in (finished[0].job_id, "00000000-0000-4000-8000-000000000000"):
