@@ -58,6 +58,7 @@ def plan_job(event: dict[str, Any], _context: object) -> Any:
 
 
 @app.lambda_function(name="await_capacity")
+@platform.metered
 def await_capacity(event: dict[str, Any], _context: object) -> Any:
     return capacity_tasks.await_capacity(platform, event)
 

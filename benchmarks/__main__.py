@@ -17,6 +17,7 @@ from benchmarks import (
     lists,
     memory,
     package,
+    queue,
     quota,
     receipt,
 )
@@ -25,6 +26,7 @@ from benchmarks.figures import Figure
 MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "package": package.measure,
     "lists": lists.measure,
+    "queue": queue.measure,
     "latency": latency.measure,
     "burst": burst.measure,
     "quota": quota.measure,

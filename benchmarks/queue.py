@@ -8,56 +8,111 @@ https://github.com/kubernetes-sigs/kueue/tree/main/test/performance/scheduler/co
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from benchmarks.dynamodb import Meter
 from benchmarks.figures import Figure
-from benchmarks.queue_world import Arrival, World
-from chalicelib.capacity.entry import Entry
+from benchmarks.queue_watcher import Books, Shares, hours
+from benchmarks.queue_world import POOL, Arrival, World
+from chalicelib.log import logger
 
 USERS, LIMIT = 30, 600
-CLASSES = {
-    "small": (350, 100, 200, "low", 1),
-    "medium": (100, 500, 500, "medium", 5),
-    "large": (50, 1200, 1000, "high", 20),
-}
-"""How many per user, seconds between them, seconds that each runs, priority, GPUs."""
+# How many per user, seconds between them, seconds that each runs, priority, GPUs.
+CLASSES = ((350, 100, 200, "low", 1), (100, 500, 500, "medium", 5), (50, 1200, 1000, "high", 20))
+QUEUED, ADMISSIONS = (100, 1000, 15_000), 50
+TARGET_PER_SECOND, TARGET_JAIN = 60, 0.95
+# Three times the default aging: by then every job has come to the highest level.
+TARGET_WAIT_HOURS = 18
 
 
-def trace() -> Iterator[Arrival]:
-    for user in range(USERS):
-        for count, interval, seconds, priority, size in CLASSES.values():
+def measure() -> list[Figure]:
+    logger.setLevel(logging.ERROR)
+    return [*_trace(USERS), *_unequal(), *_costs()]
+
+
+def trace(users: int) -> Iterator[Arrival]:
+    for user in range(users):
+        for count, interval, seconds, priority, size in CLASSES:
             for number in range(count):
                 yield Arrival(number * interval, f"user-{user:02d}", priority, size, seconds)
 
 
-@dataclass
-class Watcher:
-    """Keeps its own list of who waits and who runs, and holds every admission against the rules."""
-
-    world: World
-    waiting: dict[str, Entry] = field(default_factory=dict)
-    running: dict[str, Entry] = field(default_factory=dict)
-    inversions: int = 0
-    over_limit: int = 0
-    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-
-def measure() -> list[Figure]:
-    import time
-
-    world = World(LIMIT)
-    began = time.perf_counter()
-    before = world.dynamodb.snapshot()
-    world.run(trace())
-    took = time.perf_counter() - began
-    used = world.dynamodb.snapshot().since(before)
-    n = world.finished
-    print(took, world.now, n, used)
+def _trace(users: int) -> list[Figure]:
+    """Once to see how long it takes, once more with a watcher, which takes longer than what it watches."""
+    world = World(LIMIT * users // USERS)
+    before, began = world.dynamodb.snapshot(), time.process_time()
+    world.run(trace(users))
+    cpu, spent = time.process_time() - began, world.dynamodb.snapshot().since(before)
+    jobs = world.finished
+    watched = World(LIMIT * users // USERS)
+    books = Books(watched)
+    watched.watcher = books
+    shares = Shares(books, users)
+    watched.every_hour(shares.look)
+    watched.run(trace(users))
+    waits = {name: hours(max(waits)) for name, waits in books.waits.items()}
+    what = f"of {jobs:,} jobs"
     return [
-        Figure("jobs per second", n / took, "per s", 60, more_is_better=True),
-        Figure("reads", used.read_units / n, "u"),
-        Figure("writes", used.write_units / n, "u"),
-        Figure("calls", used.calls / n, ""),
+        Figure(f"{what}: through the queue, a second", jobs / world.seconds_of_work, "jobs", TARGET_PER_SECOND, True),
+        Figure(f"{what}: through the queue, a second of CPU", jobs / cpu, "jobs"),
+        Figure(f"{what}: admitted over the limit", books.over_limit, "jobs", 0),
+        Figure(f"{what}: admitted before one of a higher level that might have started", books.inversions, "jobs", 0),
+        Figure(f"{what}: let past a head that did not fit", books.let_past, "jobs"),
+        Figure(f"{what}: of those, against the head's reservation", books.delays, "jobs", 0),
+        *(Figure(f"{what}: longest wait, {name}", waits[name], "h", TARGET_WAIT_HOURS) for name in waits),
+        Figure(
+            f"{what}: Jain index of equal users, least of {shares.looks} hours",
+            shares.least_jain,
+            "",
+            TARGET_JAIN,
+            True,
+        ),
+        Figure(f"{what}: read units a job, from arrival to end", spent.read_units / jobs, "units"),
+        Figure(f"{what}: write units a job, from arrival to end", spent.write_units / jobs, "units"),
     ]
+
+
+def _unequal() -> list[Figure]:
+    """Ten users who submit 100, 200, ... 1,000 jobs at once: while all have jobs waiting, all have the same share."""
+    world = World(40)
+    books = Books(world)
+    world.watcher = books
+    shares = Shares(books, 10)
+    world.every_hour(shares.look)
+    world.run(
+        Arrival(number % 7, f"user-{user:02d}", "medium", 1 + (number + user) % 8, 600 + 60 * (number % 50))
+        for user in range(10)
+        for number in range(100 * (user + 1))
+    )
+    what = f"10 users with 100 to 1,000 jobs each: Jain index, least of {shares.looks} hours"
+    return [Figure(what, shares.least_jain, "", TARGET_JAIN, True)]
+
+
+def _costs() -> list[Figure]:
+    """What an admission costs when so many wait."""
+    spent = {queued: _cost(queued) for queued in QUEUED}
+    first = spent[QUEUED[0]]
+    figures = []
+    for queued, meter in spent.items():
+        for name in ("calls", "read_units", "write_units"):
+            limit = None if queued == QUEUED[0] else round(getattr(first, name) / ADMISSIONS * 1.05, 3)
+            what = f"{name.replace('_', ' ')} an admission, {queued:,} queued"
+            figures.append(Figure(what, getattr(meter, name) / ADMISSIONS, "", limit))
+    return figures
+
+
+def _cost(queued: int) -> Meter:
+    world = World(0)
+    for number in range(queued):
+        priority = ("low", "medium", "high")[number % 3]
+        world.arrive(Arrival(0, f"user-{number % USERS:02d}", priority, 1 + number % 4, 600))
+    pool = world.pool()
+    world.store.change_settings(pool, pool.with_settings(world.now, limit=10**6))
+    before = world.dynamodb.snapshot()
+    for _ in range(ADMISSIONS):
+        world.admit_one()
+    spent = world.dynamodb.snapshot().since(before)
+    assert sum(pool.waiting) - sum(world.pool().waiting) == ADMISSIONS, POOL
+    return spent

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.dynamodb import MemoryDynamoDB
 from chalicelib.capacity.admission import Admission
-from chalicelib.capacity.entry import Entry
+from chalicelib.capacity.entry import Entry, Owner
 from chalicelib.capacity.pool import Pool
 from chalicelib.capacity.store import CapacityStore
 from chalicelib.capacity.upkeep import Upkeep
@@ -25,11 +25,11 @@ from chalicelib.costs.estimate import Estimate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobStatus, TimeLimit
 from chalicelib.jobs.store import JobStore
 from chalicelib.quotas import charge
-from chalicelib.table import Table
+from chalicelib.table import Table, Write
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TENANT, POOL = "acme", "sagemaker/v100"
-MINUTE = 60
+MINUTE, HOUR = 60, 3600
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,18 @@ class Machines:
         self.told.append(token)
 
 
+class Watcher(Protocol):
+    def moved(self, pool: Pool, owner: Owner, before: Entry | None, after: Entry | None) -> None:
+        """An entry comes, changes or goes; pool and owner are as they were before."""
+
+
 @dataclass
 class World:
-    """
-    Attributes:
-        on_admission: called with each entry as it was admitted, and the pool as it was before.
-    """
-
     limit: int
-    on_admission: Callable[[Entry, Pool], None] = lambda _entry, _pool: None
+    watcher: Watcher | None = None
     now: datetime = START
     seconds_of_work: float = 0.0
+    expected: int = 0
     finished: int = 0
     dynamodb: MemoryDynamoDB = field(default_factory=MemoryDynamoDB)
     machines: Machines = field(default_factory=Machines)
@@ -82,12 +83,13 @@ class World:
         self.upkeep = Upkeep(self.store, self.admission, lambda: self.now, time.monotonic)
         self.store.create_pool(Pool(POOL, self.limit, START))
 
-    def run(self, arrivals: Iterable[Arrival], until: float = float("inf")) -> None:
+    def run(self, arrivals: Iterable[Arrival]) -> None:
         """Let everything happen in its order, a look-after each minute included, until all jobs have ended."""
         for arrival in arrivals:
+            self.expected += 1
             self._at(arrival.second, partial(self.arrive, arrival))
         self._at(MINUTE, self._look_after)
-        while self._events and self._events[0][0] <= until:
+        while self._events:
             second, _, happen = heapq.heappop(self._events)
             self.now = START + timedelta(seconds=second)
             began = time.perf_counter()
@@ -101,6 +103,19 @@ class World:
         self.jobs.create(job, None, "")
         self._go_on(job)
         self._let_told_go_on()
+
+    def every_hour(self, happen: Callable[[], None]) -> None:
+        def again() -> None:
+            happen()
+            if self.expected > self.finished:
+                self._at((self.now - START).total_seconds() + HOUR, again)
+
+        self._at(HOUR, again)
+
+    def admit_one(self) -> None:
+        """One admission, and what its machine does then."""
+        self.admission.admit(POOL, at_most=1)
+        self.machines.told.clear()
 
     def finish(self, job_id: str) -> None:
         job = self.jobs.require(TENANT, job_id)
@@ -130,7 +145,7 @@ class World:
     def _look_after(self) -> None:
         self.upkeep.all(20)
         self._let_told_go_on()
-        if self._events:
+        if self.expected > self.finished:
             self._at((self.now - START).total_seconds() + MINUTE, self._look_after)
 
     def _at(self, second: float, happen: Callable[[], None]) -> None:
@@ -140,13 +155,13 @@ class World:
 
 @dataclass(frozen=True)
 class Watched(CapacityStore):
-    """The real store; says when a transaction with an admission in it has succeeded."""
+    """The real store, which tells the watcher of every move: here no transaction of one fails."""
 
     world: World
 
-    def moved(self, pool: Pool, owner: Any, before: Entry | None, after: Entry | None, now: datetime) -> Any:
-        if after is not None and after.is_admitted:
-            self.world.on_admission(after, pool)
+    def moved(self, pool: Pool, owner: Owner, before: Entry | None, after: Entry | None, now: datetime) -> list[Write]:
+        if self.world.watcher:
+            self.world.watcher.moved(pool, owner, before, after)
         return super().moved(pool, owner, before, after, now)
 
 
@@ -168,5 +183,5 @@ def job_of(arrival: Arrival, job_id: str, now: datetime) -> Job:
         created_at=now,
         updated_at=now,
         priority=arrival.priority,
-        estimate=Estimate(0, int(arrival.runs_for), seconds),
+        estimate=Estimate(expected=int(arrival.runs_for)),
     )

@@ -347,13 +347,7 @@ class Platform:
         from chalicelib.jobs.finishing import Finishing
 
         return Finishing(
-            store=self.job_store,
-            objects=self.objects,
-            quotas=self.quotas,
-            usage=self.usage_store,
-            admission=self.admission,
-            backends=self.backends,
-            now=self.now,
+            self.job_store, self.objects, self.quotas, self.admission, self.usage_store, self.backends, self.now
         )
 
     @cached_property

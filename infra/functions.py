@@ -104,7 +104,7 @@ SHAPES: dict[str, Shape] = {
             *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION", "CAPACITY_TABLE"),
         ),
     ),
-    "await_capacity": Shape("Notes which job waits for capacity", 30, 512, _CAPACITY),
+    "await_capacity": Shape("Notes which job waits for capacity", 30, 512, (*_CAPACITY, "USAGE_TABLE")),
     "admit_jobs": Shape("Admits jobs that wait for capacity, once a minute", 60, 512, _CAPACITY),
     "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX")),
     "register_model": Shape(

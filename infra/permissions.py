@@ -211,7 +211,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DEFINE_BATCH_JOBS,
         PASS_BATCH_ROLE,
     ),
-    "await_capacity": (read("jobs"), read_and_write("capacity"), ANSWER_JOBS),
+    "await_capacity": (read("jobs"), read_and_write("capacity"), COUNT_USAGE, ANSWER_JOBS),
     "admit_jobs": (read("jobs"), read_and_write("capacity"), ANSWER_JOBS),
     "assess_attempt": (
         read_and_write("jobs"),

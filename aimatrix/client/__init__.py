@@ -16,9 +16,8 @@ The modules, from the bottom up::
     retry ── which failures are worth another attempt, and when
     transport ─ one HTTP exchange: token, request id, retries, problem → error
     paging ── cursors into iterators
-    values: jobs, models, deployments, quotas, capacity, uploads, receipts, api_keys ─ frozen values read from documents
-    resources: job_calls, model_calls, deployment_calls, quota_calls, capacity_calls, upload_calls, cost_calls,
-        api_key_calls ─ one class a noun, one method a call
+    values: jobs, models, deployments, quotas, capacity, receipts and so on ─ frozen values read from the service's documents
+    resources: job_calls, model_calls, deployment_calls and so on ─ one class a noun, one method a call
     profiles ─ where the address and the token come from
     client ── puts them together
 """

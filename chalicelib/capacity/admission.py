@@ -102,11 +102,11 @@ class Admission:
         owner = self.store.owner(entry.pool, entry.owner)
         return self.store.moved(self._pool(entry.pool), owner, entry, None, self.now())
 
-    def admit(self, name: str, seconds: float = ADMIT_SECONDS) -> int:
+    def admit(self, name: str, seconds: float = ADMIT_SECONDS, at_most: int | None = None) -> int:
         """Admit those whose turn it is while there is room, for some seconds at most; how many were admitted."""
         until = self.monotonic() + seconds
         count = 0
-        while self.monotonic() < until:
+        while self.monotonic() < until and count != at_most:
             pool = self._pool(name)
             if pool.is_queue_empty or not pool.fits(1):
                 break

@@ -4,9 +4,10 @@
 2. If it fits, it is admitted. If not, it gets a reservation: its shadow time is when enough of what runs is expected to have
    ended, and what is free then and not needed by the head is extra.
 3. Another may be admitted before the head only if it fits now and does not delay it: it ends by its time limit before the
-   shadow time, or the extra is enough for it.
+   shadow time, or the extra is enough for it. The extra is not for those of a lower level while somebody else waits above
+   them: they would keep it busy for ever.
 
-This is EASY backfilling (Lifka 1995; Mu'alem and Feitelson, IEEE TPDS 12(6), 2001).
+This is EASY backfilling (Lifka 1995; Mu'alem and Feitelson, IEEE TPDS 12(6), 2001) with classes of priority.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from chalicelib.capacity.pool import Pool
 class Shadow:
     """The head's reservation: when it is expected to start, and what is left over then."""
 
+    head: Entry
     at: datetime
     extra: int
 
-    def allows(self, size: int, limit_seconds: int, now: datetime) -> bool:
-        return size <= self.extra or now + timedelta(seconds=limit_seconds) <= self.at
+    def extra_for(self, level: int, pool: Pool) -> int:
+        """What is left over for those of a level: nothing while somebody but the head waits above them."""
+        others = sum(pool.waiting[level + 1 :]) - (self.head.level > level)
+        return 0 if others > 0 else self.extra
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,19 @@ class Order:
         for entry in waiting:
             if self.pool.is_too_small_for(entry.size):
                 too_large.append(entry)
-            elif self.may_start(entry.size, entry.limit_seconds):
+            elif self.may_start(entry.level, entry.size, entry.limit_seconds):
                 return Choice(entry, tuple(too_large))
             elif self._shadow is None:
                 self._shadow = shadow_of(entry, self.pool, self.admitted(), self.now)
         return Choice(None, tuple(too_large))
 
-    def may_start(self, size: int, limit_seconds: int) -> bool:
-        """Whether one of this size and time limit fits now and does not delay the head."""
-        if not self.pool.fits(size):
-            return False
-        return self._shadow is None or self._shadow.allows(size, limit_seconds, self.now)
+    def may_start(self, level: int, size: int, limit_seconds: int) -> bool:
+        """Whether one of this level, size and time limit fits now and does not delay the head."""
+        shadow = self._shadow
+        if shadow is None or not self.pool.fits(size):
+            return self.pool.fits(size)
+        ends_before = self.now + timedelta(seconds=limit_seconds) <= shadow.at
+        return ends_before or size <= shadow.extra_for(level, self.pool)
 
 
 def shadow_of(head: Entry, pool: Pool, admitted: Iterable[Entry], now: datetime) -> Shadow:
@@ -88,16 +94,16 @@ def shadow_of(head: Entry, pool: Pool, admitted: Iterable[Entry], now: datetime)
         admitted: by expected end.
     """
     free = on_time = pool.free or 0
-    ends = []
+    ends: list[tuple[datetime, int]] = []
     for entry in admitted:
-        ends.append((entry.end(now), entry.size))
         # Those that are late stand first, with an end that is not their turn; those on time stand in order.
-        on_time += entry.size if entry.expected_end > now else 0
-        if on_time >= head.size:
+        if on_time >= head.size and entry.expected_end > ends[-1][0]:
             break
+        ends.append((entry.end(now), entry.size))
+        on_time += entry.size if entry.expected_end > now else 0
     at = now
     for end, size in sorted(ends):
-        if free >= head.size:
+        if free >= head.size and end > at:
             break
         at, free = end, free + size
-    return Shadow(at, max(0, free - head.size))
+    return Shadow(head, at, max(0, free - head.size))

@@ -31,7 +31,7 @@ from chalicelib.cursor import Cursor
 from chalicelib.table import ConditionFailed, Table, Write
 
 # How far the order is looked through for one that may go before a head that does not fit.
-OWNERS, DEPTH = 32, 4
+OWNERS, DEPTH = 32, 25
 ADMITTED = 200
 _PAGE = 25
 # After so many half-lives nothing is left of a use that the floor of a score does not cover.
@@ -123,24 +123,31 @@ class CapacityStore:
         """
         self.transact(*self._entry_writes(before, after))
 
-    def waiting(self, pool: Pool, may_start: Callable[[int, int], bool]) -> Iterator[Entry]:
+    def waiting(self, pool: Pool, may_start: Callable[[int, int, int], bool]) -> Iterator[Entry]:
         """Who waits, in order: level, share, age. First the oldest of each owner, then their next ones.
 
         After the first of all, owners are left out whose jobs are all too large or too long to start. Read as far as it
-        is asked for, and no further than `OWNERS` a level and `DEPTH` an owner.
+        is asked for, and no further than `OWNERS` a level and `DEPTH` an owner; where there are more, it ends with the
+        level, so that nobody of a lower one is let past somebody who was not looked at.
         """
         is_first = True
         for level in range(HIGHEST, -1, -1):
             if pool.waiting[level] <= 0:
                 continue
-            rest: list[Entry] = []
-            for turn in self.turns(pool.name, level, OWNERS):
-                if is_first or may_start(turn.size, turn.limit_seconds):
+            turns = self.turns(pool.name, level, OWNERS)
+            for turn in turns:
+                if is_first or may_start(level, turn.size, turn.limit_seconds):
+                    head = self.lane(pool.name, level, turn.owner, 1)
+                    yield from head
+                    is_first = is_first and not head
+            is_whole = len(turns) < OWNERS
+            for turn in turns:
+                if may_start(level, turn.size, turn.limit_seconds):
                     lane = self.lane(pool.name, level, turn.owner, DEPTH)
-                    yield from lane[:1]
-                    rest += lane[1:]
-                    is_first = is_first and not lane
-            yield from rest
+                    yield from lane[1:]
+                    is_whole = is_whole and len(lane) < DEPTH
+            if not is_whole:
+                return
 
     def turns(self, pool: str, level: int, limit: int) -> list[Turn]:
         """The owners who wait at a level, the least share first."""

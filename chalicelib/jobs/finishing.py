@@ -34,8 +34,8 @@ class Finishing:
     store: JobStore
     objects: Objects
     quotas: QuotaService
-    usage: UsageStore
     admission: Admission
+    usage: UsageStore
     backends: Backends
     now: Clock
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking", "costs")
-NOUNS = ("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key")
+ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking", "costs", "capacity")
+NOUNS = ("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key", "pool")
 EDGES = ("routes", "tasks")
 SHARED = ("chalicelib.audit.chain",)
 """What the client has in common with the service: pure rules, standard library only."""

@@ -30,7 +30,7 @@ from chalicelib.table import Table, decode
 
 POOL = "sagemaker/v100"
 HOUR = 3600
-ADMIN = Caller("acme", "root", frozenset({"ADMIN"}))
+ADMIN = Caller("default", "root", frozenset({"ADMIN"}))
 
 
 @dataclass

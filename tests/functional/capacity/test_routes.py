@@ -43,6 +43,9 @@ def gateway(room: Room) -> Gateway:
 
 
 class TestPools:
+    def test_are_not_for_administrators_of_another_tenant(self, gateway: Gateway) -> None:
+        assert gateway.send(STRANGER, "PUT", f"{POOLS}/sagemaker/v100", {"limit": 8}).status == 403
+
     def test_are_set_seen_and_taken_away(self, gateway: Gateway) -> None:
         assert gateway.send(ADMIN, "GET", POOLS).json == {"pools": []}
         made = gateway.send(ADMIN, "PUT", f"{POOLS}/sagemaker/v100", {"limit": 8})

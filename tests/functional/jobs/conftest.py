@@ -221,15 +221,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             new_token=lambda: next(tokens),
         )
         usage = UsageStore(Table(dynamodb, "usage"))
-        finishing = Finishing(
-            store,
-            objects,
-            quotas,
-            usage,
-            admission,
-            backends,  # type: ignore[arg-type]
-            clock,
-        )
+        finishing = Finishing(store, objects, quotas, admission, usage, backends, clock)  # type: ignore[arg-type]
         metrics = MetricStore(Table(dynamodb, "metrics"))
         reports = Reports(store, metrics, lifecycle, lambda *_: None)
         yield Jobs(

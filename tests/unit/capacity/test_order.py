@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -64,6 +65,15 @@ class TestBackfill:
         hopeful = entry("hopeful", 3, hours=100, estimated_seconds=60)
         assert choose(self.pool, [self.head, hopeful], self.admitted).admit is None
 
+    def test_does_not_give_what_the_head_leaves_to_a_lower_class_while_others_wait_above_it(self) -> None:
+        head, other = replace(self.head, level=2), entry("other", 8, "high")
+        narrow = entry("narrow", 2, hours=100)
+        alone, together = replace(self.pool, waiting=(0, 1, 1, 0)), replace(self.pool, waiting=(0, 1, 2, 0))
+        assert choose(alone, [head, narrow], self.admitted).admit == narrow
+        assert choose(together, [head, other, narrow], self.admitted).admit is None
+        short = entry("short", 2, hours=1)
+        assert choose(together, [head, other, short], self.admitted).admit == short
+
     def test_takes_the_first_in_order_that_may_pass(self) -> None:
         waiting = [self.head, entry("long", 3, hours=5), entry("b", 1, hours=1), entry("c", 1, hours=1)]
         assert choose(self.pool, waiting, self.admitted).admit == waiting[2]
@@ -84,7 +94,8 @@ class TestShadow:
     def test_reads_no_more_of_what_runs_than_it_needs(self) -> None:
         def admitted() -> Iterable[Entry]:
             yield running("a", 8, 1)
-            pytest.fail("nothing after the first may be read")
+            yield running("b", 8, 1.1)
+            pytest.fail("nothing after the first that ends too late may be read")
 
         assert shadow_of(entry("head", 5), pool(8, in_use=8), admitted(), NOW).extra == 3
 
