@@ -47,9 +47,6 @@ def set_pool(
         int | None, typer.Option(help="Seconds after which use counts half when users are compared.")
     ] = None,
     aging: Annotated[int | None, typer.Option(help="Seconds of waiting that raise a job by one priority.")] = None,
-    preemption: Annotated[
-        bool | None, typer.Option("--preemption/--no-preemption", help="Let critical jobs interrupt low ones.")
-    ] = None,
     api: options.Api = None,
     profile: options.Profile = None,
     state: options.State = None,
@@ -62,9 +59,7 @@ def set_pool(
       aimatrix capacity set sagemaker/v100 8
     """
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        found = client.capacity.set_pool(
-            pool, limit, half_life_seconds=half_life, aging_seconds=aging, preemption=preemption
-        )
+        found = client.capacity.set_pool(pool, limit, half_life_seconds=half_life, aging_seconds=aging)
     said = f"{bold(found.name)} {found.in_use} of {_limit(found.limit)} {found.unit} in use"
     Output(as_json).finish(found.document, said)
 

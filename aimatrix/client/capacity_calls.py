@@ -31,14 +31,12 @@ class CapacityCalls:
         *,
         half_life_seconds: int | None = None,
         aging_seconds: int | None = None,
-        preemption: bool | None = None,
     ) -> Pool:
         """Sets a limit in GPUs, or in vCPUs for ``sagemaker/cpu``. What is left out gets the service's default."""
         wanted = {
             "limit": limit,
             "half_life_seconds": half_life_seconds,
             "aging_seconds": aging_seconds,
-            "preemption": preemption,
         }
         body = {key: value for key, value in wanted.items() if value is not None}
         return Pool.from_document(self.transport.document("PUT", _path(name), body=body))

@@ -43,7 +43,6 @@ class Entry:
     base_level: int
     level: int
     level_since: datetime
-    has_checkpoints: bool = False
     state: State = State.WAITING
     version: int = 1
     token: str | None = None
@@ -65,7 +64,6 @@ class Entry:
             base_level=level,
             level=level,
             level_since=job.created_at,
-            has_checkpoints=bool(job.config.get("checkpoints")),
         )
 
     @property

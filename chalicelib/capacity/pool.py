@@ -26,7 +26,6 @@ class Pool:
         limit: GPUs, or vCPUs in a pool without GPUs; None when an operator took the limit away: what waits is let in.
         half_life_seconds: after this time, use counts half when owners are compared.
         aging_seconds: a job that has waited so long rises by one level.
-        preemption: whether a critical job may interrupt low ones that have a checkpoint.
         in_use: the sum of the sizes of the admitted jobs.
         waiting: how many jobs wait, by level.
         parked: how many are larger than the limit.
@@ -39,7 +38,6 @@ class Pool:
     elapsed_at: datetime
     half_life_seconds: int = DEFAULT_HALF_LIFE_SECONDS
     aging_seconds: int = DEFAULT_AGING_SECONDS
-    preemption: bool = False
     in_use: int = 0
     waiting: tuple[int, ...] = (0,) * len(LEVELS)
     parked: int = 0

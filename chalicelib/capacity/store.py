@@ -66,7 +66,7 @@ class CapacityStore:
             Stale: the pool was changed since `before` was read.
         """
         item = items.pool_item(after)
-        names = ("half_life_seconds", "aging_seconds", "preemption", "elapsed", "elapsed_at")
+        names = ("half_life_seconds", "aging_seconds", "elapsed", "elapsed_at")
         settings: dict[str, Any] = {name: item[name] for name in names}
         if after.limit is not None:
             settings["limit"] = after.limit

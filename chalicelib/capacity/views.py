@@ -19,7 +19,6 @@ def pool(pool: Pool) -> dict[str, Any]:
         "too_large": pool.parked,
         "half_life_seconds": pool.half_life_seconds,
         "aging_seconds": pool.aging_seconds,
-        "preemption": pool.preemption,
     }
 
 

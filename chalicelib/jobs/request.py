@@ -54,7 +54,6 @@ class TrainingConfig(Shape):
     environment: Environment = Field(default_factory=Environment)
     metric_definitions: list[MetricDefinition] = Field(default_factory=list, max_length=40)
     max_runtime_seconds: int = DEFAULT_RUNTIME_SECONDS
-    checkpoints: bool = False
     max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD)] | None = None
     over_budget: Literal["refuse", "shorten"] = "refuse"
 
