@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.capacity import views
 from chalicelib.capacity.request import PoolRequest
+from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
@@ -17,28 +18,34 @@ if TYPE_CHECKING:
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
-    @room.view("GET", "/v1/training/jobs/{job_id}/queue", authorizer=authorizer)
+    @room.view("GET", "/v1/training/jobs/{job_id}/queue", authorizer=authorizer, needs=Permission.JOBS_READ)
     def get_job_queue(request: Request, job_id: str) -> Reply:
         request.only()
         return Reply(views.answer(platform.queue.why(request.caller, job_id)))
 
-    @room.view("GET", "/v1/admin/capacity/pools", authorizer=authorizer)
+    @room.view("GET", "/v1/admin/capacity/pools", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE)
     def list_capacity_pools(request: Request) -> Reply:
         request.only()
         return Reply({"pools": [views.pool(pool) for pool in platform.pools.pools(request.caller)]})
 
-    @room.view("GET", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer)
+    @room.view(
+        "GET", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE
+    )
     def get_capacity_pool(request: Request, backend: str, kind: str) -> Reply:
         request.only()
         return Reply(views.pool(platform.pools.pool(request.caller, f"{backend}/{kind}")))
 
-    @room.view("PUT", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer)
+    @room.view(
+        "PUT", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE
+    )
     def set_capacity_pool(request: Request, backend: str, kind: str) -> Reply:
         request.only()
         pool = platform.pools.set_pool(request.caller, f"{backend}/{kind}", request.shape(PoolRequest))
         return Reply(views.pool(pool))
 
-    @room.view("DELETE", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer)
+    @room.view(
+        "DELETE", "/v1/admin/capacity/pools/{backend}/{kind}", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE
+    )
     def remove_capacity_pool(request: Request, backend: str, kind: str) -> Reply:
         request.only()
         platform.pools.remove_pool(request.caller, f"{backend}/{kind}")
