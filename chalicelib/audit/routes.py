@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.api.rest import MAX_PAGE, Reply, Request, Room
 from chalicelib.audit.chain import Position, Row
 from chalicelib.audit.entry import MAX_SUBJECT
-from chalicelib.audit.service import Stretch, Verification
 from chalicelib.audit.store import MAX_SEQ, AuditFilter
 from chalicelib.clock import from_text
 from chalicelib.cursor import Cursor, not_ours
@@ -19,6 +18,7 @@ from chalicelib.identity.permissions import Permission
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
 
+    from chalicelib.audit.service import Stretch, Verification
     from chalicelib.bootstrap import Platform
 
 MAX_STRETCH = 250

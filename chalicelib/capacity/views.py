@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.capacity.pool import LEVELS, Pool
-from chalicelib.capacity.queue import QueueAnswer
 from chalicelib.clock import to_text
+
+if TYPE_CHECKING:
+    from chalicelib.capacity.queue import QueueAnswer
 
 
 def pool(pool: Pool) -> dict[str, Any]:
