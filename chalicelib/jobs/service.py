@@ -15,7 +15,7 @@ from chalicelib.audit.recorder import Recorder
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.costs.estimate import Estimate, Runtimes
-from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, Unavailable
+from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, ServiceError, Unavailable
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
@@ -91,11 +91,19 @@ class JobService:
             QuotaExceeded: it does not fit under the user's or the tenant's limits; says which, and when it would.
         """
         caller.require(Permission.JOBS_SUBMIT)
-        fingerprint = self._fingerprint(caller, request) if key is not None else ""
-        if key is not None and (earlier := self._submitted_before(caller, key, fingerprint)):
-            return earlier
-        allocation, _ = self._checked(caller, request)
-        job, made = self._create(caller, request, allocation, key, fingerprint)
+        fingerprint = ""
+        if key is not None:
+            _check_key(key)
+            fingerprint = self._fingerprint(caller, request)
+        try:
+            allocation, _ = self._checked(caller, request)
+            job, made = self._create(caller, request, allocation, key, fingerprint)
+        except ServiceError:
+            # A used key keeps its answer, also where its request would be refused today. Asked only now: nearly every key
+            # is new, and the transaction finds out by itself.
+            if key is not None and (earlier := self._submitted_before(caller, key, fingerprint)):
+                return earlier
+            raise
         if made is not None:
             return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
         self.machine.start(job.tenant, job.job_id)
@@ -194,9 +202,6 @@ class JobService:
         return job
 
     def _submitted_before(self, caller: Caller, key: str, fingerprint: str) -> Job | None:
-        if not _KEY.fullmatch(key):
-            cure = "Use 1 to 255 visible ASCII characters, for example a UUID."
-            raise InvalidRequest.about(FieldProblem("Idempotency-Key", "is not a key", cure))
         made = self.store.submission(caller.tenant, caller.user, key)
         if made is None:
             return None
@@ -347,6 +352,12 @@ class JobService:
             time_limit=time_limit,
             reservation=charge.reservation(allocation, time_limit.seconds, now),
         )
+
+
+def _check_key(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        cure = "Use 1 to 255 visible ASCII characters, for example a UUID."
+        raise InvalidRequest.about(FieldProblem("Idempotency-Key", "is not a key", cure))
 
 
 def _config(request: TrainingJobRequest) -> dict[str, Any]:

@@ -10,7 +10,8 @@ upgrade moves one of them.
   `task_tokens`: whose a token is
 - `batch_types`: CloudFormation's Batch types; `keys`, `kept_secrets`: its KMS keys and
   secrets; `gateway_responses`: what the gateway itself answers
-- `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first
+- `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
+  `streams`: when a table's changes are read
 - `stores`: what the journal sees of the tables, keys, secrets and logs; `retention`: how much of the past is kept
 """
 
@@ -61,6 +62,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         object_bodies,
         pins,
         retention,
+        streams,
         task_tokens,
     )
     from localcloud.seam.compute_client import ComputeClient, Keys
@@ -76,6 +78,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     end_functions = functions.install(state.part("aws") / "lambda")
     quiet = Quiet()
     executions.install(quiet.wait)
+    streams.install(quiet.wait)
     machines.install(compute, journal.flush)
     retention.install()
     task_tokens.install()

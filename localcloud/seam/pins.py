@@ -105,6 +105,8 @@ PINS = (
     Pin(_RUNTIME, "_RESERVED_RUNTIME_ENV_VARS"),
     Pin(_RUNTIME, "_workers"),
     Pin(_RUNTIME, "_lock"),
+    Pin(_LAMBDA, "_poll_loop", (), ("_poll_dynamodb_streams()",)),
+    Pin(_LAMBDA, "_poll_dynamodb_streams", ()),
     Pin(_LAMBDA, "acquire_worker"),
     Pin(_LAMBDA, "_functions"),
     Pin(_LAMBDA, "release_worker", ("worker",)),

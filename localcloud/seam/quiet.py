@@ -26,6 +26,7 @@ class Quiet:
         self._now = now
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._watching = threading.Lock()
         self._under_way = 0
         self._last = float("-inf")
 
@@ -42,9 +43,15 @@ class Quiet:
 
     def wait(self) -> None:
         """Returns when it is quiet, or when that takes too long."""
-        deadline = self._now() + LONGEST_SECONDS
-        while (left := self._left()) > 0 and self._now() < deadline:
-            self._sleep(left)
+        # One thread looks, for all that wait: fifty looks a second of each would cost what they are meant to save.
+        if not self._watching.acquire(timeout=LONGEST_SECONDS):
+            return
+        try:
+            deadline = self._now() + LONGEST_SECONDS
+            while (left := self._left()) > 0 and self._now() < deadline:
+                self._sleep(left)
+        finally:
+            self._watching.release()
 
     def _left(self) -> float:
         with self._lock:

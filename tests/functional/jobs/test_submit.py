@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.errors import Conflict, Forbidden, InvalidRequest, RefusedValue
 from chalicelib.jobs.job import Backend, JobFilter, JobStatus
-from tests.functional.jobs.conftest import ALICE, BOB, STRANGER, VIEWER, Jobs
+from tests.functional.jobs.conftest import ALICE, BOB, BUCKET, STRANGER, VIEWER, Jobs
 
 
 def _fields(error: pytest.ExceptionInfo[Any]) -> list[str]:
@@ -131,6 +131,15 @@ class TestIdempotencyKey:
         jobs.service.submit(ALICE, jobs.request(), "key-1")
         with pytest.raises(Conflict, match="another request"):
             jobs.service.submit(ALICE, jobs.request(max_runtime_seconds=61), "key-1")
+
+    def test_keeps_its_answer_although_the_script_is_gone_by_now(self, jobs: Jobs) -> None:
+        request = jobs.request()
+        first = jobs.service.submit(ALICE, request, "key-1")
+        key = request.config.script_path.removeprefix(f"s3://{BUCKET}/")
+        jobs.service.objects.client.delete_object(Bucket=BUCKET, Key=key)
+        assert jobs.service.submit(ALICE, request, "key-1").job_id == first.job_id
+        with pytest.raises(InvalidRequest, match="does not exist"):
+            jobs.service.submit(ALICE, request, "key-2")
 
     def test_belongs_to_one_user(self, jobs: Jobs) -> None:
         first = jobs.service.submit(ALICE, jobs.request(), "key-1")

@@ -55,6 +55,29 @@ class TestQuiet:
     def test_is_not_awaited_for_ever(self) -> None:
         assert self.waited(Quiet.begin) == pytest.approx(LONGEST_SECONDS, abs=QUIET_SECONDS)
 
+    def test_is_watched_for_by_one_of_all_that_wait(self) -> None:
+        looking, go_on = threading.Event(), threading.Event()
+        looks: list[int] = []
+
+        def sleep(_seconds: float) -> None:
+            looks.append(threading.get_ident())
+            looking.set()
+            if len(looks) == 1:
+                go_on.wait(timeout=10)
+                quiet.end()
+
+        quiet = Quiet(lambda: float(len(looks)) / 50, sleep)
+        quiet.begin()
+        waiting = [threading.Thread(target=quiet.wait) for _ in range(8)]
+        for each in waiting:
+            each.start()
+        assert looking.wait(timeout=10)
+        go_on.set()
+        for each in waiting:
+            each.join(timeout=10)
+        assert not any(each.is_alive() for each in waiting)
+        assert len(set(looks)) == 1
+
     def waited(self, prepare: Callable[[Quiet], None]) -> float:
         clock = [100.0]
 
