@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 STATE  ?= .aimatrix
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit e2e check format bench build deploy up down lock clean
+.PHONY: help demo test unit e2e faults check format bench build deploy up down lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ unit: $(VENV)/.dev ## only the tests that start nothing
 
 e2e: $(VENV)/.dev ## only the tests on the embedded cloud
 	$(BIN)/python -m pytest tests/e2e
+
+faults: $(VENV)/.dev ## only the tests of faults and bad inputs, and a table of what they found
+	$(BIN)/python -m pytest -m faults
 
 check: $(VENV)/.dev ## format, lint, types, arrows between modules, template and state machines
 	$(BIN)/ruff format --check .

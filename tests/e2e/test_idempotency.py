@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.idempotency import CLIENTS, hammer
 from tests.e2e.conftest import Cloud
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 ROUNDS = 20
@@ -13,7 +14,7 @@ ROUNDS = 20
 
 class TestHammer:
     @pytest.mark.timeout(600)
-    def test_makes_one_job_for_all(self, cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_makes_one_job_for_all(self, cloud: Cloud, shows: Shows) -> None:
         user, tenant = "twice", "idempotent"
         cloud.raise_quota(user, tenant)
         with cloud.client(user, tenant=tenant) as client, cloud.client("root", "ADMIN", tenant=tenant) as admin:
@@ -22,8 +23,7 @@ class TestHammer:
                 assert client.jobs.wait(job_id, timeout=120).status == "completed"
             listed = [job.job_id for job in client.jobs.list()]
             report = admin.quotas.check()
-        with capsys.disabled():
-            print(f"\n  row 1: {outcome.rounds} rounds of {CLIENTS} at once, {len(outcome.violations)} violations")
+        shows(1, f"{outcome.rounds} rounds of {CLIENTS} at once, {len(outcome.violations)} violations")
         assert outcome.violations == ()
         assert sorted(listed) == sorted(outcome.jobs)
         assert not report.differences

@@ -30,6 +30,7 @@ from localcloud.issuer import Issuer
 from localcloud.state import AUDIENCE, StateDir
 from tests.e2e import scripts
 from tests.e2e.conftest import ROOT, Cloud
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -285,7 +286,7 @@ class TestMatrix:
         unknown = {name for operation in OPERATIONS for name in operation.parameters} - MISSING.keys()
         assert not unknown, f"say in MISSING and in `things` what {unknown} is"
 
-    def test_nobody_and_forgers_get_one_answer_everywhere(self, world: World) -> None:
+    def test_nobody_and_forgers_get_one_answer_everywhere(self, world: World, shows: Shows) -> None:
         forged = forgeries(world)
         answers = {
             (operation.name, name): world.send(operation, headers)
@@ -293,11 +294,11 @@ class TestMatrix:
             for name, headers in forged.items()
         }
         wrong = {row: answer for row, answer in answers.items() if answer.status != 401}
-        print(f"row 24: {len(forged)} forgeries × {len(OPERATIONS)} operations over HTTP, {len(wrong)} accepted")
+        shows(24, f"{len(forged)} forgeries × {len(OPERATIONS)} operations over HTTP, {len(wrong)} accepted")
         assert wrong == {}
         assert len({answer.body for answer in answers.values()}) == 1
 
-    def test_another_tenant_gets_the_answer_for_a_thing_that_is_not_there(self, world: World) -> None:
+    def test_another_tenant_gets_the_answer_for_a_thing_that_is_not_there(self, world: World, shows: Shows) -> None:
         leaks: list[tuple[str, str, Answer, Answer]] = []
         asked = 0
         for operation in OPERATIONS:
@@ -314,10 +315,10 @@ class TestMatrix:
                     leaks.append((operation.name, role, theirs, theirs))
                 if _holds_anything_of(world, theirs):
                     leaks.append((operation.name, role, theirs, theirs))
-        print(f"row 23: {asked} requests of another tenant to {len(OPERATIONS)} operations, {len(leaks)} leaks")
+        shows(23, f"{asked} requests of another tenant to {len(OPERATIONS)} operations, {len(leaks)} leaks")
         assert leaks == []
 
-    def test_each_role_gets_what_the_table_says_and_no_more(self, world: World) -> None:
+    def test_each_role_gets_what_the_table_says_and_no_more(self, world: World, shows: Shows) -> None:
         rows = {
             (operation.name, role): (operation.expected(permissions_of(frozenset({role}), frozenset())), operation)
             for role in ROLES
@@ -330,7 +331,7 @@ class TestMatrix:
             if not _fits(operation, answer, refusal) or (refusal and _holds_anything_of(world, answer)):
                 wrong.append((name, role, refusal, answer))
         refused = sum(refusal is not None for refusal, _ in rows.values())
-        print(f"row 23: {len(rows)} requests of others in the tenant, {refused} to be refused, {len(wrong)} wrong")
+        shows(23, f"{len(rows)} requests of others in the tenant, {refused} to be refused, {len(wrong)} wrong")
         assert wrong == []
 
     def test_another_user_gets_the_answer_for_a_thing_that_is_not_there(self, world: World) -> None:
@@ -340,7 +341,7 @@ class TestMatrix:
         assert {name for name, (theirs, missing) in answers.items() if theirs != missing} == set()
         assert len(private) >= 6
 
-    def test_fields_that_no_body_has_are_refused_by_name(self, world: World) -> None:
+    def test_fields_that_no_body_has_are_refused_by_name(self, world: World, shows: Shows) -> None:
         headers = world.token("root", "ADMIN")
         # What a model gets is the model's own affair.
         with_body = [
@@ -354,7 +355,7 @@ class TestMatrix:
                 answer = world.send(operation, headers, **surplus)
                 if answer.status != 400 or name not in [each["field"] for each in json.loads(answer.body)["errors"]]:
                     wrong.append((operation.name, name, answer))
-        print(f"row 27: {len(PRIVILEGED)} fields × {len(with_body)} operations, {len(wrong)} accepted or failed")
+        shows(27, f"{len(PRIVILEGED)} fields × {len(with_body)} operations, {len(wrong)} accepted or failed")
         assert wrong == []
 
     def test_a_key_does_what_its_scopes_say_and_no_more(self, world: World) -> None:

@@ -11,6 +11,7 @@ from chalicelib.jobs.job import JobStatus
 from tests.e2e.conftest import Cloud
 from tests.e2e.faulty import Handler, sweep
 from tests.e2e.services import Services, World, services_on
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -71,13 +72,11 @@ def services(cloud: Cloud) -> Services:
 
 class TestSweep:
     @pytest.mark.timeout(900)
-    def test_leaves_no_difference_at_any_point(self, services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_leaves_no_difference_at_any_point(self, services: Services, shows: Shows) -> None:
         total = 0
         for handler in handlers(services):
             points, calls = sweep(services.clients, handler)
             total += points
-            with capsys.disabled():
-                print(f"\n  sweep {handler.name}: {points} points over {', '.join(calls)}: 0 violations", end="")
-        with capsys.disabled():
-            print(f"\n  rows 2 and 12: {total} points, 0 violations")
+            shows(2, f"{handler.name}: {points} points over {', '.join(calls)}: 0 violations")
+        shows(12, f"{total} points, 0 differences")
         assert total > 0

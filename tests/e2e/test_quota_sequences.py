@@ -18,6 +18,7 @@ from chalicelib.jobs.job import Job, attempt_prefix
 from chalicelib.quotas.quota import Limits, Owner, month_of
 from tests.e2e.conftest import Cloud
 from tests.e2e.services import Services, World, services_on
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -104,9 +105,7 @@ class Sequence:
 
 class TestSequences:
     @pytest.mark.timeout(900)
-    def test_keep_every_counter_and_every_terminal_record(
-        self, services: Services, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_keep_every_counter_and_every_terminal_record(self, services: Services, shows: Shows) -> None:
         taken = [0, 0]
 
         @settings(
@@ -130,5 +129,5 @@ class TestSequences:
             taken[0] += 1
 
         run()
-        with capsys.disabled():
-            print(f"\n  rows 12, 14, 17: {taken[0]} sequences, {taken[1]} steps, 0 differences")
+        for row in (12, 14, 17):
+            shows(row, f"{taken[0]} sequences, {taken[1]} steps, 0 differences")

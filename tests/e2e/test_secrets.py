@@ -17,6 +17,7 @@ import pytest
 from aimatrix.client import ApiError, Client, Job, SecretReference
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -129,7 +130,7 @@ def _files(cloud: Cloud) -> Iterator[tuple[str, bytes]]:
 
 class TestCanaries:
     def test_a_script_that_prints_its_secrets_leaves_them_nowhere(
-        self, cloud: Cloud, alice: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, cloud: Cloud, alice: Client, tmp_path: Path, shows: Shows
     ) -> None:
         given, referred = Canary("given"), Canary("referred")
         made = cloud.boto("secretsmanager").create_secret(
@@ -162,8 +163,7 @@ class TestCanaries:
                 kept = [] if place.startswith("file journal/") else [referred]
                 canaries = [given, in_parameters, *kept]
                 found += [place] * sum(canary.count(data) for canary in canaries)
-        with capsys.disabled():
-            print(f"\n{len(found)} occurrences of 3 canaries in {searched:,} bytes of everything that is kept")
+        shows(29, f"{len(found)} occurrences of 3 canaries in {searched:,} bytes of everything that is kept")
         assert sorted(set(found)) == []
 
     def test_batch_opens_them_with_a_role_of_its_own(self, alice: Client, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.jobs.job import JobStatus
 from tests.e2e.faulty import Died, Fault
+from tests.faults import Shows
 from tests.functional.capacity.conftest import POOL, Machines, Room
 
 
@@ -166,7 +167,7 @@ def _settle(room: WiredRoom) -> None:
 
 
 class TestSweep:
-    def test_loses_no_job_and_no_counter_at_any_point(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_loses_no_job_and_no_counter_at_any_point(self, shows: Shows) -> None:
         points = 0
         for step, (prepare, run) in STEPS.items():
             room = prepare()
@@ -177,8 +178,7 @@ class TestSweep:
                 for fault in Fault:
                     self._strike(f"{step}, call {at} ({calls[at - 1]}), {fault.value}", prepare(), run, at, fault)
                     points += 1
-        with capsys.disabled():
-            print(f"\n  row 2, admission: {points} points, 0 jobs lost, 0 differences")
+        shows(2, f"admission: {points} points, 0 jobs lost, 0 differences")
 
     @staticmethod
     def _strike(what: str, room: WiredRoom, run: Callable[[Room], object], at: int, fault: Fault) -> None:
@@ -203,7 +203,7 @@ class TestSweep:
 class TestHammer:
     ROUNDS = 100
 
-    def test_never_exceeds_the_limit_and_leaves_exact_counters(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_never_exceeds_the_limit_and_leaves_exact_counters(self, shows: Shows) -> None:
         """32 plans at once, and 32 ends at once, against a limit of five."""
         over = 0
         with ThreadPoolExecutor(32) as threads:
@@ -225,10 +225,7 @@ class TestHammer:
                 assert room.pool().in_use == 0
                 assert room.differences() == []
         assert over == 0
-        with capsys.disabled():
-            print(
-                f"\n  row 13, admission: {self.ROUNDS} rounds of 32 against 5: over the limit {over} times, 0 differences"
-            )
+        shows(13, f"admission: {self.ROUNDS} rounds of 32 against 5: over the limit {over} times, 0 differences")
 
     def test_the_same_plan_many_times_at_once_enters_once(self) -> None:
         with ThreadPoolExecutor(32) as threads:

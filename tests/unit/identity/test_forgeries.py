@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.errors import Unauthenticated
 from chalicelib.identity.tokens import MAX_TOKEN_BYTES, Verifier
+from tests.faults import Shows
 from tests.unit.identity.issuer import (
     JWKS_URL,
     Issuer,
@@ -193,11 +194,11 @@ class TestForgeries:
             issuer.verifier().verify(forged)
         assert set(issuer.fetched) <= {JWKS_URL}
 
-    def test_all_of_them_together_cost_one_fetch(self, issuer: Issuer) -> None:
+    def test_all_of_them_together_cost_one_fetch(self, issuer: Issuer, shows: Shows) -> None:
         verifier = issuer.verifier()
         accepted = [name for name, forge in FORGERIES.items() if _lets_in(verifier, forge())]
         elsewhere = [url for url in issuer.fetched if url != JWKS_URL]
-        print(f"row 24: {len(FORGERIES)} forgeries, {len(accepted)} accepted, {len(elsewhere)} fetches elsewhere")
+        shows(24, f"{len(FORGERIES)} forgeries, {len(accepted)} accepted, {len(elsewhere)} fetches elsewhere")
         assert accepted == []
         assert issuer.fetched == [JWKS_URL]
 

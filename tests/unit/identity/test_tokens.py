@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.errors import Unauthenticated
 from chalicelib.identity.tokens import FIRST_RETRY_INTERVAL, KEYS_LIFETIME, REFETCH_INTERVAL
+from tests.faults import Shows
 from tests.unit.identity.issuer import Issuer, claims, ec_key, jwk, rsa_key, token
 
 
@@ -210,7 +211,7 @@ class TestMemory:
 
 
 class TestADayInTheLifeOfAnIssuer:
-    def test_refuses_no_honest_caller_and_asks_at_most_once_a_minute(self) -> None:
+    def test_refuses_no_honest_caller_and_asks_at_most_once_a_minute(self, shows: Shows) -> None:
         """A new key every hour, published a minute before its use; an outage in every third hour; strangers all the time."""
         issuer = Issuer(keys=[jwk(rsa_key("0"), "0")])
         verifier = issuer.verifier()
@@ -232,7 +233,7 @@ class TestADayInTheLifeOfAnIssuer:
                     refused += honest
             fetched_at += [issuer.now] * (len(issuer.fetched) - before)
         closest = min(later - earlier for earlier, later in itertools.pairwise(fetched_at))
-        print(f"row 25: {asked} honest tokens over a day, {refused} refused; fetches at least {closest:.0f} s apart")
+        shows(25, f"{asked} honest tokens over a day, {refused} refused; fetches at least {closest:.0f} s apart")
         assert refused == 0
         assert closest >= REFETCH_INTERVAL
 
