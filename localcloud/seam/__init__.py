@@ -11,7 +11,7 @@ upgrade moves one of them.
 - `batch_types`: CloudFormation's Batch types; `keys`, `kept_secrets`: its KMS keys and
   secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
-  `streams`: when a table's changes are read
+  `streams`: when a table's changes are read; `speed`: what is asked too often to be slow
 - `stores`: what the journal sees of the tables, keys, secrets and logs; `retention`: how much of the past is kept
 """
 
@@ -62,6 +62,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         object_bodies,
         pins,
         retention,
+        speed,
         streams,
         task_tokens,
     )
@@ -70,6 +71,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     from localcloud.seam.stores import Durable, Stores
 
     pins.check()
+    speed.install()
     journal = Journal(JournalDirectory(state.part("journal")))
     stores = Stores(journal.append)
     stores.install(journal.open())

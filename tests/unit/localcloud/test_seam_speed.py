@@ -1,0 +1,41 @@
+"""Copies that are as good as `copy.deepcopy`'s."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localcloud.seam.speed import Copy, plain_copy
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+class TestPlainCopy:
+    @given(PLAIN)
+    def test_is_equal_to_a_deep_copy(self, value: Any) -> None:
+        assert plain_copy(value) == copy.deepcopy(value)
+
+    def test_shares_nothing_that_can_change(self) -> None:
+        item = {"tags": {"SS": ["a"]}, "nested": {"M": {"list": {"L": [{"S": "x"}]}}}}
+        made = plain_copy(item)
+        made["nested"]["M"]["list"]["L"][0]["S"] = "y"
+        made["tags"]["SS"].append("b")
+        assert item == {"tags": {"SS": ["a"]}, "nested": {"M": {"list": {"L": [{"S": "x"}]}}}}
+
+    @pytest.mark.parametrize("value", [{1, 2}, Decimal("1.5"), ("a", ["b"])])
+    def test_leaves_other_types_to_the_library(self, value: Any) -> None:
+        made = plain_copy([value])[0]
+        assert made == value
+        assert type(made) is type(value)
+
+    def test_stands_in_for_the_module(self) -> None:
+        assert Copy().copy is copy.copy
