@@ -272,8 +272,25 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
             "would cost": f"$ {usd['expected']:.4f} ({usd['low']:.4f} to {usd['high']:.4f})",
             "by": estimate["basis"],
             "prices": f"{estimate['price_source']}, {estimate['price_date']}",
+            **queue_facts(planned.get("queue") or {}),
         }
     )
+
+
+def queue_facts(queue: dict[str, Any]) -> dict[str, str | None]:
+    """Whether it would wait for capacity, for what, and until when."""
+    if not queue:
+        return {}
+    if not queue["would_wait"]:
+        return {"would start": f"at once: {queue['reason']}"}
+    position = queue.get("position")
+    ahead = "" if queue.get("jobs_ahead_is_exact") else " or later"
+    return {
+        "would wait": queue["reason"],
+        "position": f"{position}{ahead}" if position else None,
+        "expected start": queue.get("expected_start") or "not known",
+        "start by": queue.get("expected_start_basis"),
+    }
 
 
 def announce(output: Output, job: Job) -> None:

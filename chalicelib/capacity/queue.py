@@ -1,15 +1,18 @@
-"""Why a job waits: the binding limit, who holds it, who goes before, and when it is expected to start."""
+"""Why a job waits, or would: the binding limit, who holds it, who goes before, and when it is expected to start."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice, takewhile
 
+from chalicelib.capacity import share
 from chalicelib.capacity.entry import Entry, State
 from chalicelib.capacity.forecast import Lane, in_line, start_of
-from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool
+from chalicelib.capacity.order import Order
+from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool, is_gated, pool_name
 from chalicelib.capacity.store import ADMITTED, CapacityStore
 from chalicelib.clock import Clock
 from chalicelib.identity.caller import Caller
@@ -96,7 +99,38 @@ class Queue:
         entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
         if entry is None or entry.is_admitted:
             return QueueAnswer(job, "admitted", self._on_its_way(job))
-        return self._waiting(caller, job, entry)
+        pool = self.store.pool(entry.pool)
+        if pool is None:
+            raise LookupError(f"there is no pool {entry.pool}, and pools are never deleted")
+        return self._waiting(caller, job, pool, entry)
+
+    def prospect(self, caller: Caller, job: Job) -> QueueAnswer:
+        """What would happen to a job that is not made yet, if it were submitted now; changes nothing.
+
+        It stands where admission would put it: behind the other jobs of its owner, with the owner's share as it is.
+        """
+        caller.require(Permission.JOBS_SUBMIT)
+        pool = self.store.pool(pool_name(job.allocation)) if is_gated(job.backend) else None
+        if pool is None or pool.limit is None:
+            return QueueAnswer(job, "admitted", _no_limit(job))
+        entry = Entry.of(job)
+        if pool.is_too_small_for(entry.size):
+            return self._waiting(caller, job, pool, entry.parked())
+        answer = self._waiting(caller, job, pool, entry, is_new=True)
+        return self._starting(answer, pool) if self._starts_at_once(pool, entry, answer) else answer
+
+    def _starts_at_once(self, pool: Pool, entry: Entry, answer: QueueAnswer) -> bool:
+        """As `admission.py` decides: it is the first and fits, or it fits and delays nobody who goes before."""
+        order = Order(pool, partial(self.store.admitted, pool.name), self.now())
+        is_first = answer.line is not None and answer.line.is_exact and answer.line.jobs_ahead == 0
+        if not is_first and order.choose(self.store.waiting(pool, order.may_start)).admit is not None:
+            return False
+        return order.may_start(entry.level, entry.size, entry.limit_seconds)
+
+    def _starting(self, answer: QueueAnswer, pool: Pool) -> QueueAnswer:
+        line = Line(0, is_exact=True, expected_start=self.now(), basis=f"there is room in the pool {pool.name}")
+        reason = f"There is room for it in the pool {pool.name}: it would start at once."
+        return replace(answer, state="admitted", reason=reason, rises_at=None, line=line)
 
     def _on_its_way(self, job: Job) -> str:
         """What happens to a job that is let in and does not run yet, in its backend's words."""
@@ -108,11 +142,12 @@ class Queue:
             return f"{job.backend.value} says: {job.secondary_status}."
         return "No limit keeps it from starting: it is on its way."
 
-    def _waiting(self, caller: Caller, job: Job, entry: Entry) -> QueueAnswer:
+    def _waiting(self, caller: Caller, job: Job, pool: Pool, entry: Entry, *, is_new: bool = False) -> QueueAnswer:
+        """
+        Args:
+            is_new: the entry is none of those that are recorded.
+        """
         now = self.now()
-        pool = self.store.pool(entry.pool)
-        if pool is None:
-            raise LookupError(f"there is no pool {entry.pool}, and pools are never deleted")
         admitted = list(self.store.admitted(pool.name))
         seen = [each for each in admitted if _may_see(caller, each)][:HOLDERS]
         holders = tuple(Holder(each.job_id, each.user, each.size, each.end(now)) for each in seen)
@@ -126,14 +161,16 @@ class Queue:
             held_by_others=pool.in_use - sum(holder.amount for holder in holders),
             level=LEVELS[entry.level],
             rises_at=entry.level_since + aging if entry.level < HIGHEST and entry.state is State.WAITING else None,
-            line=self._line(pool, entry, admitted, now) if entry.state is State.WAITING else None,
+            line=self._line(pool, entry, admitted, now, is_new=is_new) if entry.state is State.WAITING else None,
         )
 
-    def _line(self, pool: Pool, entry: Entry, admitted: Sequence[Entry], now: datetime) -> Line:
+    def _line(self, pool: Pool, entry: Entry, admitted: Sequence[Entry], now: datetime, *, is_new: bool) -> Line:
         ahead: list[Entry] = []
         is_exact = True
         for level in range(HIGHEST, entry.level - 1, -1):
-            line = self._in_line(pool, level, now) if is_exact and pool.waiting[level] else iter(())
+            new = entry if is_new and level == entry.level else None
+            is_looked_at = is_exact and (pool.waiting[level] or new)
+            line = self._in_line(pool, level, now, new) if is_looked_at else iter(())
             of_level = list(islice(line, IN_LINE - len(ahead)))
             if level == entry.level:
                 before = list(takewhile(lambda each: each.job_id != entry.job_id, of_level))
@@ -150,17 +187,37 @@ class Queue:
             return Line(jobs_ahead, is_exact, None, f"unknown: the limit is {pool.limit}")
         return Line(jobs_ahead, is_exact, start, _basis(len(admitted), len(ahead)))
 
-    def _in_line(self, pool: Pool, level: int, now: datetime) -> Iterator[Entry]:
+    def _in_line(self, pool: Pool, level: int, now: datetime, new: Entry | None) -> Iterator[Entry]:
+        """
+        Args:
+            new: one more who waits at this level.
+        """
         turns = self.store.turns(pool.name, level, OWNERS)
         lanes = []
         for turn in turns:
             entries = self.store.lane(pool.name, level, turn.owner, IN_LANE)
-            lanes.append(Lane(turn.score, turn.owner, entries, len(entries) < IN_LANE))
-        return in_line(pool, lanes, now, are_all_owners=len(turns) < OWNERS)
+            is_whole = len(entries) < IN_LANE
+            if new and turn.owner == new.owner and is_whole:
+                entries, new = [*entries, new], None
+            lanes.append(Lane(turn.score, turn.owner, entries, is_whole))
+        are_all_owners = len(turns) < OWNERS
+        if new and new.owner not in {turn.owner for turn in turns}:
+            owner = self.store.owner(pool.name, new.owner)
+            score = share.at_least_nothing(owner.score, pool.half_lives(now))
+            # Beyond the last owner who was read, others may stand before it.
+            if are_all_owners or score < lanes[-1].score:
+                lanes.insert(0, Lane(score, new.owner, [new]))
+        return in_line(pool, lanes, now, are_all_owners=are_all_owners)
 
 
 def _may_see(caller: Caller, entry: Entry) -> bool:
     return entry.tenant == caller.tenant and (entry.user == caller.user or caller.may(Permission.JOBS_READ_ALL))
+
+
+def _no_limit(job: Job) -> str:
+    if is_gated(job.backend):
+        return "No limit would keep it from starting."
+    return f"It would go to {job.backend.value}'s own queue at once."
 
 
 def _reason(pool: Pool, entry: Entry) -> str:

@@ -25,7 +25,16 @@ def pool(pool: Pool) -> dict[str, Any]:
 
 
 def answer(answer: QueueAnswer) -> dict[str, Any]:
-    document: dict[str, Any] = {"job_id": answer.job.job_id, "state": answer.state, "reason": answer.reason}
+    return {"job_id": answer.job.job_id, "state": answer.state, "reason": answer.reason, **_details(answer)}
+
+
+def prospect(answer: QueueAnswer) -> dict[str, Any]:
+    """What would happen to a job that is not made yet."""
+    return {"would_wait": answer.state == "waiting", "reason": answer.reason, **_details(answer)}
+
+
+def _details(answer: QueueAnswer) -> dict[str, Any]:
+    document: dict[str, Any] = {}
     if answer.binding:
         document["binding_limit"] = dict(vars(answer.binding))
         document["held_by"] = {

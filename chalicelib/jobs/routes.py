@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from chalicelib.api.rest import Reply, Request, Room
+from chalicelib.capacity import views as capacity_views
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
@@ -33,7 +34,9 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         request.only("dry_run")
         wanted = request.shape(TrainingJobRequest)
         if request.flag("dry_run"):
-            return Reply(views.plan(platform.jobs.plan(request.caller, wanted)))
+            planned = platform.jobs.plan(request.caller, wanted)
+            queue = capacity_views.prospect(platform.queue.prospect(request.caller, planned.job))
+            return Reply({**views.plan(planned), "queue": queue})
         with platform.meter.work(request=True):
             job = platform.jobs.submit(request.caller, wanted, request.headers.get("idempotency-key"))
             platform.meter.for_job(job.tenant, job.job_id)

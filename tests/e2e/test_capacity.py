@@ -70,6 +70,9 @@ class TestPool:
         waiting = alice.jobs.get(jobs["low"].job_id)
         assert (waiting.status, waiting.secondary_status) == ("pending", "AwaitingCapacity")
         assert "of the pool sagemaker/t4" in waiting.document["waiting_reason"]
+        request = scripts.request(alice, tmp_path, PASSES, priority="medium", resource_requirements=ONE)
+        would = alice.jobs.plan(request)["queue"]
+        assert (would["would_wait"], would["position"], would["binding_limit"]["pool"]) == (True, 3, pool)
         with cloud.client("bob") as bob, pytest.raises(NotFoundError):
             bob.jobs.queue(jobs["low"].job_id)
 

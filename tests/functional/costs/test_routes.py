@@ -13,6 +13,7 @@ from aimatrix.client import Receipt
 from chalicelib.aws import count_calls
 from chalicelib.bootstrap import Platform
 from chalicelib.calls import Calls
+from chalicelib.capacity.queue import Queue
 from chalicelib.costs.routes import rooms
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.routes import rooms as job_rooms
@@ -145,7 +146,8 @@ class TestDryRun:
 
     @pytest.fixture
     def jobs_gateway(self, costs: Costs) -> Gateway:
-        platform = SimpleNamespace(jobs=costs.jobs.service, meter=costs.meter)
+        queue = Queue(costs.jobs.service, costs.jobs.service.admission.store, costs.jobs.service.now)
+        platform = SimpleNamespace(jobs=costs.jobs.service, meter=costs.meter, queue=queue)
         return Gateway.of(job_rooms(cast("Platform", platform), NO_AUTHORIZER))
 
     def test_tells_the_plan_and_writes_nothing(self, costs: Costs, jobs_gateway: Gateway, calls: Calls) -> None:
@@ -161,6 +163,7 @@ class TestDryRun:
         assert plan["time_limit"] == {"seconds": 86400, "set_by": "max_runtime_seconds"}
         assert plan["estimate"]["duration"] == {"low": "PT0S", "expected": "PT1M40S", "high": "PT4M1S"}
         assert plan["estimate"]["usd"]["expected"] == pytest.approx(0.134178 * 100 / 3600, abs=2e-6)
+        assert plan["queue"] == {"would_wait": False, "reason": "No limit would keep it from starting."}
         print(f"calls of a dry run: {dict(calls.made)}, {calls.write_units} write units")
         assert calls.write_units == 0
         assert {operation for _, operation in calls.made} <= {
@@ -189,7 +192,8 @@ class TestDryRun:
 
 class TestMetering:
     def test_counts_a_submission_for_the_job_that_it_made(self, costs: Costs) -> None:
-        platform = SimpleNamespace(jobs=costs.jobs.service, meter=costs.meter)
+        queue = Queue(costs.jobs.service, costs.jobs.service.admission.store, costs.jobs.service.now)
+        platform = SimpleNamespace(jobs=costs.jobs.service, meter=costs.meter, queue=queue)
         gateway = Gateway.of(job_rooms(cast("Platform", platform), NO_AUTHORIZER))
         body = costs.jobs.request().model_dump(mode="json", exclude_none=True)
         job_id = gateway.send(ALICE, "POST", "/v1/training/jobs", body).json["job_id"]

@@ -128,6 +128,23 @@ class TestDryRun:
             assert text in shown.stdout
         assert terminal.service.submitted == {}
 
+    def test_says_whether_it_would_wait(self, terminal: Terminal) -> None:
+        full = {
+            "would_wait": True,
+            "reason": "It needs 4 GPUs; 6 of the 8 of the pool sagemaker/v100 are in use.",
+            "position": 3,
+            "jobs_ahead_is_exact": True,
+            "expected_start": "2031-01-01T10:00:00.000Z",
+            "expected_start_basis": "the expected ends of 2 admitted jobs",
+        }
+        terminal.service.plan = {**self.PLAN, "queue": full}
+        shown = terminal.run(*self.WORDS).stdout
+        for text in (full["reason"], "3", full["expected_start"], full["expected_start_basis"]):
+            assert str(text) in shown
+        free = {"would_wait": False, "reason": "No limit would keep it from starting."}
+        terminal.service.plan = {**self.PLAN, "queue": free}
+        assert "at once" in terminal.run(*self.WORDS).stdout
+
     def test_is_refused_as_a_submission_would_be(self, terminal: Terminal) -> None:
         from tests.unit.client.fake_service import Fault
 
