@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["AwsError", "Clients", "SecretsClient", "error_code", "is_busy", "signed_headers"]
+__all__ = ["AwsError", "Clients", "QuotasClient", "SecretsClient", "error_code", "is_busy", "signed_headers"]
 
 AwsError = (ClientError, BotoCoreError)
 
@@ -86,6 +86,14 @@ class SecretsClient(Protocol):
     """What we use of boto3's client of Secrets Manager."""
 
     def get_secret_value(self, *, SecretId: str) -> Any: ...  # noqa: N803  boto3 names it so
+
+
+class QuotasClient(Protocol):
+    """What we use of boto3's client of Service Quotas."""
+
+    def list_service_quotas(self, *, ServiceCode: str, MaxResults: int, NextToken: str = ...) -> Any: ...  # noqa: N803
+
+    def get_service_quota(self, *, ServiceCode: str, QuotaCode: str) -> Any: ...  # noqa: N803
 
 
 class Clients:
@@ -154,6 +162,11 @@ class Clients:
     @cached_property
     def secretsmanager(self) -> SecretsClient:
         client: SecretsClient = self._make("secretsmanager")
+        return client
+
+    @cached_property
+    def service_quotas(self) -> QuotasClient:
+        client: QuotasClient = self._make("service-quotas")
         return client
 
     @cached_property

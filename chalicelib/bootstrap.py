@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.audit.service import AuditService
     from chalicelib.audit.store import AuditStore
     from chalicelib.capacity.admission import Admission
+    from chalicelib.capacity.importing import Importing
     from chalicelib.capacity.queue import Queue
     from chalicelib.capacity.service import PoolService
     from chalicelib.capacity.store import CapacityStore
@@ -218,6 +219,14 @@ class Platform:
         from chalicelib.capacity.service import PoolService
 
         return PoolService(self._capacity_store, self.admission, self.audit, self.now)
+
+    @cached_property
+    def capacity_import(self) -> Importing:
+        from chalicelib.capacity.gateways import ServiceQuotas
+        from chalicelib.capacity.importing import Importing
+
+        quotas = ServiceQuotas(lambda: self.clients.service_quotas)
+        return Importing(self.pools, quotas, self._batch_machines, time.monotonic)
 
     @cached_property
     def queue(self) -> Queue:

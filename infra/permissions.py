@@ -134,6 +134,11 @@ READ_TRAINING_LOGS = (
         ),
     ),
 )
+# Neither action knows a resource for a quota's value.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
+READ_SERVICE_QUOTAS = Grant(
+    "ReadServiceQuotas", ("servicequotas:ListServiceQuotas", "servicequotas:GetServiceQuota"), ("*",)
+)
 DESCRIBE_ENDPOINTS = Grant("DescribeEndpoints", ("sagemaker:DescribeEndpoint",), (sagemaker_arn("endpoint"),))
 DELETE_ENDPOINTS = Grant("DeleteEndpoints", ("sagemaker:DeleteEndpoint",), (sagemaker_arn("endpoint"),))
 TAKE_BACK_ENDPOINTS = Grant(
@@ -190,6 +195,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         STOP_TRAINING,
         DESCRIBE_BATCH,
         STOP_BATCH,
+        READ_SERVICE_QUOTAS,
         *READ_TRAINING_LOGS,
         INVOKE_ENDPOINTS,
         READ_KEY_PEPPER,

@@ -11,6 +11,8 @@ UNCONFINABLE: dict[str, str] = {
     "batch:DescribeJobs": "list_awsbatch: no resource type; it only reads",
     "batch:ListJobs": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeJobDefinitions": "list_awsbatch: no resource type; it only reads",
+    "servicequotas:ListServiceQuotas": "list_servicequotas: no resource type; it only reads",
+    "servicequotas:GetServiceQuota": "as servicequotas:ListServiceQuotas",
     "ecr:GetAuthorizationToken": "list_amazonelasticcontainerregistry: no resource type",
     "cloudwatch:PutMetricData": "list_amazoncloudwatch: no resource type; cloudwatch:namespace confines it",
     "logs:CreateLogDelivery": "Step Functions logging (sfn docs, cw-logs): vended log deliveries have no resource type",

@@ -10,7 +10,7 @@ from aimatrix.cli import options
 from aimatrix.cli.output import Output, bold, dim, table
 from aimatrix.cli.tools import Target, tools
 
-app = typer.Typer(help="See, set and take away the limits of capacity pools.", no_args_is_help=True)
+app = typer.Typer(help="See, set, import and take away the limits of capacity pools.", no_args_is_help=True)
 
 PoolName = Annotated[str, typer.Argument(help="sagemaker/cpu, sagemaker/v100, ...", metavar="POOL")]
 
@@ -62,6 +62,39 @@ def set_pool(
         found = client.capacity.set_pool(pool, limit, half_life_seconds=half_life, aging_seconds=aging)
     said = f"{bold(found.name)} {found.in_use} of {_limit(found.limit)} {found.unit} in use"
     Output(as_json).finish(found.document, said)
+
+
+@app.command("import")
+def import_account(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Set the limits to what the AWS account's own service quotas allow.
+
+    Example:
+
+      aimatrix capacity import --dry-run
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        found = client.capacity.import_account(dry_run=dry_run)
+    rows = [
+        (
+            pool.name,
+            _limit(pool.limit_before),
+            "not known" if pool.limit is None else str(pool.limit),
+            pool.unit,
+            ("would be set" if dry_run else "set") if pool.changes else "as it is",
+            ", ".join(f"{each['instances']} × {each['instance_type']}" for each in pool.quotas if each["instances"]),
+        )
+        for pool in found.pools
+    ]
+    lines = table(("POOL", "BEFORE", "ACCOUNT", "UNIT", "", "QUOTAS"), rows)
+    lines += [dim(f"Batch: {each['vcpus']} vCPUs, {each['quota']} ({each['quota_code']})") for each in found.batch]
+    Output(as_json).finish(found.document, *lines)
 
 
 @app.command("unset")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,53 @@ class Pool:
             waiting=document.get("waiting") or {},
             document=document,
         )
+
+
+@dataclass(frozen=True)
+class ImportedPool:
+    """What the AWS account allows in one pool.
+
+    Attributes:
+        limit: None when the account says nothing of the pool's instance types; its limit stays as it is.
+        limit_before: what was set; None without a limit.
+        changes: whether the import sets it, or would.
+        quotas: the quotas it was made of: ``{"instance_type", "instances", "each"}``.
+    """
+
+    name: str
+    unit: str
+    limit: int | None
+    limit_before: int | None
+    changes: bool
+    quotas: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class AccountImport:
+    """What an import of the account's service quotas changed, or would change.
+
+    Attributes:
+        batch: EC2's quotas of vCPUs, for setting the stack's Batch parameters.
+    """
+
+    pools: Sequence[ImportedPool]
+    batch: Sequence[Mapping[str, Any]]
+    document: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> AccountImport:
+        pools = [
+            ImportedPool(
+                name=each["pool"],
+                unit=each.get("unit", ""),
+                limit=each.get("limit"),
+                limit_before=each.get("limit_before"),
+                changes=each["changes"],
+                quotas=each.get("quotas") or (),
+            )
+            for each in document["pools"]
+        ]
+        return cls(pools, document.get("batch") or (), document)
 
 
 @dataclass(frozen=True)

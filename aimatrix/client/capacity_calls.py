@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from aimatrix.client.capacity import Pool
+from aimatrix.client.capacity import AccountImport, Pool
 from aimatrix.client.transport import Transport
 
 POOLS = "/admin/capacity/pools"
+IMPORT = "/admin/capacity/import"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class CapacityCalls:
         }
         body = {key: value for key, value in wanted.items() if value is not None}
         return Pool.from_document(self.transport.document("PUT", _path(name), body=body))
+
+    def import_account(self, *, dry_run: bool = False) -> AccountImport:
+        """Sets the limits to what the AWS account's service quotas allow; with ``dry_run`` only says what would change."""
+        params = {"dry_run": True} if dry_run else None
+        return AccountImport.from_document(self.transport.document("POST", IMPORT, params=params))
 
     def remove_pool(self, name: str) -> None:
         """Takes the limit away: whoever waits is let in."""

@@ -41,6 +41,7 @@ class Action(Enum):
     SET_TENANT_QUOTA = "set_tenant_quota"
     SET_CAPACITY_POOL = "set_capacity_pool"
     REMOVE_CAPACITY_POOL = "remove_capacity_pool"
+    IMPORT_CAPACITY = "import_capacity"
 
 
 ACTIONS = {action.value: action for action in Action}

@@ -12,6 +12,7 @@ LEVELS = ("low", "medium", "high", "critical")
 """Classes of priority, the last first served. A waiting job's level is its class, raised by its age."""
 HIGHEST = len(LEVELS) - 1
 
+MAX_LIMIT = 1_000_000
 DEFAULT_HALF_LIFE_SECONDS = 24 * 3600
 DEFAULT_AGING_SECONDS = 6 * 3600
 

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chalicelib.capacity.pool import DEFAULT_AGING_SECONDS, DEFAULT_HALF_LIFE_SECONDS
+from chalicelib.capacity.pool import DEFAULT_AGING_SECONDS, DEFAULT_HALF_LIFE_SECONDS, MAX_LIMIT
 from chalicelib.shape import Shape
 
-MAX_LIMIT = 1_000_000
 _MONTH = 30 * 24 * 3600
 
 

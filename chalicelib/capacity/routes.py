@@ -51,4 +51,12 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         platform.pools.remove_pool(request.caller, f"{backend}/{kind}")
         return Reply(status=204)
 
+    @room.view("POST", "/v1/admin/capacity/import", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE)
+    def import_capacity(request: Request) -> Reply:
+        request.only("dry_run")
+        dry_run = request.flag("dry_run")
+        importing = platform.capacity_import
+        report = importing.plan(request.caller) if dry_run else importing.apply(request.caller)
+        return Reply(views.imported(report, dry_run=dry_run))
+
     return room

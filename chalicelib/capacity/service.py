@@ -17,8 +17,7 @@ from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.instances import price_list
 from chalicelib.jobs.job import Backend
 
-# What a request gives to admitting those who fit now; the schedule goes on with the others.
-_ADMIT_SECONDS = 5.0
+ADMIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,11 @@ class PoolService:
             raise NotFound("pool")
         return pool
 
-    def set_pool(self, caller: Caller, name: str, wanted: PoolRequest) -> Pool:
+    def set_pool(self, caller: Caller, name: str, wanted: PoolRequest, admit_seconds: float = ADMIT_SECONDS) -> Pool:
         """Set a limit, or change it. One below what is in use only keeps new jobs from starting.
+
+        Args:
+            admit_seconds: what is given to letting in who fits now; the schedule goes on with the others.
 
         Raises:
             InvalidRequest: there are no machines of this kind, or their backend has a queue of its own.
@@ -63,7 +65,7 @@ class PoolService:
                 break
             except Stale:
                 continue
-        self.admission.admit(name, _ADMIT_SECONDS)
+        self.admission.admit(name, admit_seconds)
         return self.pool(caller, name)
 
     def remove_pool(self, caller: Caller, name: str) -> None:
@@ -80,7 +82,7 @@ class PoolService:
                 break
             except Stale:
                 continue
-        self.admission.admit(name, _ADMIT_SECONDS)
+        self.admission.admit(name, ADMIT_SECONDS)
 
 
 def check_name(name: str) -> None:

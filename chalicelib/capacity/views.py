@@ -8,6 +8,7 @@ from chalicelib.capacity.pool import LEVELS, Pool
 from chalicelib.clock import to_text
 
 if TYPE_CHECKING:
+    from chalicelib.capacity.importing import ImportReport
     from chalicelib.capacity.queue import QueueAnswer
 
 
@@ -21,6 +22,34 @@ def pool(pool: Pool) -> dict[str, Any]:
         "too_large": pool.parked,
         "half_life_seconds": pool.half_life_seconds,
         "aging_seconds": pool.aging_seconds,
+    }
+
+
+def imported(report: ImportReport, *, dry_run: bool) -> dict[str, Any]:
+    """What the account's service quotas allow, beside the limits that are set, or were set before."""
+    return {
+        "dry_run": dry_run,
+        "pools": [
+            {
+                "pool": each.quota.pool,
+                "unit": each.quota.unit,
+                "limit_before": each.limit_now,
+                "limit": each.quota.limit,
+                "changes": each.is_changed,
+                "in_use": each.before.in_use if each.before else 0,
+                "quotas": [dict(vars(kind)) for kind in each.quota.types],
+            }
+            for each in report.pools
+        ],
+        "batch": [
+            {
+                "quota": each.quota.name,
+                "quota_code": each.quota.code,
+                "vcpus": int(each.quota.value),
+                "kinds": list(each.kinds),
+            }
+            for each in report.batch
+        ],
     }
 
 

@@ -39,6 +39,7 @@ def environment(state: StateDir, settings: Settings) -> dict[str, str]:
         "AWS_ENDPOINT_URL_SAGEMAKER": settings.compute_url,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": settings.compute_url,
         "AWS_ENDPOINT_URL_BATCH": settings.compute_url,
+        "AWS_ENDPOINT_URL_SERVICE_QUOTAS": settings.compute_url,
         "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING": settings.compute_url,
     }
 

@@ -23,15 +23,20 @@ from localcloud.compute.errors import AccessDenied, ApiError
 from localcloud.compute.host import Host, HttpRequest
 from localcloud.compute.operations import MEBIBYTE, Call, Document, Operation, OperationRegistry, Part
 from localcloud.compute.protocol import TARGET_HEADER, Router, Target, UnknownOperation, members_of
-from localcloud.compute.serialization import WireResponse, error_response, response_of
+from localcloud.compute.serialization import JSON_SERVICES, WireResponse, error_response, response_of
 from localcloud.compute.service_models import error_status, load_service_model
 
 logger = logging.getLogger(__name__)
 
 OPEN_PATHS = ("/_compute/health", "/_compute/credentials/")
 INTERNAL_BODY_BYTES = MEBIBYTE
-SERVICES = ("sagemaker", "sagemaker-runtime", "batch")
-SIGNING_NAMES = {"sagemaker": "sagemaker", "sagemaker-runtime": "sagemaker", "batch": "batch"}
+SIGNING_NAMES = {
+    "sagemaker": "sagemaker",
+    "sagemaker-runtime": "sagemaker",
+    "batch": "batch",
+    "service-quotas": "servicequotas",
+}
+SERVICES = tuple(SIGNING_NAMES)
 
 
 class BodyTooLarge(ApiError):
@@ -55,7 +60,7 @@ class AwsEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         request_id = self._host.new_id()
-        service = "sagemaker" if TARGET_HEADER in request.headers else _service_of_path(request.url.path)
+        service = _service_of(request.headers.get(TARGET_HEADER), request.url.path)
         target: Target | None = None
         try:
             target = self._router.find(
@@ -91,7 +96,7 @@ class AwsEndpoint:
             operation.authorization(params),
         )
         if not decision.allowed:
-            status = 403 if operation.service != "sagemaker" else 400
+            status = 400 if operation.service in JSON_SERVICES else 403
             raise AccessDenied(decision.message, decision.code, status)
         return decision.principal
 
@@ -119,7 +124,10 @@ def _refusal(service: str, target: Target | None, error: ApiError) -> WireRespon
     return error_response(service, error, modelled or error.status)
 
 
-def _service_of_path(path: str) -> str:
+def _service_of(target: str | None, path: str) -> str:
+    """Whose shape an error has before it is known which operation was meant."""
+    if target is not None:
+        return "service-quotas" if target.startswith("ServiceQuotas") else "sagemaker"
     return "batch" if path.startswith("/v1/") else "sagemaker-runtime"
 
 

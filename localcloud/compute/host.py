@@ -16,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from localcloud.compute.account import AccountLimits
     from localcloud.compute.credentials import CredentialDesk
     from localcloud.compute.event_outbox import EventOutbox
     from localcloud.compute.faults import FaultPlan
@@ -137,6 +138,7 @@ class Host:
     events: EventOutbox
     launcher: ProcessLauncher
     faults: FaultPlan
+    limits: AccountLimits
     blocking: Blocking
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]

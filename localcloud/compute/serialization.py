@@ -15,6 +15,8 @@ from localcloud.compute.errors import ApiError
 
 JSON_1_1 = "application/x-amz-json-1.1"
 JSON = "application/json"
+JSON_SERVICES = frozenset({"sagemaker", "service-quotas"})
+"""Those that speak JSON 1.1; the others speak REST JSON."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def response_of(model: OperationModel, document: Mapping[str, Any]) -> WireRespo
 
 def error_response(service: str, error: ApiError, status: int) -> WireResponse:
     """An error in the service's shape: ``__type`` in JSON 1.1, the ``x-amzn-ErrorType`` header in REST JSON."""
-    if service == "sagemaker":
+    if service in JSON_SERVICES:
         body = {"__type": error.code, "message": error.message, **error.members}
         return WireResponse(status, json.dumps(body).encode(), {"Content-Type": JSON_1_1})
     message = "Message" if service == "sagemaker-runtime" else "message"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 
+from localcloud.compute.account import AccountLimits, AccountPart
 from localcloud.compute.app import build_app
 from localcloud.compute.aws_clients import AwsClients
 from localcloud.compute.batch import BatchPart
@@ -59,6 +60,7 @@ def make_host(
         events=EventOutbox(store, plane),
         launcher=ProcessLauncher(_host_id(store)),
         faults=FaultPlan(),
+        limits=AccountLimits.of(settings),
         blocking=blocking,
         now=now,
         sleep=asyncio.sleep,
@@ -71,7 +73,13 @@ def make_parts(host: Host) -> Sequence[Part]:
     slots = Slots(host.settings.host_slots)
     training = TrainingPart(host, slots)
     tags.register("training-job", training)
-    return [HostPart(host, tags), training, BatchPart(host, slots), HostingPart(host, tags)]
+    return [
+        HostPart(host, tags),
+        training,
+        BatchPart(host, slots),
+        HostingPart(host, tags),
+        AccountPart(host.settings, host.limits),
+    ]
 
 
 def make_app(host: Host, secret: str) -> Starlette:

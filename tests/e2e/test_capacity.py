@@ -93,6 +93,23 @@ class TestPool:
         alice.jobs.cancel(holder.job_id)
         assert alice.jobs.wait(holder.job_id, timeout=60).status == "cancelled"
 
+    def test_takes_its_limits_from_the_account(self, cloud: Cloud, alice: Client, operator: Client) -> None:
+        with pytest.raises(ForbiddenError):
+            alice.capacity.import_account(dry_run=True)
+        environment = {"AIMATRIX_TOKEN": cloud.token("root", "ADMIN"), "AIMATRIX_API": cloud.api}
+        done = aimatrix("capacity", "import", "--dry-run", environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert "would be set" in done.stdout
+        assert [pool for pool in operator.capacity.pools() if pool.limit is not None] == []
+        done = aimatrix("capacity", "import", "--json", environment=environment)
+        assert done.returncode == 0, done.stderr
+        told = {each["pool"]: each["limit"] for each in last_json(done.stdout)["pools"]}
+        assert told["sagemaker/a100"] == 800  # of the simulated account: a hundred instances of eight
+        limits = {pool.name: pool.limit for pool in operator.capacity.pools()}
+        for pool in limits:
+            operator.capacity.remove_pool(pool)
+        assert limits == told
+
     def test_is_an_operators_and_is_managed_on_the_command_line(
         self, cloud: Cloud, alice: Client, operator: Client
     ) -> None:

@@ -157,8 +157,7 @@ class TrainingPart:
         self._host.events.record(SOURCE, DETAIL_TYPE, detail_of(record), [record.arn], self._host.now())
 
     def _check_limit(self, instance_type: str) -> None:
-        settings = self._host.settings
-        limit = settings.instance_limits.get(instance_type, settings.default_instance_limit)
+        limit = self._host.limits.of_type(instance_type)
         used = Counter(record.instance_type for record, _, _ in self._runs.values() if not record.is_terminal)
         if used[instance_type] >= limit:
             raise ResourceLimitExceeded(

@@ -273,3 +273,44 @@ def test_a_job_starts_within_moments_of_the_request(tmp_path: Path) -> None:
             figures.append(mark.stat().st_mtime - begun)
 
     assert sorted(figures)[5] < 0.25
+
+
+class TestServiceQuotas:
+    def test_tell_in_pages_what_creating_a_job_keeps_to(self, running: Served, sagemaker: Any) -> None:
+        quotas = running.client("service-quotas")
+        pages = list(quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker"))
+        assert len(pages) > 2
+        found = {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
+        assert found["ml.m5.xlarge for training job usage"]["Value"] == 0.0
+        assert found["ml.p3.2xlarge for training job usage"]["Value"] == 100.0
+        limits = {"instances": {"ml.p3.2xlarge": 0}, "vcpus": {"L-417A185B": 64}}
+        assert running.internal("PUT", "/_compute/limits", json=limits).status_code == 200
+        code = found["ml.p3.2xlarge for training job usage"]["QuotaCode"]
+        assert quotas.get_service_quota(ServiceCode="sagemaker", QuotaCode=code)["Quota"]["Value"] == 0.0
+        assert quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-417A185B")["Quota"]["Value"] == 64.0
+        resources = {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        with pytest.raises(ClientError) as refused:
+            sagemaker.create_training_job(**training_request("http-quota", "pass", ResourceConfig=resources))
+        assert code_of(refused)[0] == "ResourceLimitExceeded"
+
+    @pytest.mark.parametrize(
+        ("call", "parameters", "code"),
+        [
+            ("list_service_quotas", {"ServiceCode": "nothing"}, "NoSuchResourceException"),
+            ("list_service_quotas", {"ServiceCode": "ec2", "NextToken": "x"}, "InvalidPaginationTokenException"),
+            ("list_service_quotas", {"ServiceCode": "ec2", "MaxResults": 101}, "ValidationException"),
+            ("get_service_quota", {"ServiceCode": "ec2", "QuotaCode": "L-0"}, "NoSuchResourceException"),
+        ],
+    )
+    def test_refuse_what_aws_refuses(self, running: Served, call: str, parameters: dict[str, Any], code: str) -> None:
+        with pytest.raises(ClientError) as refused:
+            getattr(running.client("service-quotas"), call)(**parameters)
+        assert code_of(refused) == (code, 400)
+
+    @pytest.mark.parametrize(
+        "limits", [{"instances": {"ml.m5.large": -1}}, {"vcpus": {"L-0": 1}}, {"instances": 1}, {"other": {}}, [1]]
+    )
+    def test_keep_their_limits_when_new_ones_make_no_sense(self, running: Served, limits: Any) -> None:
+        before = running.internal("GET", "/_compute/limits").json()
+        assert running.internal("PUT", "/_compute/limits", json=limits).status_code == 400
+        assert running.internal("GET", "/_compute/limits").json() == before
