@@ -19,6 +19,7 @@ from benchmarks.dynamodb import MemoryDynamoDB
 from chalicelib.capacity.admission import Admission
 from chalicelib.capacity.entry import Entry, Owner
 from chalicelib.capacity.pool import Pool
+from chalicelib.capacity.preemption import Preemption
 from chalicelib.capacity.store import CapacityStore
 from chalicelib.capacity.upkeep import Upkeep
 from chalicelib.costs.estimate import Estimate
@@ -80,7 +81,9 @@ class World:
         self.store = Watched(Table(client, "capacity"), self)
         waiters: Any = self.machines
         self.admission = Admission(self.store, self.jobs, waiters, lambda: self.now, time.monotonic)
-        self.upkeep = Upkeep(self.store, self.admission, lambda: self.now, time.monotonic)
+        nowhere: Any = None  # the pool's jobs never give way
+        preemption = Preemption(self.store, self.jobs, nowhere, nowhere, lambda: self.now)
+        self.upkeep = Upkeep(self.store, self.admission, preemption, lambda: self.now, time.monotonic)
         self.store.create_pool(Pool(POOL, self.limit, START))
 
     def run(self, arrivals: Iterable[Arrival]) -> None:

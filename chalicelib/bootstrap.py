@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.audit.store import AuditStore
     from chalicelib.capacity.admission import Admission
     from chalicelib.capacity.importing import Importing
+    from chalicelib.capacity.preemption import Preemption
     from chalicelib.capacity.queue import Queue
     from chalicelib.capacity.service import PoolService
     from chalicelib.capacity.store import CapacityStore
@@ -212,7 +213,13 @@ class Platform:
     def capacity_upkeep(self) -> Upkeep:
         from chalicelib.capacity.upkeep import Upkeep
 
-        return Upkeep(self._capacity_store, self.admission, self.now, time.monotonic)
+        return Upkeep(self._capacity_store, self.admission, self.preemption, self.now, time.monotonic)
+
+    @cached_property
+    def preemption(self) -> Preemption:
+        from chalicelib.capacity.preemption import Preemption
+
+        return Preemption(self._capacity_store, self.job_store, self.objects, self.backends, self.now)
 
     @cached_property
     def pools(self) -> PoolService:
@@ -345,6 +352,7 @@ class Platform:
             backends=self.backends,
             definitions=JobDefinitions(lambda: self.clients.batch, self.settings),
             admission=lambda: self.admission,
+            preemption=lambda: self.preemption,
             around=self._surroundings,
             region=self.settings.region,
             now=self.now,

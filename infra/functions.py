@@ -105,8 +105,10 @@ SHAPES: dict[str, Shape] = {
         ),
     ),
     "await_capacity": Shape("Notes which job waits for capacity", 30, 512, (*_CAPACITY, "USAGE_TABLE")),
-    "admit_jobs": Shape("Admits jobs that wait for capacity, once a minute", 60, 512, _CAPACITY),
-    "assess_attempt": Shape("Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX")),
+    "admit_jobs": Shape("Admits jobs that wait for capacity, once a minute", 60, 512, (*_CAPACITY, "ARTIFACTS_BUCKET")),
+    "assess_attempt": Shape(
+        "Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX", "CAPACITY_TABLE")
+    ),
     "register_model": Shape(
         "Registers a job's model, here and in MLflow",
         120,

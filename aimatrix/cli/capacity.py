@@ -47,19 +47,26 @@ def set_pool(
         int | None, typer.Option(help="Seconds after which use counts half when users are compared.")
     ] = None,
     aging: Annotated[int | None, typer.Option(help="Seconds of waiting that raise a job by one priority.")] = None,
+    preempt_low: Annotated[
+        bool, typer.Option("--preempt-low", help="Stop low jobs that have a checkpoint when a critical one waits.")
+    ] = False,
     api: options.Api = None,
     profile: options.Profile = None,
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
-    """Set a pool's limit. One below what is in use only keeps new jobs from starting; 0 lets nothing start.
+    """Set a pool's limit and how it is shared; what is not given gets its default.
+
+    A limit below what is in use only keeps new jobs from starting; 0 lets nothing start.
 
     Example:
 
       aimatrix capacity set sagemaker/v100 8
     """
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        found = client.capacity.set_pool(pool, limit, half_life_seconds=half_life, aging_seconds=aging)
+        found = client.capacity.set_pool(
+            pool, limit, half_life_seconds=half_life, aging_seconds=aging, preempt_low=preempt_low or None
+        )
     said = f"{bold(found.name)} {found.in_use} of {_limit(found.limit)} {found.unit} in use"
     Output(as_json).finish(found.document, said)
 

@@ -32,12 +32,18 @@ class CapacityCalls:
         *,
         half_life_seconds: int | None = None,
         aging_seconds: int | None = None,
+        preempt_low: bool | None = None,
     ) -> Pool:
-        """Sets a limit in GPUs, or in vCPUs for ``sagemaker/cpu``. What is left out gets the service's default."""
+        """Sets a limit in GPUs, or in vCPUs for ``sagemaker/cpu``. What is left out gets the service's default.
+
+        Args:
+            preempt_low: low jobs that have a checkpoint give way to a critical one that waits.
+        """
         wanted = {
             "limit": limit,
             "half_life_seconds": half_life_seconds,
             "aging_seconds": aging_seconds,
+            "preempt_low": preempt_low,
         }
         body = {key: value for key, value in wanted.items() if value is not None}
         return Pool.from_document(self.transport.document("PUT", _path(name), body=body))

@@ -4,6 +4,7 @@
              else: entry and job's record in one transaction → look once more → wait
     machine  await: note the token → admitted or cancelled meanwhile? answer
     finish   release: with the terminal status, in its transaction → admit
+    assess   requeue: an attempt that was stopped for another job's sake (`preemption.py`) → admit
     admit    the next in order, if the pool is as it was read → answer its token
 
 Nobody is left waiting beside free room, because everybody writes first and looks then: who enters looks for room after
@@ -25,7 +26,7 @@ from chalicelib.capacity.order import Order
 from chalicelib.capacity.pool import Pool, is_gated, pool_name
 from chalicelib.capacity.store import CapacityStore, Stale
 from chalicelib.clock import Clock
-from chalicelib.jobs.job import Job
+from chalicelib.jobs.job import Job, JobStatus
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.log import logger
 from chalicelib.table import Write
@@ -101,6 +102,37 @@ class Admission:
             return []
         owner = self.store.owner(entry.pool, entry.owner)
         return self.store.moved(self._pool(entry.pool), owner, entry, None, self.now())
+
+    def preempted_by(self, job: Job, number: int) -> str | None:
+        """For whom an attempt was stopped; None when that is not why it ended. So also once the job is back in the queue."""
+        entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        return entry.preempted_by if entry and entry.preempted_attempt == number else None
+
+    def requeue(self, job: Job, attempts: int) -> None:
+        """Back to the queue with a job whose attempt was stopped for another's sake; once, however often this is repeated.
+
+        Args:
+            attempts: the number of the attempt that it waits for.
+        """
+        while not job.status.is_finished:
+            entry = self.store.entry(job.tenant, job.job_id)
+            if entry is None or not entry.is_preempted:
+                break
+            pool = self._pool(entry.pool)
+            billed = self.jobs.billed_seconds(job.tenant, job.job_id, attempts - 1)
+            limit = job.time_limit.seconds
+            after = entry.requeued(self.now(), min(job.estimated_seconds, limit) - billed, limit - billed)
+            reason = f"Preempted by {entry.preempted_by}, its checkpoint is kept. {_reason(pool, entry)}"
+            waits = replace(
+                job, status=JobStatus.PENDING, attempts=attempts, secondary_status=AWAITING, waiting_reason=reason
+            )
+            owner = self.store.owner(pool.name, entry.owner)
+            try:
+                self.jobs.update(job, waits, self.now(), *self.store.moved(pool, owner, entry, after, self.now()))
+            except StaleJob:
+                job = self.jobs.require(job.tenant, job.job_id)
+        if job.pool:
+            self.admit(job.pool)
 
     def admit(self, name: str, seconds: float = ADMIT_SECONDS, at_most: int | None = None) -> int:
         """Admit those whose turn it is while there is room, for some seconds at most; how many were admitted."""

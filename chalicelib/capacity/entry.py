@@ -11,6 +11,7 @@ from enum import Enum
 from chalicelib.capacity import share
 from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool, pool_name, size_in_pool
 from chalicelib.jobs.job import Job
+from chalicelib.quotas.charge import STOP_GRACE_SECONDS
 
 
 class State(Enum):
@@ -30,6 +31,8 @@ class Entry:
         version: grows by one with every change.
         token: of the Step Functions task that waits.
         charged: what its owner was charged when it was admitted, and at which time in half-lives.
+        preempted_by, preempted_attempt: for whom it gave its place up last, and which attempt was stopped for that.
+        preempted_at: while it is being stopped, since when.
     """
 
     tenant: str
@@ -48,6 +51,9 @@ class Entry:
     token: str | None = None
     admitted_at: datetime | None = None
     charged: tuple[float, float] = (0.0, 0.0)
+    preempted_by: str | None = None
+    preempted_attempt: int = 0
+    preempted_at: datetime | None = None
 
     @classmethod
     def of(cls, job: Job) -> Entry:
@@ -75,14 +81,27 @@ class Entry:
         return self.state is State.ADMITTED
 
     @property
+    def is_preempted(self) -> bool:
+        """It still has its place and is being stopped."""
+        return self.is_admitted and self.preempted_at is not None
+
+    @property
     def expected_end(self) -> datetime:
         """When it ends, if it is as quick as jobs like it were; only of an admitted one."""
+        if self.preempted_at is not None:
+            return self.preempted_at + timedelta(seconds=STOP_GRACE_SECONDS)
         return self._admitted_at + timedelta(seconds=self.estimated_seconds)
+
+    def since_admission(self, now: datetime) -> float:
+        """Seconds."""
+        return max(0.0, (now - self._admitted_at).total_seconds())
 
     def end(self, now: datetime) -> datetime:
         """When it is expected to end now: late ones by their time limit, at any moment after that."""
         if self.expected_end > now:
             return self.expected_end
+        if self.is_preempted:
+            return now
         return max(now, self._admitted_at + timedelta(seconds=self.limit_seconds))
 
     def admitted(self, pool: Pool, now: datetime) -> Entry:
@@ -94,6 +113,30 @@ class Entry:
             token=None,
             version=self.version + 1,
             charged=(use, pool.half_lives(now)),
+        )
+
+    def preempted(self, by: Entry, attempt: int, now: datetime) -> Entry:
+        """Told to give its place up. A job of another tenant is not named."""
+        name = f"job {by.job_id}" if by.tenant == self.tenant else "a critical job"
+        return replace(self, preempted_by=name, preempted_attempt=attempt, preempted_at=now, version=self.version + 1)
+
+    def requeued(self, now: datetime, estimated_seconds: int, limit_seconds: int) -> Entry:
+        """Back in the queue after its attempt was stopped: as low as it was submitted, it rises from now on.
+
+        Args:
+            estimated_seconds, limit_seconds: what is left of them.
+        """
+        return replace(
+            self,
+            state=State.WAITING,
+            admitted_at=None,
+            preempted_at=None,
+            charged=(0.0, 0.0),
+            level=self.base_level,
+            level_since=now,
+            estimated_seconds=max(1, estimated_seconds),
+            limit_seconds=max(1, limit_seconds),
+            version=self.version + 1,
         )
 
     def parked(self) -> Entry:
@@ -120,8 +163,7 @@ class Entry:
     def used(self, now: datetime) -> tuple[float, float]:
         """What its owner really used, in place of `charged`."""
         use, half_lives = self.charged
-        seconds = max(0.0, (now - self._admitted_at).total_seconds())
-        return use * seconds / max(1, self.estimated_seconds), half_lives
+        return use * self.since_admission(now) / max(1, self.estimated_seconds), half_lives
 
     @property
     def _admitted_at(self) -> datetime:

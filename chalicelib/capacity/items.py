@@ -34,6 +34,7 @@ def pool_item(pool: Pool) -> Item:
         "limit": pool.limit,
         "half_life_seconds": pool.half_life_seconds,
         "aging_seconds": pool.aging_seconds,
+        "preempt_low": pool.preempt_low,
         "in_use": pool.in_use,
         **dict(zip(_WAITING, pool.waiting, strict=True)),
         "parked": pool.parked,
@@ -49,6 +50,7 @@ def pool_of(item: Mapping[str, Any]) -> Pool:
         limit=item.get("limit"),
         half_life_seconds=item["half_life_seconds"],
         aging_seconds=item["aging_seconds"],
+        preempt_low=item.get("preempt_low", False),
         in_use=item["in_use"],
         waiting=tuple(int(item[name]) for name in _WAITING),
         parked=item["parked"],
@@ -88,7 +90,7 @@ def place_item(entry: Entry) -> Item:
 
 def entry_of(item: Mapping[str, Any]) -> Entry:
     values = json.loads(item["entry"])
-    admitted_at = values.pop("admitted_at", None)
+    moments = {name: values.pop(name, None) for name in ("admitted_at", "preempted_at")}
     use, half_lives = values.pop("charged")
     return Entry(
         **values
@@ -98,8 +100,8 @@ def entry_of(item: Mapping[str, Any]) -> Entry:
             "level": LEVELS.index(values["level"]),
             "level_since": from_text(values["level_since"]),
             "state": State(values["state"]),
-            "admitted_at": from_text(admitted_at) if admitted_at else None,
             "charged": (use, half_lives),
+            **{name: from_text(text) if text else None for name, text in moments.items()},
         }
     )
 
@@ -177,6 +179,7 @@ def _entry(entry: Entry) -> Item:
         "level_since": to_text(entry.level_since),
         "state": entry.state.value,
         "admitted_at": to_text(entry.admitted_at) if entry.admitted_at else None,
+        "preempted_at": to_text(entry.preempted_at) if entry.preempted_at else None,
     }
     known = {name: value for name, value in values.items() if value is not None}
     return {"entry": as_json(known), "version": entry.version}

@@ -10,7 +10,7 @@ from chalicelib.jobs.job import Allocation, Backend
 
 LEVELS = ("low", "medium", "high", "critical")
 """Classes of priority, the last first served. A waiting job's level is its class, raised by its age."""
-HIGHEST = len(LEVELS) - 1
+LOWEST, HIGHEST = 0, len(LEVELS) - 1
 
 MAX_LIMIT = 1_000_000
 DEFAULT_HALF_LIFE_SECONDS = 24 * 3600
@@ -27,6 +27,7 @@ class Pool:
         limit: GPUs, or vCPUs in a pool without GPUs; None when an operator took the limit away: what waits is let in.
         half_life_seconds: after this time, use counts half when owners are compared.
         aging_seconds: a job that has waited so long rises by one level.
+        preempt_low: low jobs that have a checkpoint give way to a critical one that waits.
         in_use: the sum of the sizes of the admitted jobs.
         waiting: how many jobs wait, by level.
         parked: how many are larger than the limit.
@@ -39,6 +40,7 @@ class Pool:
     elapsed_at: datetime
     half_life_seconds: int = DEFAULT_HALF_LIFE_SECONDS
     aging_seconds: int = DEFAULT_AGING_SECONDS
+    preempt_low: bool = False
     in_use: int = 0
     waiting: tuple[int, ...] = (0,) * len(LEVELS)
     parked: int = 0

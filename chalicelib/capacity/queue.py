@@ -94,9 +94,9 @@ class Queue:
         job = self.jobs.get(caller, job_id)
         if job.status.is_finished:
             return QueueAnswer(job, "finished", f"The job is {job.status.value}.")
-        if job.status is JobStatus.RUNNING:
-            return QueueAnswer(job, "running", "The job runs.")
         entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
+        if job.status is JobStatus.RUNNING and (entry is None or entry.is_admitted):
+            return QueueAnswer(job, "running", _runs(entry))
         if entry is None or entry.is_admitted:
             return QueueAnswer(job, "admitted", self._on_its_way(job))
         pool = self.store.pool(entry.pool)
@@ -214,6 +214,12 @@ def _may_see(caller: Caller, entry: Entry) -> bool:
     return entry.tenant == caller.tenant and (entry.user == caller.user or caller.may(Permission.JOBS_READ_ALL))
 
 
+def _runs(entry: Entry | None) -> str:
+    if entry is None or not entry.is_preempted:
+        return "The job runs."
+    return f"Preempted by {entry.preempted_by}: it is being stopped with its checkpoint kept, and goes back into the queue."
+
+
 def _no_limit(job: Job) -> str:
     if is_gated(job.backend):
         return "No limit would keep it from starting."
@@ -221,6 +227,11 @@ def _no_limit(job: Job) -> str:
 
 
 def _reason(pool: Pool, entry: Entry) -> str:
+    preempted = f"Preempted by {entry.preempted_by}. " if entry.preempted_by else ""
+    return preempted + _needs(pool, entry)
+
+
+def _needs(pool: Pool, entry: Entry) -> str:
     if pool.is_too_small_for(entry.size):
         return f"It needs {entry.size} {pool.unit}, more than the limit of the pool {pool.name}, {pool.limit}."
     if pool.fits(entry.size):

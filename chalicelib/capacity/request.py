@@ -18,3 +18,4 @@ class PoolRequest(Shape):
     limit: Annotated[int, Field(ge=0, le=MAX_LIMIT)]
     half_life_seconds: Annotated[int, Field(ge=60, le=_MONTH)] = DEFAULT_HALF_LIFE_SECONDS
     aging_seconds: Annotated[int, Field(ge=60, le=_MONTH)] = DEFAULT_AGING_SECONDS
+    preempt_low: bool = False

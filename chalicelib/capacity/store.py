@@ -19,7 +19,7 @@ it is: so the counters are the sums of the entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,8 @@ from chalicelib.table import ConditionFailed, Table, Write
 # How far the order is looked through for one that may go before a head that does not fit.
 OWNERS, DEPTH = 32, 25
 ADMITTED = 200
+# Three writes each, of the hundred that a transaction may have.
+MARKED = 32
 _PAGE = 25
 # After so many half-lives nothing is left of a use that the floor of a score does not cover.
 _FORGOTTEN_AFTER = 40
@@ -66,7 +68,7 @@ class CapacityStore:
             Stale: the pool was changed since `before` was read.
         """
         item = items.pool_item(after)
-        names = ("half_life_seconds", "aging_seconds", "elapsed", "elapsed_at")
+        names = ("half_life_seconds", "aging_seconds", "preempt_low", "elapsed", "elapsed_at")
         settings: dict[str, Any] = {name: item[name] for name in names}
         if after.limit is not None:
             settings["limit"] = after.limit
@@ -122,6 +124,18 @@ class CapacityStore:
             Stale: the entry is not as it was read.
         """
         self.transact(*self._entry_writes(before, after))
+
+    def mark(self, pool: Pool, changes: Sequence[tuple[Entry, Entry]]) -> None:
+        """Change admitted entries, all or none; two who do so at once do not both succeed.
+
+        Args:
+            changes: at most `MARKED`, each as it was read and as it shall be; still admitted, of the same size.
+
+        Raises:
+            Stale: an entry is not as it was read, or something was admitted, given back or set in the pool meanwhile.
+        """
+        version = self.table.change(*items.pool_key(pool.name), {}, add={"version": 1}, **_as_read(pool.version))
+        self.transact(version, *(write for before, after in changes for write in self._entry_writes(before, after)))
 
     def waiting(self, pool: Pool, may_start: Callable[[int, int, int], bool]) -> Iterator[Entry]:
         """Who waits, in order: level, share, age. First the oldest of each owner, then their next ones.

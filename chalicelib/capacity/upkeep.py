@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chalicelib.capacity.admission import Admission
 from chalicelib.capacity.entry import Entry
 from chalicelib.capacity.pool import Pool
+from chalicelib.capacity.preemption import Preemption
 from chalicelib.capacity.store import CapacityStore, Stale
 from chalicelib.clock import Clock
 
@@ -19,6 +20,7 @@ ROUND = 100
 class Upkeep:
     store: CapacityStore
     admission: Admission
+    preemption: Preemption
     now: Clock
     monotonic: Callable[[], float]
 
@@ -33,7 +35,10 @@ class Upkeep:
             self.admission.tell(pool.name, job_id, token)
         self._raise_the_old(pool, until)
         self._let_back(pool, until)
-        return self.admission.admit(pool.name, until - self.monotonic())
+        admitted = self.admission.admit(pool.name, until - self.monotonic())
+        if pool.preempt_low:
+            self.preemption.make_room(pool.name)
+        return admitted
 
     def _raise_the_old(self, pool: Pool, until: float) -> None:
         """A level up for those who have waited long enough at theirs: the oldest first, so the first who has not ends it."""

@@ -22,6 +22,7 @@ def pool(pool: Pool) -> dict[str, Any]:
         "too_large": pool.parked,
         "half_life_seconds": pool.half_life_seconds,
         "aging_seconds": pool.aging_seconds,
+        "preempt_low": pool.preempt_low,
     }
 
 

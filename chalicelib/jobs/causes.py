@@ -20,6 +20,7 @@ class Cause(Enum):
     SCRIPT = "script"
     TIME_LIMIT = "time-limit"
     STOPPED = "stopped"
+    PREEMPTED = "preempted"
     REFUSED = "refused"
 
 
@@ -43,6 +44,8 @@ POLICIES: dict[Cause, Policy] = {
     Cause.SCRIPT: _NO_RETRY,
     Cause.TIME_LIMIT: _NO_RETRY,
     Cause.STOPPED: _NO_RETRY,
+    # It waits for its turn in the queue, not for a time, and however often it has to.
+    Cause.PREEMPTED: Policy(attempts=10_000, wait_seconds=0),
     Cause.REFUSED: _NO_RETRY,
 }
 MAX_WAIT_SECONDS = 900

@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.capacity.admission import Admission
+from chalicelib.capacity.pool import pool_name
+from chalicelib.capacity.preemption import Preemption
 from chalicelib.clock import Clock
 from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
 from chalicelib.jobs.definitions import JobDefinitions
@@ -36,7 +38,7 @@ _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 2, 1800
 class Lifecycle:
     """
     Args:
-        admission: who may run now; made by the one step that asks.
+        admission, preemption: who may run now, and who gives way; made by the steps that ask.
         new_token: makes the secret by which an attempt's log lines are known.
     """
 
@@ -45,6 +47,7 @@ class Lifecycle:
     backends: Backends
     definitions: JobDefinitions
     admission: Callable[[], Admission]
+    preemption: Callable[[], Preemption]
     around: Callable[[], Surroundings]
     region: str
     now: Clock
@@ -69,6 +72,8 @@ class Lifecycle:
             return {"next": "finish", "attempt": number}
         claimed = self.admission().claim(job)
         if claimed is None:
+            if job.priority == "critical":
+                self.preemption().make_room(pool_name(job.allocation))
             return {"next": "wait", "attempt": number}
         job = claimed
         if job.cancel_requested_at is not None:
@@ -95,6 +100,10 @@ class Lifecycle:
         if found.state in {BackendState.STARTING, BackendState.RUNNING}:
             return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
         cause = cause_of(found, error)
+        preempted_by = self.admission().preempted_by(job, number) if cause is Cause.STOPPED else None
+        if preempted_by:
+            cause = Cause.PREEMPTED
+            error = f"Preempted by {preempted_by}: stopped with its checkpoint kept."
         ended = replace(billed_as(attempt, found), reason=self._reason(job, attempt, found, cause, error))
         self.store.change_attempt(ended)
         wait = wait_before_retry(cause, number)
@@ -103,6 +112,9 @@ class Lifecycle:
         if job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number) < MIN_TIME_LIMIT_SECONDS:
             self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
+        if cause is Cause.PREEMPTED:
+            self.admission().requeue(job, number + 1)
+            return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
         self._record_attempt(job, number + 1)
         return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
@@ -131,7 +143,8 @@ class Lifecycle:
         """A pending job runs now. Whoever sees it first, the event or the agent's first line, records it."""
         while True:
             job = self.store.get(tenant, job_id)
-            if job is None or job.status.is_finished:
+            # A job in the queue does not run: what says so is a late word of an attempt that was preempted.
+            if job is None or job.status.is_finished or job.waiting_reason:
                 return
             after = replace(
                 job,

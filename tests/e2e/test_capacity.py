@@ -11,12 +11,23 @@ from aimatrix.client import Client, ForbiddenError, Job, NotFoundError, Resource
 from aimatrix.client.waiting import wait_until
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
+from tests.e2e.test_costs import receipt
 
 pytestmark = pytest.mark.e2e
 
 POOL = "sagemaker/t4"
 ONE = ResourceRequirements(gpu_count=1, gpu_type="t4", memory_gb=8, cpu_cores=2, disk_gb=20)
 HOLDS = "import signal\nprint('holding', flush=True)\nsignal.pause()\n"
+CONTINUES = """
+import os, pathlib, signal
+kept = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints" / "step"
+if kept.exists():
+    print("goes on after step", kept.read_text(), flush=True)
+else:
+    print("first time", flush=True)
+    kept.write_text("1")
+    signal.pause()
+"""
 PASSES = "print('done', flush=True)\n"
 
 
@@ -47,6 +58,21 @@ def waits(client: Client, job: Job) -> None:
         describe=f"job {job.job_id} in the queue",
         timeout=60,
         sleep=transport.sleep,
+        monotonic=client.jobs.monotonic,
+    )
+
+
+def has_checkpoint(cloud: Cloud, client: Client, job: Job) -> None:
+    """Wait until the backend has brought a job's checkpoint to S3."""
+    prefix = f"tenants/default/jobs/{job.job_id}/checkpoints/"
+    bucket = client.jobs.get(job.job_id).document["config"]["script_path"].split("/")[2]
+    s3 = cloud.boto("s3")
+    wait_until(
+        lambda: s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("KeyCount", 0),
+        bool,
+        describe=f"a checkpoint of job {job.job_id}",
+        timeout=60,
+        sleep=client.jobs.transport.sleep,
         monotonic=client.jobs.monotonic,
     )
 
@@ -92,6 +118,30 @@ class TestPool:
         assert alice.jobs.wait(waiting.job_id, timeout=60).status == "cancelled"
         alice.jobs.cancel(holder.job_id)
         assert alice.jobs.wait(holder.job_id, timeout=60).status == "cancelled"
+
+    def test_has_a_low_job_give_way_to_a_critical_one_and_go_on_from_its_checkpoint(
+        self, cloud: Cloud, operator: Client, tmp_path: Path
+    ) -> None:
+        operator.capacity.set_pool(POOL, 1, preempt_low=True)
+        with cloud.client("dora") as dora:
+            low = submit(dora, tmp_path, CONTINUES, priority="low", max_runtime_seconds=900)
+            assert scripts.first_line(dora, low) == "first time"
+            has_checkpoint(cloud, dora, low)
+            critical = submit(dora, tmp_path, HOLDS, priority="critical")
+            assert scripts.first_line(dora, critical) == "holding"
+            place, job = dora.jobs.queue(low.job_id), dora.jobs.get(low.job_id)
+            assert (place.state, place.position, job.status) == ("waiting", 1, "pending")
+            assert place.reason.startswith(f"Preempted by job {critical.job_id}. It needs 1 GPUs; 1 of the 1")
+            assert f"Preempted by job {critical.job_id}" in job.document["waiting_reason"]
+            dora.jobs.cancel(critical.job_id)
+            ended = dora.jobs.wait(low.job_id, timeout=120)
+            assert (ended.status, ended.document["attempts"]) == ("completed", 2)
+            assert "goes on after step 1" in scripts.lines(dora, low)
+            lines = receipt(dora, low).contents["attempts"]
+            assert [line["number"] for line in lines] == [1, 2]
+            assert all(line["billable_seconds"] > 0 for line in lines)
+        operator.capacity.remove_pool(POOL)
+        assert operator.quotas.check().differences == ()
 
     def test_takes_its_limits_from_the_account(self, cloud: Cloud, alice: Client, operator: Client) -> None:
         with pytest.raises(ForbiddenError):

@@ -18,13 +18,15 @@ from chalicelib.capacity import items
 from chalicelib.capacity.admission import Admission
 from chalicelib.capacity.entry import Entry, State
 from chalicelib.capacity.pool import LEVELS, Pool
+from chalicelib.capacity.preemption import Preemption
 from chalicelib.capacity.service import PoolService
 from chalicelib.capacity.store import CapacityStore
 from chalicelib.capacity.upkeep import Upkeep
 from chalicelib.costs.estimate import Estimate
 from chalicelib.identity.caller import Caller
-from chalicelib.jobs.job import Allocation, Backend, Job, JobStatus, TimeLimit
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobStatus, TimeLimit
 from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.objects import Stored
 from chalicelib.quotas import charge
 from chalicelib.table import Table, decode
 
@@ -59,11 +61,41 @@ class Machines:
 
 
 @dataclass
+class Checkpoints:
+    """Stands for the bucket: which jobs have a checkpoint."""
+
+    of: set[str] = field(default_factory=set)
+
+    def below(self, prefix: str, *, at_most: int) -> Stored:
+        assert (prefix.split("/")[-2], at_most) == ("checkpoints", 1)
+        return Stored(int(prefix.split("/")[-3] in self.of), 1)
+
+
+@dataclass
+class StoppingBackends:
+    """Remembers which attempts were told to stop. `lose` calls are lost on the way."""
+
+    stopped: list[str] = field(default_factory=list)
+    lose: int = 0
+
+    def of(self, _backend: Backend) -> StoppingBackends:
+        return self
+
+    def stop(self, attempt: Attempt, _reason: str) -> None:
+        if self.lose:
+            self.lose -= 1
+            raise ConnectionError("the call was lost")
+        self.stopped.append(attempt.name)
+
+
+@dataclass
 class Room:
     """Everything of the room, over one clock."""
 
     clock: Clock = field(default_factory=Clock)
     machines: Machines = field(default_factory=Machines)
+    checkpoints: Checkpoints = field(default_factory=lambda: Checkpoints())
+    backends: StoppingBackends = field(default_factory=lambda: StoppingBackends())
     dynamodb: MemoryDynamoDB = field(default_factory=MemoryDynamoDB)
     client: Any = None
     seconds: Callable[[], float] = lambda: 0.0
@@ -77,7 +109,10 @@ class Room:
         self.jobs = JobStore(Table(client, "jobs"))
         self.store = CapacityStore(Table(client, "capacity"))
         self.admission = Admission(self.store, self.jobs, waiters, self.clock, self.seconds)
-        self.upkeep = Upkeep(self.store, self.admission, self.clock, self.seconds)
+        backends: Any = self.backends
+        objects: Any = self.checkpoints
+        self.preemption = Preemption(self.store, self.jobs, objects, backends, self.clock)
+        self.upkeep = Upkeep(self.store, self.admission, self.preemption, self.clock, self.seconds)
         audit = Recorder(lambda: AuditStore(Table(client, "audit")), self.clock, lambda: next(ids))
         self.pools = PoolService(self.store, self.admission, audit, self.clock)
         self._numbers = count(1)

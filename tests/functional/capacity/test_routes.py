@@ -59,6 +59,7 @@ class TestPools:
             "too_large": 0,
             "half_life_seconds": 86400,
             "aging_seconds": 21600,
+            "preempt_low": False,
         }
         assert gateway.send(ADMIN, "GET", f"{POOLS}/sagemaker/v100").json == made.json
         assert gateway.send(ADMIN, "GET", POOLS).json == {"pools": [made.json]}

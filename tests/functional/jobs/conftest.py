@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.capacity.admission import Admission
+from chalicelib.capacity.preemption import Preemption
 from chalicelib.capacity.store import CapacityStore
 from chalicelib.costs.store import UsageStore
 from chalicelib.identity.caller import Caller
@@ -213,6 +214,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             backends=backends,  # type: ignore[arg-type]
             definitions=FakeDefinitions(lambda: boto3.client("batch"), BATCH_SETTINGS),
             admission=lambda: admission,
+            preemption=lambda: Preemption(admission.store, store, objects, backends, clock),  # type: ignore[arg-type]
             around=lambda: Surroundings(
                 BUCKET, f"s3://{BUCKET}/system/agent.zip", "arn:aws:iam::0:role/training", "http://mlflow"
             ),
