@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATE  ?= .aimatrix
+# Two at a time, a file at a time: each of the two has an embedded cloud of its own.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit e2e faults check format bench build deploy up down lock clean
@@ -15,16 +17,16 @@ demo: $(VENV)/.demo ## train, register, deploy and ask a real model, on this mac
 	$(BIN)/aimatrix demo --state $(STATE)/demo
 
 test: $(VENV)/.dev ## all tests: rules, stores, template, state machines, and end to end on the embedded cloud
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 unit: $(VENV)/.dev ## only the tests that start nothing
-	$(BIN)/python -m pytest tests/unit tests/functional tests/infra tests/stepfunctions
+	$(PYTEST) tests/unit tests/functional tests/infra tests/stepfunctions
 
 e2e: $(VENV)/.dev ## only the tests on the embedded cloud
-	$(BIN)/python -m pytest tests/e2e
+	$(PYTEST) tests/e2e
 
 faults: $(VENV)/.dev ## only the tests of faults and bad inputs, and a table of what they found
-	$(BIN)/python -m pytest -m faults
+	$(PYTEST) -m faults
 
 check: $(VENV)/.dev ## format, lint, types, arrows between modules, template and state machines
 	$(BIN)/ruff format --check .

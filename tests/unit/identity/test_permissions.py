@@ -42,7 +42,9 @@ ADMINISTRATION = {
 
 
 class TestRoles:
-    @pytest.mark.parametrize(("roles", "allowed"), EXPECTED.items(), ids=lambda value: "+".join(map(str, value)))
+    @pytest.mark.parametrize(
+        ("roles", "allowed"), EXPECTED.items(), ids=["+".join(sorted(roles)) or "nobody" for roles in EXPECTED]
+    )
     def test_give_exactly_what_the_table_says(self, roles: frozenset[str], allowed: set[Permission]) -> None:
         assert permissions_of(roles, frozenset()) == allowed
 
