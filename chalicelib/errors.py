@@ -6,6 +6,7 @@
     ├── Unauthenticated          who is asking is not known
     ├── Forbidden                known, but may not do this
     ├── NotFound                 not there, or not yours: the same answer
+    ├── NotThereYet              of a thing that the caller may see, something that is still to come
     ├── Conflict                 the state of the thing does not allow it
     ├── TooLarge                 over a size limit
     ├── QuotaExceeded            over a limit of use
@@ -31,6 +32,7 @@ class ErrorCode(Enum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
+    NOT_THERE_YET = "not-there-yet"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     CONFLICT = "conflict"
@@ -94,6 +96,22 @@ class NotFound(ServiceError):
 
     def __init__(self, noun: str) -> None:
         super().__init__(f"There is no such {noun}, or it is not yours.")
+
+
+class NotThereYet(ServiceError):
+    """The caller may see what this belongs to, and it will be there: a 404 that says why, unlike that of a stranger.
+
+    Args:
+        reason: what it waits for, for programs: a stable word.
+        retry_at: when asking again is worth it; None when that is not known.
+    """
+
+    code = ErrorCode.NOT_THERE_YET
+
+    def __init__(self, detail: str, reason: str = "", retry_at: datetime | None = None) -> None:
+        super().__init__(detail)
+        self.extra = {"reason": reason} if reason else {}
+        self.retry_at = retry_at
 
 
 class Conflict(ServiceError):

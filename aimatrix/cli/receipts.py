@@ -32,6 +32,8 @@ def show(
 ) -> None:
     """Show a job's receipt. With --json: the signed document, to keep and to verify later.
 
+    Of a job that ended a moment ago it is waited for.
+
     Example:
 
       aimatrix receipt show 0b7c3c1e-... --json > receipt.json

@@ -69,7 +69,7 @@ class Client:
         self.capacity = CapacityCalls(self._transport)
         self.uploads = UploadCalls(self._transport)
         self.audit = AuditCalls(self._transport)
-        self.costs = CostCalls(self._transport)
+        self.costs = CostCalls(self._transport, monotonic)
         self.api_keys = ApiKeyCalls(self._transport)
 
     @classmethod

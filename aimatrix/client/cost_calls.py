@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from aimatrix.client.errors import NotFoundError
 from aimatrix.client.paging import each_document
 from aimatrix.client.receipts import Receipt
 from aimatrix.client.transport import Transport
+from aimatrix.client.waiting import FIRST_PAUSE, LONGEST_PAUSE
 
 USAGE = "/usage"
+SEALED_WITHIN = 60.0
+_BEING_SEALED = "being-sealed"
 
 
 @dataclass(frozen=True)
@@ -19,15 +23,28 @@ class CostCalls:
     """What jobs used and cost: ``client.costs``."""
 
     transport: Transport
+    monotonic: Callable[[], float]
 
-    def receipt(self, job_id: str) -> Receipt:
-        """The sealed receipt of a finished job.
+    def receipt(self, job_id: str, *, timeout: float = SEALED_WITHIN) -> Receipt:
+        """The sealed receipt of a finished job. It is made a moment after the job's end: that moment is waited for.
+
+        Args:
+            timeout: for how many seconds; 0 asks once.
 
         Raises:
-            NotFoundError: no such job of the caller's, or it has not finished.
+            NotFoundError: no such job of the caller's, or it has not finished (``code`` is then ``not-there-yet``), or its
+                receipt was not made in time.
         """
         path = f"/training/jobs/{quote(job_id, safe='')}/receipt"
-        return Receipt.from_document(self.transport.document("GET", path))
+        deadline, pause = self.monotonic() + timeout, FIRST_PAUSE
+        while True:
+            try:
+                return Receipt.from_document(self.transport.document("GET", path))
+            except NotFoundError as error:
+                if error.document.get("reason") != _BEING_SEALED or self.monotonic() + pause > deadline:
+                    raise
+            self.transport.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 1.5)
 
     def public_key(self) -> Mapping[str, Any]:
         """The key that receipts are signed with: ``public_key`` in PEM, ``key_id``, ``algorithm``."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 
 from chalicelib.costs.prices import MICRO
-from chalicelib.jobs.job import Allocation, Attempt
+from chalicelib.jobs.job import Allocation, Attempt, Job
 
 HOUR = 3600
 _NOTHING = Decimal(0)
@@ -68,6 +69,14 @@ def bill(allocation: Allocation, attempts: Iterable[Attempt]) -> Bill:
     return Bill(tuple(_line(allocation, attempt) for attempt in attempts))
 
 
+def running_usd(job: Job, attempts: Iterable[Attempt], now: datetime) -> Decimal:
+    """What a job costs by now: each attempt that has ended as it is billed, the one that runs for as long as it has run.
+
+    The time between attempts, in the queue or before a retry, costs nothing.
+    """
+    return sum((usd(job.allocation, _seconds_by_now(job, attempt, now)) for attempt in attempts), _NOTHING)
+
+
 def usd(allocation: Allocation, seconds: int) -> Decimal:
     """What so many seconds cost, instances and disks, as a line of a bill would have it."""
     return _instance_usd(allocation, seconds) + _disk_usd(allocation, seconds)
@@ -88,6 +97,14 @@ def _disk_usd(allocation: Allocation, seconds: int) -> Decimal:
 
 def _down(amount: Decimal) -> Decimal:
     return amount.quantize(MICRO, ROUND_FLOOR)
+
+
+def _seconds_by_now(job: Job, attempt: Attempt, now: datetime) -> int:
+    if attempt.billable_seconds is not None:
+        return attempt.billable_seconds
+    # The agent's first line may come before the backend's event, which says when the attempt got its instance.
+    started = attempt.started_at or (job.started_at if attempt.number == 1 else None)
+    return max(0, round((now - started).total_seconds())) if started else 0
 
 
 def _line(allocation: Allocation, attempt: Attempt) -> AttemptLine:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from chalicelib.clock import Clock
 from chalicelib.costs.receipt import Sealed
 from chalicelib.costs.signer import PublicKey, Signer
 from chalicelib.costs.store import UsagePage, UsageStore
 from chalicelib.costs.usage import Summary, SummaryKind
-from chalicelib.errors import FieldProblem, InvalidRequest, NotFound
+from chalicelib.errors import FieldProblem, InvalidRequest, NotThereYet
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.service import JobService
 from chalicelib.quotas.quota import month_of
 
+# `finish_job` makes it right after the job's end; where it fails it is repeated for some minutes.
+SEALED_WITHIN = timedelta(minutes=15)
+_A_MOMENT = timedelta(seconds=1)
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -29,13 +33,20 @@ class CostService:
     def receipt(self, caller: Caller, job_id: str) -> Sealed:
         """
         Raises:
-            NotFound: no such job that the caller may see, or it has no receipt yet.
+            NotFound: no such job that the caller may see.
+            NotThereYet: it has not ended, or it ended a moment ago and its receipt is being sealed.
         """
         caller.require(Permission.RECEIPTS_READ)
         job = self.jobs.find(caller, job_id, Permission.JOBS_READ_ALL)
         found = self.store.receipt(job.tenant, job.job_id)
+        if found is None and not job.status.is_finished:
+            detail = f"The job is {job.status.value}: its receipt is made when it has ended."
+            raise NotThereYet(detail, "job-not-finished")
         if found is None:
-            raise NotFound("receipt")
+            now = self.now()
+            late = " It should be there by now; tell an operator." if now > job.updated_at + SEALED_WITHIN else ""
+            detail = f"The job has ended, and its receipt is being sealed. Ask again.{late}"
+            raise NotThereYet(detail, "being-sealed", now + _A_MOMENT)
         return found
 
     def public_key(self, caller: Caller) -> PublicKey:

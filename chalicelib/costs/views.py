@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import bill
-from chalicelib.jobs.job import Job
+from chalicelib.jobs.job import Attempt, Job
 
 if TYPE_CHECKING:
     from chalicelib.costs.signer import PublicKey
@@ -40,11 +41,11 @@ def estimate(job: Job) -> dict[str, Any]:
     }
 
 
-def cost(job: Job, now: datetime) -> dict[str, Any]:
+def cost(job: Job, attempts: Iterable[Attempt], now: datetime) -> dict[str, Any]:
     """What a job was expected to cost, costs by now, and has cost. What is not known yet is left out."""
     expected = {name: bill.usd(job.allocation, getattr(job.estimate, name)) for name in ("low", "expected", "high")}
-    elapsed = job.elapsed_seconds(now)
-    running = bill.usd(job.allocation, round(elapsed)) if elapsed is not None and not job.status.is_finished else None
+    is_running_up = job.started_at is not None and not job.status.is_finished
+    running = bill.running_usd(job, attempts, now) if is_running_up else None
     document = {
         "estimated_usd": float(expected["expected"]),
         "low_usd": float(expected["low"]),

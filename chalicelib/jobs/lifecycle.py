@@ -125,9 +125,15 @@ class Lifecycle:
         if attempt is None:
             return
         found = self.backends.of(attempt.backend).describe(attempt)
-        if (found.log_stream, found.backend_id) != (attempt.log_stream, attempt.backend_id) and found.backend_id:
-            attempt = replace(attempt, log_stream=found.log_stream or attempt.log_stream, backend_id=found.backend_id)
-            self.store.change_attempt(attempt)
+        seen = replace(
+            attempt,
+            log_stream=found.log_stream or attempt.log_stream,
+            backend_id=found.backend_id or attempt.backend_id,
+            started_at=found.started_at or attempt.started_at,
+        )
+        if seen != attempt:
+            self.store.note_start(seen)
+            attempt = seen
         if found.state not in {BackendState.STARTING, BackendState.RUNNING}:
             return
         job = self.store.get(tenant, job_id)

@@ -58,7 +58,10 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         job = platform.jobs.get(request.caller, job_id)
         report = platform.job_store.report(job.tenant, job.job_id)
         points = platform.metrics.read(job.tenant, job.job_id, name=None, limit=MAX_POINTS, after=None).points
-        return Reply(views.full(job, report, points, platform.now()))
+        # Only what still runs up a cost is asked for.
+        is_running_up = job.started_at is not None and not job.status.is_finished
+        attempts = platform.job_store.attempts(job.tenant, job.job_id) if is_running_up else ()
+        return Reply(views.full(job, report, points, attempts, platform.now()))
 
     @room.view("DELETE", "/v1/training/jobs/{job_id}", authorizer=authorizer, needs=Permission.JOBS_SUBMIT)
     def cancel_job(request: Request, job_id: str) -> Reply:

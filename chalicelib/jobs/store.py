@@ -267,6 +267,12 @@ class JobStore:
     def change_attempt(self, attempt: Attempt) -> None:
         self.table.write(self.table.put(_attempt_item(attempt)))
 
+    def note_start(self, attempt: Attempt) -> None:
+        """Where and since when an attempt runs. Touches nothing else: how it ended may be recorded at the same moment."""
+        item = _attempt_item(attempt)
+        seen = {name: item[name] for name in ("backend_id", "log_stream", "started_at") if item[name] is not None}
+        self.table.write(self.table.change(_pk(attempt.tenant, attempt.job_id), _attempt_sk(attempt.number), seen))
+
     def attempt(self, tenant: str, job_id: str, number: int) -> Attempt | None:
         item = self.table.get(_pk(tenant, job_id), _attempt_sk(number))
         return _attempt(item) if item else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import views as cost_views
-from chalicelib.jobs.job import Job, JobStatus, Progress, Report
+from chalicelib.jobs.job import Attempt, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
 from chalicelib.jobs.suspicion import notices
@@ -84,14 +84,16 @@ def plan(planned: JobPlan) -> dict[str, Any]:
     }
 
 
-def full(job: Job, report: Report, points: Iterable[MetricPoint], now: datetime) -> dict[str, Any]:
+def full(
+    job: Job, report: Report, points: Iterable[MetricPoint], attempts: Iterable[Attempt], now: datetime
+) -> dict[str, Any]:
     """TrainingJob."""
     document = {
         **summary(job),
         **_notices(job),
         "metrics": [metric(point) for point in points],
         "progress": progress(job, report.progress, now),
-        "cost": cost_views.cost(job, now),
+        "cost": cost_views.cost(job, attempts, now),
     }
     if report.run:
         document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}

@@ -42,13 +42,8 @@ def finished(carol: Client, tmp_path_factory: pytest.TempPathFactory) -> list[Jo
 
 
 def receipt(client: Client, job: Job) -> Receipt:
-    """The receipt, which is issued a moment after the job's status is seen."""
-    for _ in range(100):
-        try:
-            return client.costs.receipt(job.job_id)
-        except NotFoundError:
-            client.jobs.transport.sleep(0.1)
-    raise AssertionError("there is no receipt")
+    """The receipt, which is issued a moment after the job's status is seen: the client waits for that."""
+    return client.costs.receipt(job.job_id)
 
 
 @pytest.mark.e2e
@@ -143,6 +138,9 @@ class TestBeforeAndDuring:
     def test_a_running_job_tells_what_it_has_cost_so_far(self, carol: Client, tmp_path: Path) -> None:
         job = scripts.submit(carol, tmp_path, "import time\nprint('here', flush=True)\ntime.sleep(600)\n", name="slow")
         scripts.first_line(carol, job)
+        with pytest.raises(NotFoundError, match="its receipt is made when it has ended") as early:
+            carol.costs.receipt(job.job_id)
+        assert (early.value.code, early.value.document["reason"]) == ("not-there-yet", "job-not-finished")
         cost = carol.jobs.get(job.job_id).document["cost"]
         assert cost["basis"].startswith("the time limit")
         assert 0 <= cost["running_usd"] < cost["reserved_usd"]

@@ -59,7 +59,23 @@ class TestReceipt:
 
     def test_of_a_job_that_runs_is_not_there(self, costs: Costs, gateway: Gateway) -> None:
         job = costs.jobs.service.submit(ALICE, costs.jobs.request(), None)
-        assert ask(gateway, f"training/jobs/{job.job_id}/receipt").status == 404
+        answer = ask(gateway, f"training/jobs/{job.job_id}/receipt")
+        assert (answer.status, answer.json["code"], answer.json["reason"]) == (404, "not-there-yet", "job-not-finished")
+        assert answer.json["detail"] == "The job is pending: its receipt is made when it has ended."
+        assert "Retry-After" not in answer.headers
+
+    def test_of_a_job_that_has_just_ended_is_being_sealed(self, costs: Costs, gateway: Gateway) -> None:
+        job = costs.ran()
+        path = f"training/jobs/{job.job_id}/receipt"
+        answer = ask(gateway, path)
+        assert (answer.status, answer.json["code"], answer.json["reason"]) == (404, "not-there-yet", "being-sealed")
+        assert answer.headers["Retry-After"] == "Sun, 01 Mar 2026 12:01:01 GMT"
+        assert "operator" not in answer.json["detail"]
+        costs.jobs.clock.advance(3600)
+        assert "tell an operator" in ask(gateway, path).json["detail"]
+        assert ask(gateway, path, BOB).json["code"] == "not-found"
+        costs.issuing.issue(job)
+        assert ask(gateway, path).status == 200
 
 
 class TestUsage:

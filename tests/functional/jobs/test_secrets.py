@@ -47,7 +47,7 @@ class TestSecretVariables:
 
     def test_are_shown_by_name_only(self, jobs: Jobs) -> None:
         job = _submit(jobs)
-        shown = [views.submitted(job), views.summary(job), views.full(job, Report(), (), jobs.clock())]
+        shown = [views.submitted(job), views.summary(job), views.full(job, Report(), (), (), jobs.clock())]
         assert shown[2]["config"]["environment"]["secret_variables"] == ["HF_TOKEN"]
         assert "ciphertext" not in json.dumps(shown)
         assert CANARY not in json.dumps(shown)
@@ -120,7 +120,7 @@ class TestSuspicion:
         job = jobs.service.submit(ALICE, jobs.request(environment={"environment_variables": variables}), None)
         (notice,) = views.submitted(job)["notices"]
         assert "environment_variables.HF_TOKEN" in notice
-        assert views.full(job, Report(), (), jobs.clock())["notices"] == [notice]
+        assert views.full(job, Report(), (), (), jobs.clock())["notices"] == [notice]
         assert "notices" not in views.summary(job)
 
     def test_of_a_parameter_that_must_be_a_credential_refuses_it(self, jobs: Jobs) -> None:

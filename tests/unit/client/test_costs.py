@@ -7,9 +7,33 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aimatrix.client import Receipt
-from tests.unit.client.fake_service import FakeService, client_of
+from aimatrix.client import NotFoundError, Receipt
+from tests.unit.client.fake_service import JOB_ID, Clock, FakeService, Fault, client_of, problem
 from tests.unit.client.sealed import contents, pem, sealed
+
+
+class TestAskedFor:
+    SEALING = problem(404, "not-there-yet", "it is being sealed", reason="being-sealed")
+
+    def test_a_receipt_that_is_being_sealed_is_waited_for(self) -> None:
+        service = FakeService(receipts={JOB_ID: sealed(contents())})
+        service.faults = [Fault("GET", "/receipt", self.SEALING) for _ in range(3)]
+        clock = Clock()
+        assert client_of(service, clock).costs.receipt(JOB_ID).contents == contents()
+        assert len(clock.sleeps) == 3
+
+    def test_a_receipt_is_not_waited_for_longer_than_asked(self) -> None:
+        service = FakeService(faults=[Fault("GET", "/receipt", self.SEALING) for _ in range(3)])
+        with pytest.raises(NotFoundError, match="being sealed"):
+            client_of(service).costs.receipt(JOB_ID, timeout=0)
+        assert len(service.faults) == 2
+
+    def test_a_receipt_of_a_job_that_runs_is_not_waited_for(self) -> None:
+        runs = problem(404, "not-there-yet", "the job is running", reason="job-not-finished")
+        service = FakeService(faults=[Fault("GET", "/receipt", runs) for _ in range(2)])
+        with pytest.raises(NotFoundError, match="the job is running"):
+            client_of(service).costs.receipt(JOB_ID)
+        assert len(service.faults) == 1
 
 
 class TestReceipt:
