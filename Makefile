@@ -8,7 +8,7 @@ STATE  ?= .aimatrix
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit e2e faults check format bench build deploy up down lock clean
+.PHONY: help demo test unit e2e faults check format bench build deploy undeploy up down lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ build: $(VENV)/.demo ## build the template, the Lambda zip and the agent
 
 deploy: $(VENV)/.demo ## install into an AWS account: make deploy STACK=aimatrix BUCKET=my-deployment-bucket (docs/template.md)
 	$(BIN)/python -m infra.deploy --stack $(STACK) --bucket $(BUCKET) $(ARGS)
+
+undeploy: $(VENV)/.demo ## take an installation down, its data stays: make undeploy STACK=aimatrix
+	$(BIN)/python -m infra.undeploy --stack $(STACK) $(ARGS)
 
 up: $(VENV)/.demo ## start the embedded cloud in .aimatrix/dev
 	$(BIN)/aimatrix up --state $(STATE)/dev --detach

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -147,6 +148,11 @@ class Clients:
     @cached_property
     def batch(self) -> BatchClient:
         client: BatchClient = self._make("batch")
+        return client
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        client: IAMClient = self._make("iam")
         return client
 
     @cached_property

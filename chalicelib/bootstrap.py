@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from chalicelib.quotas.accounts import AccountService
     from chalicelib.quotas.check import QuotaCheck
     from chalicelib.quotas.service import QuotaService
+    from chalicelib.tenants.roles import TenantRoles
     from chalicelib.tracking.registry import TrackingRegistry
     from chalicelib.uploads.service import UploadService
 
@@ -103,6 +104,16 @@ class Platform:
                 return handler(event, context)
 
         return counted
+
+    @cached_property
+    def tenant_roles(self) -> TenantRoles:
+        from chalicelib.tenants.roles import Purpose, TenantRoles
+
+        def policy_arn(purpose: Purpose) -> str:
+            settings = self.settings
+            return settings.training_policy_arn if purpose is Purpose.TRAINING else settings.serving_policy_arn
+
+        return TenantRoles(lambda: self.clients.iam, self.settings.tenant_roles, policy_arn)
 
     @cached_property
     def objects(self) -> Objects:
@@ -439,13 +450,16 @@ class Platform:
         from chalicelib.deployments.plan import Surroundings
         from chalicelib.deployments.planning import Planning
         from chalicelib.jobs.images import inference_image
+        from chalicelib.tenants.roles import Purpose
 
         return Planning(
             store=self.deployment_store,
             models=self.model_store,
             endpoints=self._endpoints(),
             image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
-            around=lambda: Surroundings(self.settings.serving_role_arn, self.settings.region),
+            around=lambda tenant: Surroundings(
+                self.tenant_roles.require(tenant, Purpose.SERVING), self.settings.region
+            ),
         )
 
     @cached_property
@@ -488,12 +502,13 @@ class Platform:
 
         return ModelEndpoint(self.clients.sagemaker_runtime)
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self, tenant: str) -> Surroundings:
         from chalicelib.jobs.plan import Surroundings
+        from chalicelib.tenants.roles import Purpose
 
         return Surroundings(
             bucket=self.settings.artifacts_bucket,
             agent_uri=self.settings.agent_uri,
-            training_role_arn=self.settings.training_role_arn,
+            training_role_arn=self.tenant_roles.require(tenant, Purpose.TRAINING),
             mlflow_tracking_uri=self.settings.mlflow_tracking_uri,
         )

@@ -98,12 +98,17 @@ class Settings:
         return self._get("UNDEPLOY_MODEL_ARN")
 
     @property
-    def training_role_arn(self) -> str:
-        return self._get("TRAINING_ROLE_ARN")
+    def tenant_roles(self) -> str:
+        """What the ARNs of all tenants' roles begin with."""
+        return self._get("TENANT_ROLES")
 
     @property
-    def serving_role_arn(self) -> str:
-        return self._get("SERVING_ROLE_ARN")
+    def training_policy_arn(self) -> str:
+        return self._get("TRAINING_POLICY_ARN")
+
+    @property
+    def serving_policy_arn(self) -> str:
+        return self._get("SERVING_POLICY_ARN")
 
     @property
     def batch_queue_prefix(self) -> str | None:

@@ -139,7 +139,8 @@ def keys_rotate_and_are_kept(template: Json) -> Iterator[str]:
 
 
 def decryption_is_for_somebody(template: Json) -> Iterator[str]:
-    """A key that encrypts refuses to decrypt for all but named roles, whatever IAM says."""
+    """A key that encrypts refuses to decrypt for all but the tenants' training roles, whatever IAM says."""
+    training = names.tenant_role_arn("training")
     for logical_id, properties in of_type(template, "AWS::KMS::Key"):
         if properties.get("KeyUsage", "ENCRYPT_DECRYPT") != "ENCRYPT_DECRYPT":
             continue
@@ -148,7 +149,7 @@ def decryption_is_for_somebody(template: Json) -> Iterator[str]:
             for statement in properties["KeyPolicy"]["Statement"]
             if statement["Effect"] == "Deny"
             and {"kms:Decrypt", "kms:ReEncryptFrom"} <= set(statement["Action"])
-            and statement.get("Condition", {}).get("ArnNotEquals", {}).get("aws:PrincipalArn")
+            and statement.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn") == training
         ]
         if not denied:
             yield f"{logical_id} decrypts for whoever IAM allows it"
@@ -191,6 +192,7 @@ RULES: tuple[Rule, ...] = (
     policies.actions_are_named,
     policies.resources_are_named,
     policies.roles_are_passed_to_one_service,
+    policies.made_roles_are_bounded,
     policies.roles_are_assumed_by_services,
     functions_have_their_own_role,
     functions_log_to_a_group_of_their_own,

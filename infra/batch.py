@@ -3,8 +3,8 @@
 Batch matches a job by the number of its GPUs, never by their type: so each type has machines and a queue of its own, and
 `plan_job` picks the queue.
 
-All of it exists only where subnets are given. A job definition fixes an image, so `plan_job` registers one per image, as a
-copy of the one here with the image replaced; the log group, the role and the command stay.
+All of it exists only where subnets are given. A job definition fixes an image, so `plan_job` registers one per image and
+tenant, as a copy of the one here with the tenant's role; the log group and the command stay.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.grants import role
 from infra.names import BATCH_QUEUES, NAME_PREFIX, Json, att, pascal, ref, stack_name, sub
-from infra.training import TRAIN
 
 BOOTSTRAP = Path(__file__).parent.parent / "trainer" / "bootstrap.py"
 
@@ -147,7 +145,6 @@ def _job_definition() -> Json:
             "ContainerProperties": {
                 "Image": _BASE_IMAGE,
                 "Command": ["python3", "-c", BOOTSTRAP.read_text(encoding="utf-8"), "train", "--root", "/opt/ml"],
-                "JobRoleArn": att("BatchJobRole"),
                 "ResourceRequirements": [{"Type": "VCPU", "Value": "1"}, {"Type": "MEMORY", "Value": "2048"}],
                 "Environment": [{"Name": "AWS_REGION", "Value": ref("AWS::Region")}],
                 "LogConfiguration": {
@@ -181,12 +178,6 @@ def fragment() -> Json:
         },
     }
     resources = {
-        "BatchJobRole": role(
-            "ecs-tasks.amazonaws.com",
-            "Training jobs on AWS Batch",
-            TRAIN,
-            trust={"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
-        ),
         "BatchInstanceRole": instance_role,
         "BatchInstanceProfile": {
             "Type": "AWS::IAM::InstanceProfile",

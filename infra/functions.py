@@ -37,8 +37,9 @@ SETTINGS: dict[str, Json | str] = {
     "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
-    "TRAINING_ROLE_ARN": att("TrainingRole"),
-    "SERVING_ROLE_ARN": att("ServingRole"),
+    "TENANT_ROLES": names.tenant_role_arn(),
+    "TRAINING_POLICY_ARN": ref("TrainingPolicy"),
+    "SERVING_POLICY_ARN": ref("ServingPolicy"),
     "BATCH_QUEUE_PREFIX": when(_BATCH, names.batch_queue_arn(""), ""),
     "BATCH_GPU_TYPES": when(_BATCH, when("HasBatchV100", ",".join(_GPU_TYPES), ",".join(_WITHOUT_V100)), ""),
     "BATCH_DISK_GIB": when(_BATCH, ref("BatchDiskGiB"), ""),
@@ -100,7 +101,7 @@ SHAPES: dict[str, Shape] = {
         60,
         1024,
         (
-            *(*_ATTEMPTS, "STACK", "TRAINING_ROLE_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
+            *(*_ATTEMPTS, "STACK", "TENANT_ROLES", "TRAINING_POLICY_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
             *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION", "CAPACITY_TABLE"),
         ),
     ),
@@ -132,7 +133,10 @@ SHAPES: dict[str, Shape] = {
         "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")
     ),
     "plan_deployment": Shape(
-        "Decides how a model is served", 30, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE", "SERVING_ROLE_ARN")
+        "Decides how a model is served",
+        30,
+        512,
+        ("DEPLOYMENTS_TABLE", "MODELS_TABLE", "TENANT_ROLES", "SERVING_POLICY_ARN"),
     ),
     "await_endpoint": Shape("Notes who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),
     "on_endpoint_event": Shape("Answers who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),

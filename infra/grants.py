@@ -41,6 +41,14 @@ class Grant:
         return {"Fn::If": [self.when, statement, {"Ref": "AWS::NoValue"}]} if self.when else statement
 
 
+def policy(description: str, grants: Iterable[Grant]) -> Json:
+    """A managed policy, which can also be the boundary of a role."""
+    return {
+        "Type": "AWS::IAM::ManagedPolicy",
+        "Properties": {"Description": description, "PolicyDocument": document(grants)},
+    }
+
+
 def document(grants: Iterable[Grant]) -> Json:
     return {"Version": POLICY_VERSION, "Statement": [grant.statement() for grant in grants]}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from infra.grants import POLICY_VERSION, Grant, document
-from infra.names import Json, arn, att, ref
-from infra.parameters import when
+from infra.grants import POLICY_VERSION, Grant
+from infra.names import TENANT, Json, arn, att, sub, tenant_role_arn
 
 RECEIPT_KEY = "ReceiptKey"
 SECRETS_KEY = "SecretsKey"
@@ -39,7 +38,6 @@ def _decided_by_iam() -> Json:
 
 def _decrypted_by_the_agent_only() -> Json:
     """IAM decides who encrypts; whatever it says, nobody decrypts but a training container."""
-    agent_roles = [att("TrainingRole"), when("HasBatch", att("BatchJobRole"))]
     policy = _decided_by_iam()
     policy["Statement"].append(
         {
@@ -48,23 +46,19 @@ def _decrypted_by_the_agent_only() -> Json:
             "Principal": {"AWS": "*"},
             "Action": ["kms:Decrypt", "kms:ReEncryptFrom"],
             "Resource": "*",
-            "Condition": {"ArnNotEquals": {"aws:PrincipalArn": agent_roles}},
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": tenant_role_arn("training")}},
         }
     )
     return policy
 
 
-def _decrypt() -> Json:
-    """A policy of its own: the key names the roles, so the roles can't name the key."""
-    grant = Grant("DecryptSecrets", ("kms:Decrypt",), (att(SECRETS_KEY),), BOUND_TO_A_VARIABLE)
-    return {
-        "Type": "AWS::IAM::Policy",
-        "Properties": {
-            "PolicyName": "decrypt-secrets",
-            "Roles": [ref("TrainingRole"), when("HasBatch", ref("BatchJobRole"))],
-            "PolicyDocument": document([grant]),
-        },
-    }
+DECRYPT_SECRETS = Grant(
+    "DecryptSecrets",
+    ("kms:Decrypt",),
+    (att(SECRETS_KEY),),
+    {**BOUND_TO_A_VARIABLE, "StringEquals": {"kms:EncryptionContext:aimatrix:tenant": sub(TENANT)}},
+)
+"""Of the container's own tenant: the tenant is part of what each value is bound to."""
 
 
 def fragment() -> Json:
@@ -78,6 +72,5 @@ def fragment() -> Json:
         "Resources": {
             RECEIPT_KEY: _key("Signs the receipts of finished jobs", receipts),
             SECRETS_KEY: _key("Encrypts the secret variables of jobs", secrets),
-            "DecryptSecrets": _decrypt(),
         }
     }

@@ -43,10 +43,9 @@ def _managed_rule(service: str) -> Grant:
     )
 
 
-def _pass(sid: str, role_id: str) -> Grant:
-    return Grant(
-        sid, ("iam:PassRole",), (att(role_id),), {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    )
+def _pass(sid: str, purpose: str) -> Grant:
+    to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    return Grant(sid, ("iam:PassRole",), (names.tenant_role_arn(purpose),), to_sagemaker)
 
 
 _OWN_JOB_DEFINITIONS = arn("batch", f"job-definition/{names.NAME_PREFIX}${{AWS::StackName}}-*")
@@ -64,7 +63,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
             ),
             (sagemaker_arn("training-job"),),
         ),
-        _pass("PassTrainingRole", "TrainingRole"),
+        _pass("PassTrainingRole", "training"),
         _managed_rule("SageMakerTrainingJobs"),
         Grant(
             "SubmitBatchJobs",
@@ -88,7 +87,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
             ),
             tuple(sagemaker_arn(kind) for kind in ("model", "endpoint-config", "endpoint")),
         ),
-        _pass("PassServingRole", "ServingRole"),
+        _pass("PassServingRole", "serving"),
     ),
     "undeploy-model": (
         Grant("DeleteEndpoints", ("sagemaker:DeleteEndpoint",), (sagemaker_arn("endpoint"),)),

@@ -176,6 +176,17 @@ def sagemaker_arn(kind: str) -> Json:
     return arn("sagemaker", f"{kind}/{NAME_PREFIX}*")
 
 
+TENANT = "${!aws:PrincipalTag/aimatrix-tenant}"
+"""In an `Fn::Sub`: the tenant whose role it is that asks. See `chalicelib.tenants.roles`."""
+
+
+def tenant_role_arn(purpose: str = "") -> Json:
+    """All tenants' roles for one purpose; without one, what the ARNs of all of them begin with."""
+    # The region, because roles have none and a stack's name may be used once in each.
+    path = f"role/aimatrix/${{AWS::StackName}}/${{AWS::Region}}/{f'{purpose}/*' if purpose else ''}"
+    return arn("iam", path, region=False)
+
+
 def log_group_arn(name: str) -> Json:
     return arn("logs", f"log-group:{name}")
 

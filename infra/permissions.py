@@ -9,6 +9,7 @@ may call the function would otherwise wait for each other at creation.
 from __future__ import annotations
 
 from chalicelib.costs.prices import service_prices
+from chalicelib.tenants.roles import TAG
 from infra import names
 from infra.grants import Grant
 from infra.keys import BOUND_TO_A_VARIABLE, RECEIPT_KEY, SECRETS_KEY
@@ -114,10 +115,24 @@ DEFINE_BATCH_JOBS = Grant(
 PASS_BATCH_ROLE = Grant(
     "PassBatchRole",
     ("iam:PassRole",),
-    (names.att("BatchJobRole"),),
+    (names.tenant_role_arn("training"),),
     {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
     when="HasBatch",
 )
+
+
+def make_roles(purpose: str) -> tuple[Grant, ...]:
+    """Roles for tenants, none of which can do more than the template's policy: it is their boundary."""
+    policy = names.ref(f"{names.pascal(purpose)}Policy")
+    roles = (names.tenant_role_arn(purpose),)
+    return (
+        Grant("MakeTenantRoles", ("iam:CreateRole",), roles, {"StringEquals": {"iam:PermissionsBoundary": policy}}),
+        # A role gets its tenant when it is made, and never another one.
+        Grant("NameTheirTenant", ("iam:TagRole",), roles, {"Null": {f"aws:ResourceTag/{TAG}": "true"}}),
+        Grant("AttachTheirPolicy", ("iam:AttachRolePolicy",), roles, {"ArnEquals": {"iam:PolicyARN": policy}}),
+    )
+
+
 READ_TRAINING_LOGS = (
     Grant(
         "SearchTrainingLogs",
@@ -217,6 +232,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         STOP_TRAINING,
         DEFINE_BATCH_JOBS,
         PASS_BATCH_ROLE,
+        *make_roles("training"),
     ),
     "await_capacity": (read("jobs"), read_and_write("capacity"), COUNT_USAGE, ANSWER_JOBS),
     "admit_jobs": (
@@ -284,6 +300,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DESCRIBE_ENDPOINTS,
         DELETE_ENDPOINTS,
         DELETE_REVISIONS,
+        *make_roles("serving"),
     ),
     "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
     "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),

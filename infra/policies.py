@@ -6,10 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from infra.names import Json
+from chalicelib.tenants.roles import Purpose
+from infra.names import Json, tenant_role_arn
 from infra.wildcards import MUST_BE_CONDITIONED, UNCONFINABLE
 
 _PASSED_TO = "iam:PassedToService"
+_TENANT_ROLES = tuple(tenant_role_arn(purpose.value) for purpose in Purpose)
+_MAKING_ROLES = {
+    "iam:CreateRole": ("StringEquals", "iam:PermissionsBoundary"),
+    "iam:AttachRolePolicy": ("ArnEquals", "iam:PolicyARN"),
+}
 
 
 def statements(template: Json) -> Iterator[tuple[str, Json]]:
@@ -56,11 +62,29 @@ def roles_are_passed_to_one_service(template: Json) -> Iterator[str]:
         if len(actions) != 1:
             yield f"{where} mixes iam:PassRole with other actions"
         for resource in _listed(statement["Resource"]):
-            if not (isinstance(resource, dict) and resource.get("Fn::GetAtt", [None])[0] in roles):
+            is_role = isinstance(resource, dict) and resource.get("Fn::GetAtt", [None])[0] in roles
+            if not is_role and resource not in _TENANT_ROLES:
                 yield f"{where} passes {json.dumps(resource)}, which is no role of this template"
         service = statement.get("Condition", {}).get("StringEquals", {}).get(_PASSED_TO)
         if not isinstance(service, str) or "*" in service:
             yield f"{where} passes a role to no service in particular"
+
+
+def made_roles_are_bounded(template: Json) -> Iterator[str]:
+    """What makes a role decides what it may do: nothing but a policy of this template, and of no role but a tenant's."""
+    policies = {name for name, each in template["Resources"].items() if each["Type"] == "AWS::IAM::ManagedPolicy"}
+    for where, statement in statements(template):
+        for action in _listed(statement.get("Action", [])):
+            if not action.startswith("iam:") or action == "iam:PassRole":
+                continue
+            if any(resource not in _TENANT_ROLES for resource in _listed(statement["Resource"])):
+                yield f"{where} allows {action} beyond the roles of tenants"
+            if action == "iam:TagRole":
+                continue
+            operator, key = _MAKING_ROLES.get(action, ("", ""))
+            bound = statement.get("Condition", {}).get(operator, {}).get(key, {})
+            if not (isinstance(bound, dict) and bound.get("Ref") in policies):
+                yield f"{where} allows {action} without a policy of this template as its limit"
 
 
 def roles_are_assumed_by_services(template: Json) -> Iterator[str]:

@@ -1,12 +1,15 @@
-"""SageMaker: the roles that training containers and endpoints run under."""
+"""What training containers and endpoints may do: two policies, for roles that each tenant has of its own.
+
+`names.TENANT` in a resource stands for the tenant of the role that asks, so that one policy keeps all tenants apart. The
+roles are made when a tenant first needs them (`chalicelib.tenants.roles`); these policies are their boundaries.
+"""
 
 from __future__ import annotations
 
 from infra import names
-from infra.grants import Grant, role
-from infra.names import Json, arn, artifacts_arn, ref
-
-_OWN_ACCOUNT: Json = {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}}
+from infra.grants import Grant, policy
+from infra.keys import DECRYPT_SECRETS
+from infra.names import TENANT, Json, arn, artifacts_arn, ref, sub
 
 # What an unmodified script's mlflow calls come to, and the agent's own: reading and writing runs and models, nothing that
 # deletes, renames or administers. Names: Service Authorization Reference, list_amazonsagemakerwithmlflow.
@@ -59,14 +62,19 @@ PULL_IMAGES = (
 )
 
 TRAIN = (
-    Grant("ReadTenantData", ("s3:GetObject",), (artifacts_arn("tenants/*"),)),
+    Grant("ReadTenantData", ("s3:GetObject",), (artifacts_arn(f"tenants/{TENANT}/*"),)),
     Grant(
         "WriteResults",
         ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
-        (artifacts_arn("tenants/*/jobs/*"),),
+        (artifacts_arn(f"tenants/{TENANT}/jobs/*"),),
     ),
-    Grant("PruneCheckpoints", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*/checkpoints/*"),)),
-    Grant("ListTenantData", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["tenants/*"]}}),
+    Grant("PruneCheckpoints", ("s3:DeleteObject",), (artifacts_arn(f"tenants/{TENANT}/jobs/*/checkpoints/*"),)),
+    Grant(
+        "ListTenantData",
+        ("s3:ListBucket",),
+        (artifacts_arn(),),
+        {"StringLike": {"s3:prefix": [sub(f"tenants/{TENANT}/*")]}},
+    ),
     Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,)),
     Grant(
         # SageMaker lists a channel before it downloads it, and the agent is a channel.
@@ -79,7 +87,7 @@ TRAIN = (
         # Secrets that variables refer to. Values that came with the request: `infra.keys`.
         "ReadReferredSecrets",
         ("secretsmanager:GetSecretValue",),
-        (arn("secretsmanager", "secret:aimatrix/*"),),
+        (arn("secretsmanager", f"secret:aimatrix/{TENANT}/*"),),
     ),
     Grant("TrackRuns", _MLFLOW_ACTIONS, (ref("MlflowTrackingServerArn"),), when="ManagedMlflow"),
     Grant(
@@ -113,8 +121,17 @@ def put_metrics(namespace: str) -> Grant:
 _ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/" + names.NAME_PREFIX + "*"
 
 SERVE = (
-    Grant("ReadModels", ("s3:GetObject",), (artifacts_arn("tenants/*/jobs/*"), artifacts_arn("tenants/*/models/*"))),
-    Grant("ListModels", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["tenants/*"]}}),
+    Grant(
+        "ReadModels",
+        ("s3:GetObject",),
+        (artifacts_arn(f"tenants/{TENANT}/jobs/*"), artifacts_arn(f"tenants/{TENANT}/models/*")),
+    ),
+    Grant(
+        "ListModels",
+        ("s3:ListBucket",),
+        (artifacts_arn(),),
+        {"StringLike": {"s3:prefix": [sub(f"tenants/{TENANT}/*")]}},
+    ),
     Grant(
         "WriteLog",
         ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
@@ -126,14 +143,10 @@ SERVE = (
 
 
 def fragment() -> Json:
+    on_sagemaker = (write_log(names.TRAINING_LOG_GROUP), put_metrics("/aws/sagemaker/TrainingJobs"), *PULL_IMAGES)
     return {
         "Resources": {
-            "TrainingRole": role(
-                "sagemaker.amazonaws.com",
-                "Training jobs",
-                (*TRAIN, write_log(names.TRAINING_LOG_GROUP), put_metrics("/aws/sagemaker/TrainingJobs"), *PULL_IMAGES),
-                trust=_OWN_ACCOUNT,
-            ),
-            "ServingRole": role("sagemaker.amazonaws.com", "Endpoints", SERVE, trust=_OWN_ACCOUNT),
+            "TrainingPolicy": policy("Training jobs of one tenant", (*TRAIN, DECRYPT_SECRETS, *on_sagemaker)),
+            "ServingPolicy": policy("Endpoints of one tenant", SERVE),
         }
     }

@@ -20,7 +20,7 @@ CONTAINER_ENVIRONMENT: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What an installation gives to every endpoint."""
+    """What an installation gives to an endpoint of a tenant."""
 
     serving_role_arn: str
     region: str

@@ -23,13 +23,14 @@ class Planning:
     """
     Args:
         image_of: the inference image for (framework, whether it has a GPU).
+        around: what the installation gives to an endpoint of a tenant.
     """
 
     store: DeploymentStore
     models: ModelStore
     endpoints: Endpoints
     image_of: Callable[[str, bool], str]
-    around: Callable[[], plan.Surroundings]
+    around: Callable[[str], plan.Surroundings]
 
     def plan(self, tenant: str, deployment_id: str, revision: int) -> dict[str, Any]:
         """
@@ -65,7 +66,7 @@ class Planning:
         self.endpoints.delete_revision(name)
         target, model = deployment.target, self._model(deployment)
         image = self.image_of(model.framework, target.gpu_count > 0)
-        return {"next": following, **plan.requests(deployment, target, model, image, self.around())}
+        return {"next": following, **plan.requests(deployment, target, model, image, self.around(deployment.tenant))}
 
     def plan_undeploy(self, tenant: str, deployment_id: str) -> dict[str, Any]:
         """

@@ -1,4 +1,4 @@
-"""Batch queues, one per type of GPU, and job definitions: a definition fixes the image, so there is one per image."""
+"""Batch queues, one per type of GPU, and job definitions: a definition fixes image and role, so each pair has one."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class JobDefinitions:
             raise LookupError("this installation has no Batch queues: the request should have been refused")
         return prefix + (gpu_type or WITHOUT_GPU)
 
-    def for_image(self, image: str) -> str:
-        """ARN of the definition that runs the agent in this image. Asking twice makes one.
+    def for_container(self, image: str, role_arn: str) -> str:
+        """ARN of the definition that runs the agent in this image, as this role. Asking twice makes one.
 
         The stack's own definition gets a new revision when it changes, and then every image a new definition.
         """
         pattern_arn = self.settings.batch_job_definition
-        digest = hashlib.sha256(f"{pattern_arn} {image}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{pattern_arn} {image} {role_arn}".encode()).hexdigest()
         name = f"aimatrix-{self.settings.stack}-{digest[:16]}"
         known = self.client().describe_job_definitions(jobDefinitionName=name, status="ACTIVE")["jobDefinitions"]
         if known:
             return known[0]["jobDefinitionArn"]
         pattern = self.client().describe_job_definitions(jobDefinitions=[pattern_arn])["jobDefinitions"][0]
-        properties = container_properties(cast("dict[str, Any]", pattern["containerProperties"]), image)
+        properties = container_properties(cast("dict[str, Any]", pattern["containerProperties"]), image, role_arn)
         made = self.client().register_job_definition(
             jobDefinitionName=name, type="container", containerProperties=cast("Any", properties), propagateTags=True
         )

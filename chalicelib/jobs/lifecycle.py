@@ -39,6 +39,7 @@ class Lifecycle:
     """
     Args:
         admission, preemption: who may run now, and who gives way; made by the steps that ask.
+        around: what the installation gives an attempt of a tenant.
         new_token: makes the secret by which an attempt's log lines are known.
     """
 
@@ -48,7 +49,7 @@ class Lifecycle:
     definitions: JobDefinitions
     admission: Callable[[], Admission]
     preemption: Callable[[], Preemption]
-    around: Callable[[], Surroundings]
+    around: Callable[[str], Surroundings]
     region: str
     now: Clock
     new_token: Callable[[], str]
@@ -228,9 +229,11 @@ class Lifecycle:
     def _request(self, job: Job, attempt: Attempt, seconds: int) -> dict[str, Any]:
         custom = job.config["environment"].get("docker_image")
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
+        around = self.around(job.tenant)
         if job.backend is Backend.SAGEMAKER:
-            return sagemaker_request(job, attempt, seconds, image, self.around())
-        return batch_request(job, attempt, seconds, self.definitions.for_image(image), self.around())
+            return sagemaker_request(job, attempt, seconds, image, around)
+        definition = self.definitions.for_container(image, around.training_role_arn)
+        return batch_request(job, attempt, seconds, definition, around)
 
     def _reason(self, job: Job, attempt: Attempt, found: BackendJob, cause: Cause, error: str | None) -> str:
         """The script's own last words where there are any, else the backend's, else Step Functions'."""

@@ -33,7 +33,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the installation gives every attempt."""
+    """What the installation gives an attempt of a tenant."""
 
     bucket: str
     agent_uri: str
@@ -133,18 +133,17 @@ def tags(job: Job, attempt: Attempt) -> dict[str, str]:
     return {"aimatrix:tenant": job.tenant, "aimatrix:job-id": job.job_id, "aimatrix:attempt": str(attempt.number)}
 
 
-def container_properties(template: Mapping[str, Any], image: str) -> dict[str, Any]:
-    """The stack's own Batch container with another image: the same command, environment, role and log group."""
+def container_properties(template: Mapping[str, Any], image: str, role_arn: str) -> dict[str, Any]:
+    """The stack's own Batch container with an image and a tenant's role: the same command, environment and log group."""
     kept: Sequence[str] = (
         "command",
         "environment",
-        "jobRoleArn",
         "executionRoleArn",
         "resourceRequirements",
         "logConfiguration",
         "ulimits",
     )
-    return {"image": image, **{name: template[name] for name in kept if template.get(name)}}
+    return {"image": image, "jobRoleArn": role_arn, **{name: template[name] for name in kept if template.get(name)}}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

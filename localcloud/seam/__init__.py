@@ -3,8 +3,8 @@
 ministack is pinned exactly, and `pins` names every function and variable that is hooked here; a test fails as soon as an
 upgrade moves one of them.
 
-- `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts; `conditions`: what
-  policies may ask of a request
+- `access`: who may come in at all; `authorization`, `control`: the control endpoints of the other parts; `conditions`,
+  `policy_variables`: what policies may ask of a request
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
   `task_tokens`: whose a token is
@@ -61,6 +61,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         machines,
         object_bodies,
         pins,
+        policy_variables,
         retention,
         speed,
         streams,
@@ -89,6 +90,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     keys.install()
     kept_secrets.install()
     conditions.install()
+    policy_variables.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))
     services = Durable(ministack_app.app, stores, journal.flush)
     api = Watched(services, quiet)

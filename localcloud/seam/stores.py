@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ministack.core import persistence
-from ministack.services import cloudwatch_logs, dynamodb, kms, s3, secretsmanager
+from ministack.services import cloudwatch_logs, dynamodb, iam, kms, s3, secretsmanager
 
 from localcloud.journal.records import Change, Contents
 
@@ -27,9 +27,25 @@ logger = logging.getLogger(__name__)
 
 Append = Callable[[Change], None]
 
+
+class OwnRoles:
+    """Roles that a function made. Those of the template are made again by the template; they have no path."""
+
+    @staticmethod
+    def get_state() -> dict[str, Any]:
+        roles = iam._roles._data
+        return {"roles": [[list(key), role] for key, role in roles.items() if role["Path"] != "/"]}
+
+    @staticmethod
+    def _restore_state(state: dict[str, Any]) -> None:
+        for key, role in state["roles"]:
+            iam._roles._data[tuple(key)] = role
+
+
 # Small services whose whole state is written down when it has changed, and what their requests are addressed to.
-_SMALL = {"kms": kms, "secretsmanager": secretsmanager}
+_SMALL: dict[str, Any] = {"kms": kms, "secretsmanager": secretsmanager, "iam": OwnRoles}
 _TARGETS = (b"TrentService.", b"secretsmanager.")
+_SIGNED_FOR = (b"/iam/aws4_request", b"/cloudformation/aws4_request")
 # Actions of these services that change nothing.
 _READING = ("Describe", "List", "Get", "Encrypt", "Decrypt", "ReEncrypt", "Generate", "Sign", "Verify")
 
@@ -209,12 +225,12 @@ class Durable:
 
 
 def _may_change_small_services(headers: Any) -> bool:
-    """Requests to these services, and to CloudFormation, whose templates may make keys and secrets."""
+    """Requests to these services, and to CloudFormation, whose templates may make what they keep."""
     for name, value in headers:
         if name == b"x-amz-target":
             service, _, action = value.partition(b".")
             return service + b"." in _TARGETS and not action.decode("latin-1").startswith(_READING)
-        if name == b"authorization" and b"/cloudformation/aws4_request" in value:
+        if name == b"authorization" and any(service in value for service in _SIGNED_FOR):
             return True
     return False
 

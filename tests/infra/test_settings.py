@@ -25,6 +25,8 @@ class Recorded(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
+        if name.endswith("TENANT_ROLES"):
+            return "arn:aws:iam::000000000000:role/aimatrix/stack/"
         return "500" if name.endswith(("_GIB", "_SIZE")) else "https://example.com"
 
     def __iter__(self) -> Iterator[str]:
@@ -42,7 +44,17 @@ def define_batch_jobs(platform: Platform) -> None:
     )
     definitions = JobDefinitions(lambda: cast("Any", batch), platform.settings)
     assert definitions.queue_of(None)
-    definitions.for_image("image")
+    definitions.for_container("image", "arn:aws:iam::0:role/r")
+
+
+class FakeIam(SimpleNamespace):
+    """Has no role yet."""
+
+    exceptions = SimpleNamespace(EntityAlreadyExistsException=KeyError)
+
+    def create_role(self, **_: object) -> None: ...
+
+    def attach_role_policy(self, **_: object) -> None: ...
 
 
 def read_both_logs(platform: Platform) -> None:
@@ -67,7 +79,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     ),
     "authorize": (lambda p: (p.token_verifier, p.key_authentication),),
     "plan_job": (
-        lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.around(), p.admission, p.preemption),
+        lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.around("acme"), p.admission, p.preemption),
         define_batch_jobs,
     ),
     "assess_attempt": (
@@ -80,7 +92,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
-    "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around()),),
+    "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around("acme")),),
     "await_endpoint": (lambda p: p.deployment_waiting,),
     "on_endpoint_event": (lambda p: p.deployment_waiting,),
     "smoke_test": (lambda p: p.smoke_test,),
@@ -94,6 +106,7 @@ class TestSettings:
     def test_are_those_that_the_function_uses(self, function: names.Function) -> None:
         environment = Recorded()
         clients = SimpleNamespace(
+            iam=FakeIam(),
             **dict.fromkeys(
                 (
                     "dynamodb",
@@ -108,7 +121,7 @@ class TestSettings:
                     "kms",
                     "calls",
                 )
-            )
+            ),
         )
         platform = Platform(cast("Clients", clients), Settings(environment))
         for use in USES[function.name]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -156,11 +157,21 @@ class TestRoles:
                 if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] != "ReadAgent":
                     assert all("/tenants/" in resource["Fn::Sub"] for resource in statement["Resource"])
 
-    def test_training_writes_only_below_jobs(self, template: Json) -> None:
-        for role in ("TrainingRole", "BatchJobRole"):
-            for statement in policy(template, role):
-                if "s3:PutObject" in statement.get("Action", []):
-                    assert all("/tenants/*/jobs/*" in resource["Fn::Sub"] for resource in statement["Resource"])
+    def test_training_writes_only_below_its_tenants_jobs(self, template: Json) -> None:
+        writing = [
+            statement
+            for where, statement in policies.statements(template)
+            if where.startswith("TrainingPolicy.") and "s3:PutObject" in statement["Action"]
+        ]
+        own, through_mlflow = (each["Resource"][0]["Fn::Sub"] for each in writing)
+        assert own.endswith("/tenants/${!aws:PrincipalTag/aimatrix-tenant}/jobs/*")
+        assert through_mlflow.endswith("/mlflow/*")
+
+    def test_containers_reach_nothing_of_a_tenant_but_their_own(self, template: Json) -> None:
+        for policy_id in ("TrainingPolicy", "ServingPolicy"):
+            text = json.dumps(properties(template, policy_id))
+            assert "tenants/${!aws:PrincipalTag/aimatrix-tenant}/" in text
+            assert "tenants/*" not in text
 
     def test_secrets_are_encrypted_by_the_service_and_decrypted_by_training_only(self, template: Json) -> None:
         holders: dict[str, set[str]] = {
@@ -173,13 +184,8 @@ class TestRoles:
                 if action in holders:
                     holders[action].add(where)
         assert holders["kms:Encrypt"] == {"ApiHandlerRole.EncryptSecrets"}
-        assert holders["kms:Decrypt"] == {"DecryptSecrets.DecryptSecrets"}
-        roles = properties(template, "DecryptSecrets")["Roles"]
-        assert roles == [
-            {"Ref": "TrainingRole"},
-            {"Fn::If": ["HasBatch", {"Ref": "BatchJobRole"}, {"Ref": "AWS::NoValue"}]},
-        ]
-        referred = {"TrainingRole.ReadReferredSecrets", "BatchJobRole.ReadReferredSecrets"}
+        assert holders["kms:Decrypt"] == {"TrainingPolicy.DecryptSecrets"}
+        referred = {"TrainingPolicy.ReadReferredSecrets"}
         assert {where for where in holders["secretsmanager:GetSecretValue"] if "Pepper" not in where} == referred
 
     def test_receipts_are_signed_by_the_function_that_ends_jobs_only(self, template: Json) -> None:
@@ -187,10 +193,14 @@ class TestRoles:
         assert holders == {"FinishJobRole.SignReceipts"}
 
     def test_secrets_are_bound_to_what_the_service_says_they_are(self, template: Json) -> None:
-        (statement,) = properties(template, "DecryptSecrets")["PolicyDocument"]["Statement"]
+        (statement,) = (
+            each for where, each in policies.statements(template) if where == "TrainingPolicy.DecryptSecrets"
+        )
         said = encryption_context("t", "j", "v")
         assert statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"] == list(said)
         assert statement["Condition"]["Null"] == {f"kms:EncryptionContext:{name}": "false" for name in said}
+        own = {"kms:EncryptionContext:aimatrix:tenant": {"Fn::Sub": "${!aws:PrincipalTag/aimatrix-tenant}"}}
+        assert statement["Condition"]["StringEquals"] == own
 
     def test_no_two_statements_of_a_policy_share_a_name(self, template: Json) -> None:
         for logical_id, _ in assertions.of_type(template, "AWS::IAM::Role"):
@@ -217,11 +227,32 @@ BREAKS: list[tuple[str, Change]] = [
     ),
     (
         "roles_are_passed_to_one_service",
-        lambda t: _statement(t, Action=["iam:PassRole"], Resource=[{"Fn::GetAtt": ["TrainingRole", "Arn"]}]),
+        lambda t: _statement(t, Action=["iam:PassRole"], Resource=[{"Fn::GetAtt": ["BatchInstanceRole", "Arn"]}]),
+    ),
+    (
+        "made_roles_are_bounded",
+        lambda t: _statement(t, Action=["iam:CreateRole"], Resource=[names.tenant_role_arn("x")]),
+    ),
+    (
+        "made_roles_are_bounded",
+        lambda t: _statement(t, Action=["iam:AttachRolePolicy"], Resource=[names.tenant_role_arn("training")]),
+    ),
+    (
+        "made_roles_are_bounded",
+        lambda t: _statement(
+            t,
+            Action=["iam:CreateRole"],
+            Resource=[names.tenant_role_arn("training")],
+            Condition={"StringEquals": {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}},
+        ),
+    ),
+    (
+        "made_roles_are_bounded",
+        lambda t: _statement(t, Action=["iam:PutRolePolicy"], Resource=["arn:aws:iam::1:role/r"]),
     ),
     (
         "roles_are_assumed_by_services",
-        lambda t: properties(t, "TrainingRole")["AssumeRolePolicyDocument"]["Statement"][0].update(
+        lambda t: properties(t, "PlanJobRole")["AssumeRolePolicyDocument"]["Statement"][0].update(
             Principal={"AWS": "*"}
         ),
     ),

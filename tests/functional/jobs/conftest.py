@@ -121,7 +121,7 @@ class FakeBackends:
 class FakeDefinitions(JobDefinitions):
     """The real queues; the definitions are never registered."""
 
-    def for_image(self, image: str) -> str:
+    def for_container(self, image: str, role_arn: str) -> str:
         return f"definition-of-{image}"
 
 
@@ -215,8 +215,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             definitions=FakeDefinitions(lambda: boto3.client("batch"), BATCH_SETTINGS),
             admission=lambda: admission,
             preemption=lambda: Preemption(admission.store, store, objects, backends, clock),  # type: ignore[arg-type]
-            around=lambda: Surroundings(
-                BUCKET, f"s3://{BUCKET}/system/agent.zip", "arn:aws:iam::0:role/training", "http://mlflow"
+            around=lambda tenant: Surroundings(
+                BUCKET, f"s3://{BUCKET}/system/agent.zip", f"arn:aws:iam::0:role/{tenant}", "http://mlflow"
             ),
             region="us-east-1",
             now=clock,

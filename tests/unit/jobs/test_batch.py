@@ -14,6 +14,7 @@ from chalicelib.jobs.instances import price_list
 from chalicelib.jobs.job import Attempt, Backend
 from chalicelib.settings import Settings
 
+ROLE = "arn:aws:iam::0:role/aimatrix/s/training/acme"
 PREFIX = "arn:aws:batch:us-east-1:000000000000:job-queue/aimatrix-training-"
 PATTERN = "arn:aws:batch:us-east-1:000000000000:job-definition/aimatrix-aimatrix-base:1"
 CONTAINER = {
@@ -81,27 +82,28 @@ class TestQueues:
 
 
 class TestDefinitions:
-    def test_keep_everything_of_the_stacks_own_but_the_image(self) -> None:
+    def test_keep_everything_of_the_stacks_own_but_image_and_role(self) -> None:
         batch = FakeBatch()
-        name = definitions(batch).for_image("team/image:1")
+        name = definitions(batch).for_container("team/image:1", ROLE)
         made = batch.definitions[name]["containerProperties"]
         assert made == {
             "image": "team/image:1",
             "command": ["python3"],
-            "jobRoleArn": "role",
+            "jobRoleArn": ROLE,
             "environment": [{"name": "AWS_REGION", "value": "us-east-1"}],
         }
 
-    def test_are_made_once_for_an_image(self) -> None:
+    def test_are_made_once_for_an_image_and_a_tenants_role(self) -> None:
         batch = FakeBatch()
-        assert definitions(batch).for_image("a") == definitions(batch).for_image("a")
-        assert definitions(batch).for_image("b") != definitions(batch).for_image("a")
-        assert len(batch.definitions) == 2
+        asked = [("a", ROLE), ("a", ROLE), ("b", ROLE), ("a", ROLE + "-of-another-tenant")]
+        made = [definitions(batch).for_container(*each) for each in asked]
+        assert made[0] == made[1]
+        assert len(set(made)) == len(batch.definitions) == 3
 
     def test_are_made_again_when_the_stacks_own_has_changed(self) -> None:
         batch = FakeBatch()
-        before = definitions(batch).for_image("a")
-        after = definitions(batch, BATCH_JOB_DEFINITION=PATTERN.replace(":1", ":2")).for_image("a")
+        before = definitions(batch).for_container("a", ROLE)
+        after = definitions(batch, BATCH_JOB_DEFINITION=PATTERN.replace(":1", ":2")).for_container("a", ROLE)
         assert before != after
 
 
