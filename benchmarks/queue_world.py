@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -24,8 +24,10 @@ from chalicelib.capacity.store import CapacityStore
 from chalicelib.capacity.upkeep import Upkeep
 from chalicelib.costs.estimate import Estimate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobStatus, TimeLimit
+from chalicelib.jobs.life import Ended
 from chalicelib.jobs.store import JobStore
 from chalicelib.quotas import charge
+from chalicelib.quotas.quota import Amounts
 from chalicelib.table import Table, Write
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,8 +124,8 @@ class World:
 
     def finish(self, job_id: str) -> None:
         job = self.jobs.require(TENANT, job_id)
-        ended = replace(job, status=JobStatus.COMPLETED, completed_at=self.now)
-        self.jobs.update(job, ended, self.now, *self.admission.release(job))
+        ended = Ended(JobStatus.COMPLETED, self.now, Amounts())
+        self.jobs.change(job, ended, self.now, *self.admission.release(job))
         self.finished += 1
         self.admission.admit(POOL)
         self._let_told_go_on()

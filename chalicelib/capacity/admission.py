@@ -16,7 +16,7 @@ between an admission and its answer) is made good by the minute's schedule, see 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from chalicelib.aws import AwsError
@@ -26,12 +26,12 @@ from chalicelib.capacity.order import Order
 from chalicelib.capacity.pool import Pool, is_gated, pool_name
 from chalicelib.capacity.store import CapacityStore, Stale
 from chalicelib.clock import Clock
-from chalicelib.jobs.job import Job, JobStatus
+from chalicelib.jobs.job import Job
+from chalicelib.jobs.life import Entered, Requeued
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.log import logger
 from chalicelib.table import Write
 
-AWAITING = "AwaitingCapacity"
 # What a task that has something else to do gives to admitting others.
 ADMIT_SECONDS = 10.0
 
@@ -123,12 +123,9 @@ class Admission:
             limit = job.time_limit.seconds
             after = entry.requeued(self.now(), min(job.estimated_seconds, limit) - billed, limit - billed)
             reason = f"Preempted by {entry.preempted_by}, its checkpoint is kept. {_reason(pool, entry)}"
-            waits = replace(
-                job, status=JobStatus.PENDING, attempts=attempts, secondary_status=AWAITING, waiting_reason=reason
-            )
-            owner = self.store.owner(pool.name, entry.owner)
+            moved = self.store.moved(pool, self.store.owner(pool.name, entry.owner), entry, after, self.now())
             try:
-                self.jobs.update(job, waits, self.now(), *self.store.moved(pool, owner, entry, after, self.now()))
+                self.jobs.change(job, Requeued(attempts, reason), self.now(), *moved)
             except StaleJob:
                 job = self.jobs.require(job.tenant, job.job_id)
         if job.pool:
@@ -177,14 +174,12 @@ class Admission:
             if pool is None or pool.limit is None:
                 return None
             entry = Entry.of(job)
-            after = replace(job, pool=pool.name)
-            if pool.is_queue_empty and pool.fits(entry.size):
-                entry = entry.admitted(pool, self.now())
-            else:
-                after = replace(after, secondary_status=AWAITING, waiting_reason=_reason(pool, entry))
-            owner = self.store.owner(pool.name, entry.owner)
+            is_free = pool.is_queue_empty and pool.fits(entry.size)
+            entered = Entered(pool.name, None if is_free else _reason(pool, entry))
+            entry = entry.admitted(pool, self.now()) if is_free else entry
+            moved = self.store.moved(pool, self.store.owner(pool.name, entry.owner), None, entry, self.now())
             try:
-                job = self.jobs.update(job, after, self.now(), *self.store.moved(pool, owner, None, entry, self.now()))
+                job = self.jobs.change(job, entered, self.now(), *moved)
             except StaleJob:
                 job = self.jobs.require(job.tenant, job.job_id)
         return job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, from_text
@@ -11,11 +11,11 @@ from chalicelib.costs.store import UsageStore
 from chalicelib.costs.usage import usage_of
 from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.job import Attempt, Job, JobStatus
+from chalicelib.jobs.life import Ended, apply
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, read_manifest, stored_bytes
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
-from chalicelib.quotas.quota import Amounts
 from chalicelib.quotas.service import QuotaService
 
 
@@ -61,14 +61,15 @@ class Finishing:
                 self.store.change_attempt(attempt)
             costs = bill(job.allocation, self.store.first_attempts(tenant, job_id, job.attempts))
             ended = self._ended(job, attempt, found, costs, error)
-            also = self.quotas.settle(tenant, job.user, job.reservation, ended.used or Amounts())
-            also += self.usage.log(usage_of(ended, costs))
+            after = apply(job, ended)
+            also = self.quotas.settle(tenant, job.user, job.reservation, ended.used)
+            also += self.usage.log(usage_of(after, costs))
             also += self.admission.release(job)
-            seconds = ended.elapsed_seconds(self.now())
+            seconds = after.elapsed_seconds(self.now())
             if ended.status is JobStatus.COMPLETED and seconds is not None:
-                also.append(self.store.add_runtime(ended, max(1, round(seconds))))
+                also.append(self.store.add_runtime(after, max(1, round(seconds))))
             try:
-                job = self.store.update(job, ended, self.now(), *also)
+                job = self.store.change(job, ended, self.now(), *also)
                 break
             except StaleJob:
                 continue
@@ -77,23 +78,26 @@ class Finishing:
             self.admission.admit(job.pool)
         return job
 
-    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, costs: Bill, error: str | None) -> Job:
-        now = self.now()
+    def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, costs: Bill, error: str | None) -> Ended:
         manifest = (read_manifest(self.objects, job.tenant, job.job_id, attempt.number) if attempt else None) or {}
         started = manifest.get("started_at")
-        ended = replace(
-            job,
-            completed_at=now,
-            started_at=job.started_at or (from_text(started) if started else None),
-            artifacts=tuple(manifest.get("artifacts", ())),
+        status, reason = _outcome(job, attempt, found, error)
+        return Ended(
+            status=status,
+            at=self.now(),
             used=charge.used(job.allocation, costs, stored_bytes(manifest)),
-            secondary_status=found.secondary_status or job.secondary_status,
+            failure_reason=reason,
+            started_at=from_text(started) if started else None,
+            secondary_status=found.secondary_status,
+            artifacts=tuple(manifest.get("artifacts", ())),
         )
-        if job.cancel_requested_at is not None:
-            return replace(ended, status=JobStatus.CANCELLED, failure_reason=None)
-        if found.state is BackendState.COMPLETED and error is None:
-            return replace(ended, status=JobStatus.COMPLETED)
-        if found.state is BackendState.COMPLETED and error is not None:
-            return replace(ended, status=JobStatus.FAILED, failure_reason=error[:MAX_REASON])
-        reason = (attempt.reason if attempt else None) or error or found.reason or "The job ended before it ran."
-        return replace(ended, status=JobStatus.FAILED, failure_reason=reason[:MAX_REASON])
+
+
+def _outcome(job: Job, attempt: Attempt | None, found: BackendJob, error: str | None) -> tuple[JobStatus, str | None]:
+    """The terminal status, and why the job failed if it did."""
+    if job.cancel_requested_at is not None:
+        return JobStatus.CANCELLED, None
+    if found.state is BackendState.COMPLETED:
+        return (JobStatus.COMPLETED, None) if error is None else (JobStatus.FAILED, error[:MAX_REASON])
+    reason = (attempt.reason if attempt else None) or error or found.reason or "The job ended before it ran."
+    return JobStatus.FAILED, reason[:MAX_REASON]

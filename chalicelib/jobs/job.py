@@ -183,10 +183,6 @@ class Job:
     def estimated_seconds(self) -> int:
         return self.estimate.expected
 
-    def admitted(self) -> Job:
-        """A job that waits for capacity no more."""
-        return replace(self, secondary_status=None, waiting_reason=None) if self.waiting_reason else self
-
     def elapsed_seconds(self, now: datetime) -> float | None:
         if self.started_at is None:
             return None

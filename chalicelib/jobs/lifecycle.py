@@ -22,7 +22,8 @@ from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
 from chalicelib.jobs.definitions import JobDefinitions
 from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.images import training_image
-from chalicelib.jobs.job import Attempt, Backend, Job, JobStatus, attempt_prefix
+from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix
+from chalicelib.jobs.life import AttemptPlanned, ModelRegistered, Observed, Started
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_manifest
 from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec
 from chalicelib.jobs.rules import ArtifactPath
@@ -153,16 +154,8 @@ class Lifecycle:
             # A job in the queue does not run: what says so is a late word of an attempt that was preempted.
             if job is None or job.status.is_finished or job.waiting_reason:
                 return
-            after = replace(
-                job,
-                status=JobStatus.RUNNING,
-                started_at=job.started_at or since,
-                secondary_status=secondary_status or job.secondary_status,
-            )
-            if after == job:
-                return
             try:
-                self.store.update(job, after, self.now())
+                self.store.change(job, Started(since, secondary_status), self.now())
             except StaleJob:
                 continue
             return
@@ -171,20 +164,18 @@ class Lifecycle:
         """Link the job to the model that it made."""
         while True:
             job = self.store.require(tenant, job_id)
-            if job.status.is_finished or job.model_id == model_id:
-                return
             try:
-                self.store.update(job, replace(job, model_id=model_id), self.now())
+                self.store.change(job, ModelRegistered(model_id), self.now())
             except StaleJob:
                 continue
             return
 
     def _record_secondary_status(self, tenant: str, job_id: str, secondary_status: str) -> None:
         job = self.store.get(tenant, job_id)
-        if job is None or job.status is not JobStatus.PENDING or job.secondary_status == secondary_status:
+        if job is None:
             return
         try:
-            self.store.update(job, replace(job, secondary_status=secondary_status), self.now())
+            self.store.change(job, Observed(secondary_status), self.now())
         except StaleJob:
             # Only a detail: whoever changed the record meanwhile knew better.
             return
@@ -198,7 +189,7 @@ class Lifecycle:
             attempt = found or attempt
         while (job.attempts < number or job.waiting_reason) and not job.status.is_finished:
             try:
-                job = self.store.update(job, replace(job.admitted(), attempts=number), self.now())
+                job = self.store.change(job, AttemptPlanned(number), self.now())
             except StaleJob:
                 job = self.store.require(job.tenant, job.job_id)
         return attempt

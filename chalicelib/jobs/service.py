@@ -23,6 +23,7 @@ from chalicelib.jobs.gateways import Backends, Machine
 from chalicelib.jobs.images import UnknownImage, training_image
 from chalicelib.jobs.instances import BatchMachines, allocate
 from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
+from chalicelib.jobs.life import CancelRequested
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.secrets import Vault, problems
@@ -190,7 +191,7 @@ class JobService:
             try:
                 cancelled = self.audit.entry(caller, Action.CANCEL_JOB, subject("job", job_id), owner=job.user)
                 also = (cancelled, *self.admission.waking(job))
-                job = self.store.update(job, replace(job, cancel_requested_at=self.now()), self.now(), *also)
+                job = self.store.change(job, CancelRequested(self.now()), self.now(), *also)
                 break
             except StaleJob:
                 continue

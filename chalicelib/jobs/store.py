@@ -35,6 +35,7 @@ from chalicelib.jobs.job import (
     Run,
     TimeLimit,
 )
+from chalicelib.jobs.life import Event, Submitted, apply
 from chalicelib.jobs.secrets import Sealed
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts, Reservation
@@ -105,7 +106,8 @@ class JobStore:
         Raises:
             ConditionFailed: nothing was created, because a condition of `also` does not hold.
         """
-        writes: list[Write] = [self.table.put_if_absent(job_item(job))]
+        item = {**job_item(job), "event": as_json(Submitted().to_dict())}
+        writes: list[Write] = [self.table.put_if_absent(item)]
         if key:
             expires = int((job.created_at + IDEMPOTENCY_LIFETIME).timestamp())
             # Two requests with one key, at the same moment:
@@ -133,8 +135,10 @@ class JobStore:
         item = self.table.get(**_key(tenant, user, key))
         return Submission(item["job_id"], item["fingerprint"]) if item else None
 
-    def update(self, before: Job, after: Job, now: datetime, *also: Write) -> Job:
-        """Replace the record, with the next version, if it is still as `before` was read and not finished.
+    def change(self, before: Job, event: Event, now: datetime, *also: Write) -> Job:
+        """Record what an event makes of a job, with the next version, if the record is still as `before` was read.
+
+        An event that changes nothing (see `life.py`) writes nothing, and nothing of `also`.
 
         Args:
             also: writes that happen in the same transaction, or not at all.
@@ -142,9 +146,13 @@ class JobStore:
         Raises:
             StaleJob: it is not.
         """
+        after = apply(before, event)
+        if after == before:
+            return before
         after = replace(after, version=before.version + 1, updated_at=now)
         values = {":read_version": before.version, **_OPEN}
-        write = self.table.put(job_item(after), condition=_UNCHANGED_AND_OPEN, values=values, names=_NAMES)
+        item = {**job_item(after), "event": as_json(event.to_dict())}
+        write = self.table.put(item, condition=_UNCHANGED_AND_OPEN, values=values, names=_NAMES)
         try:
             if also:
                 self.table.transact(write, *also)

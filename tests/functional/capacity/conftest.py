@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -25,9 +25,11 @@ from chalicelib.capacity.upkeep import Upkeep
 from chalicelib.costs.estimate import Estimate
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobStatus, TimeLimit
+from chalicelib.jobs.life import CancelRequested, Ended
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Stored
 from chalicelib.quotas import charge
+from chalicelib.quotas.quota import Amounts
 from chalicelib.table import Table, decode
 
 POOL = "sagemaker/v100"
@@ -147,15 +149,16 @@ class Room:
     def cancel(self, job_id: str) -> None:
         job = self.jobs.require("acme", job_id)
         if job.cancel_requested_at is None:
-            cancelled = replace(job, cancel_requested_at=self.clock())
-            job = self.jobs.update(job, cancelled, self.clock(), *self.admission.waking(job))
+            cancelled = CancelRequested(self.clock())
+            job = self.jobs.change(job, cancelled, self.clock(), *self.admission.waking(job))
         self.admission.wake(job)
 
     def finish(self, job_id: str, status: JobStatus = JobStatus.COMPLETED, tenant: str = "acme") -> None:
         while True:
             job = self.jobs.require(tenant, job_id)
             try:
-                self.jobs.update(job, replace(job, status=status), self.clock(), *self.admission.release(job))
+                ended = Ended(status, self.clock(), Amounts())
+                self.jobs.change(job, ended, self.clock(), *self.admission.release(job))
             except StaleJob:
                 # As the finishing step does: an admission has noted itself on the record meanwhile.
                 continue

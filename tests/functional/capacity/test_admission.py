@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.capacity.admission import AWAITING
 from chalicelib.capacity.entry import State
 from chalicelib.capacity.store import Stale
 from chalicelib.jobs.job import Backend, JobStatus
+from chalicelib.jobs.life import AWAITING, AttemptPlanned, apply
 from tests.functional.capacity.conftest import HOUR, POOL, Room
 
 
@@ -261,10 +261,10 @@ class TestInterleavings:
         job = room.job("b")
 
         class Late:
-            """A store of jobs where that happens before the first update."""
+            """A store of jobs where that happens before the first change."""
 
             def __getattr__(self, name: str) -> Any:
-                if name == "update" and room.pool().in_use:
+                if name == "change" and room.pool().in_use:
                     room.finish("a")
                 return getattr(room.jobs, name)
 
@@ -344,7 +344,8 @@ class TestInterleavings:
         room.submit("a")
         room.submit("b")
         job = room.jobs.require("acme", "b")
-        assert replace(job.admitted(), version=0) == replace(job, waiting_reason=None, secondary_status=None, version=0)
+        assert job.waiting_reason is not None
+        assert apply(job, AttemptPlanned(1)) == replace(job, waiting_reason=None, secondary_status=None, attempts=1)
 
 
 def _in_turn(room: Room, first: str) -> list[str]:

@@ -12,6 +12,7 @@ from chalicelib.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from chalicelib.identity.caller import Auth, Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobFilter, JobStatus
+from chalicelib.jobs.life import Observed
 from tests.functional.jobs.conftest import ADMIN, ALICE, BOB, STRANGER, VIEWER, Jobs
 
 
@@ -131,7 +132,7 @@ class TestCancel:
                 job = real(tenant, asked)
                 if not self.raced and job is not None:
                     self.raced = True
-                    store.update(job, replace(job, secondary_status="Starting"), jobs.clock())
+                    store.change(job, Observed("Starting"), jobs.clock())
                 return job
 
         replace(jobs.service, store=Racing()).cancel(ALICE, job_id)  # type: ignore[arg-type]
