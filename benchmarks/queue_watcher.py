@@ -121,14 +121,25 @@ class Shares:
 
     books: Books
     owners: int
-    least_jain: float = 1.0
-    looks: int = 0
+    jains: list[float] = field(default_factory=list)
+
+    @property
+    def looks(self) -> int:
+        return len(self.jains)
 
     def look(self) -> None:
         waiting = self.books.owners_waiting()
         if len(waiting) == self.owners:
-            self.looks += 1
-            self.least_jain = min(self.least_jain, jain([self.books.held(owner) for owner in sorted(waiting)]))
+            self.jains.append(jain([self.books.held(owner) for owner in sorted(waiting)]))
+
+    def least(self, after: int = 0) -> float:
+        """From so many looks on."""
+        return min(self.jains[after:])
+
+    def looks_until(self, target: float) -> int:
+        """How many looks it took to come to a target for good."""
+        below = [number for number, index in enumerate(self.jains, 1) if index < target]
+        return 1 + max(below, default=0)
 
 
 def jain(shares: list[float]) -> float:
