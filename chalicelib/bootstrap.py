@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from chalicelib.objects import Objects
     from chalicelib.quotas.accounts import AccountService
     from chalicelib.quotas.check import QuotaCheck
+    from chalicelib.quotas.rounds import Rounds
     from chalicelib.quotas.service import QuotaService
     from chalicelib.tenants.roles import TenantRoles
     from chalicelib.tracking.registry import TrackingRegistry
@@ -256,7 +257,13 @@ class Platform:
     def quota_check(self) -> QuotaCheck:
         from chalicelib.quotas.check import QuotaCheck
 
-        return QuotaCheck(self.quotas.store, self.job_store.charged, time.sleep)
+        return QuotaCheck(self.quotas.store, self.job_store.charged, time.sleep, time.monotonic)
+
+    @cached_property
+    def quota_rounds(self) -> Rounds:
+        from chalicelib.quotas.rounds import Rounds
+
+        return Rounds(self.quotas.store, self.quota_check, self.now, time.monotonic)
 
     @cached_property
     def accounts(self) -> AccountService:

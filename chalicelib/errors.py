@@ -8,6 +8,7 @@
     ├── NotFound                 not there, or not yours: the same answer
     ├── NotThereYet              of a thing that the caller may see, something that is still to come
     ├── Conflict                 the state of the thing does not allow it
+    ├── PreconditionFailed       it was asked for on a condition that does not hold
     ├── TooLarge                 over a size limit
     ├── QuotaExceeded            over a limit of use
     ├── ModelFailed              a deployed model could not answer; its own words are the detail
@@ -36,6 +37,7 @@ class ErrorCode(Enum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition-failed"
     TOO_LARGE = "too-large"
     QUOTA_EXCEEDED = "quota-exceeded"
     MODEL_FAILED = "model-failed"
@@ -116,6 +118,10 @@ class NotThereYet(ServiceError):
 
 class Conflict(ServiceError):
     code = ErrorCode.CONFLICT
+
+
+class PreconditionFailed(ServiceError):
+    code = ErrorCode.PRECONDITION_FAILED
 
 
 class TooLarge(_FieldsError):

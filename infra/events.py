@@ -46,8 +46,8 @@ class Schedule:
 SCHEDULES = (
     Schedule(
         "QuotaCheckSchedule",
-        "Compares every quota counter with the records, once a day",
-        "cron(17 3 * * ? *)",
+        "Compares every quota counter with the records, once a day; goes on each hour until it is done",
+        "cron(17 * * * ? *)",
         names.function("check_quotas"),
     ),
     Schedule(

@@ -75,6 +75,8 @@ SIGN_RECEIPTS = Grant("SignReceipts", ("kms:Sign",), (names.att(RECEIPT_KEY),))
 SHOW_RECEIPT_KEY = Grant("ShowReceiptKey", ("kms:GetPublicKey",), (names.att(RECEIPT_KEY),))
 COUNT_TRANSITIONS = Grant("CountTransitions", ("states:GetExecutionHistory",), (execution_arn("train-job", "*"),))
 SETTLE_QUOTAS = Grant("SettleQuotas", ("dynamodb:UpdateItem",), (table_arn("quotas"),))
+# The check changes no account: it keeps how far it has come, and nothing else.
+KEEP_CHECK_ROUND = Grant("KeepCheckRound", ("dynamodb:PutItem",), (table_arn("quotas"),), _in_partitions("check"))
 READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
 LIST_ARTIFACTS = Grant(
     # Without ListBucket S3 answers 403 for a missing object, and "not there" could not be told from "not allowed".
@@ -293,7 +295,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         COUNT_USAGE,
         APPEND_METRICS,
     ),
-    "check_quotas": (read("jobs"), read("quotas")),
+    "check_quotas": (read("jobs"), read("quotas"), KEEP_CHECK_ROUND),
     "plan_deployment": (
         read("deployments"),
         read("models"),

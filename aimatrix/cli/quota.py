@@ -17,7 +17,7 @@ from aimatrix.cli.tools import Target, tools
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aimatrix.client import Client, Limits, Quota
+    from aimatrix.client import Client, Limits, Quota, QuotaCheck
 
 HELP = (
     "Show what you may use and what you have used. Administrators: see and set everybody's limits, check the counters."
@@ -120,7 +120,8 @@ def set_limits(
 ) -> None:
     """Set limits of a user, or of the tenant. What isn't given stays as it is; `none` is no limit. For administrators.
 
-    A limit below what is used already is fine: it keeps new jobs out, and stops none that run.
+    A limit below what is used already is fine: it keeps new jobs out, and stops none that run. Who sets limits that somebody
+    else has changed meanwhile is told so, and changes nothing.
 
     Examples:
 
@@ -148,8 +149,12 @@ def set_limits(
     if not changes and not gpus:
         raise typer.BadParameter("give at least one limit to set", param_hint="--max-...")
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        limits = _changed(_read(client, user).limits, changes, gpus)
-        quota = client.quotas.set_tenant(limits) if user is None else client.quotas.set_user(user, limits)
+        before = _read(client, user)
+        limits = _changed(before.limits, changes, gpus)
+        if user is None:
+            quota = client.quotas.set_tenant(limits, version=before.version)
+        else:
+            quota = client.quotas.set_user(user, limits, version=before.version)
     Output(as_json).finish(quota.document, *describe(quota))
 
 
@@ -163,13 +168,15 @@ def check(
 ) -> None:
     """Recompute every counter of the tenant from its records. Exit code 1 when one differs. For administrators.
 
+    However large the tenant is: it takes as many requests as it needs, and says how far it has come.
+
     Example:
 
       aimatrix quota check
     """
     output = Output(as_json)
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        found = client.quotas.check()
+        found = client.quotas.check(lambda part: output.note(dim(_so_far(part))))
     rows = [
         (each.user_id or each.scope, each.item, each.counter, f"{each.recorded:.12g}", f"{each.recomputed:.12g}")
         for each in found.differences
@@ -183,6 +190,10 @@ def check(
         output.note(dim(f"changed all the while, and not compared: {', '.join(found.in_motion)}"))
     if found.differences:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _so_far(part: QuotaCheck) -> str:
+    return f"{counted(part.owners, 'accounts')}, {counted(part.jobs, 'jobs')} so far"
 
 
 def _require_one(user: str | None, tenant: bool) -> None:

@@ -13,6 +13,7 @@
         ├── ForbiddenError            403
         ├── NotFoundError             404: also what belongs to somebody else
         ├── ConflictError             409: finished already, or the same key with another body
+        │   └── PreconditionFailedError  412: the record has another version by now
         ├── QuotaExceededError        429: ``limits`` says which, and when there is room
         └── ServiceError              5xx that outlived the retries
 """
@@ -114,6 +115,10 @@ class ConflictError(ApiError):
     """The record's state doesn't allow this call."""
 
 
+class PreconditionFailedError(ConflictError):
+    """The record has another version than the one that the call was meant for."""
+
+
 @dataclass(frozen=True)
 class ExceededLimit:
     """One limit that a submission doesn't fit under.
@@ -169,6 +174,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    412: PreconditionFailedError,
     429: QuotaExceededError,
 }
 

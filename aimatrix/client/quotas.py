@@ -101,6 +101,11 @@ class Quota:
     limits: Limits
     document: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def version(self) -> int | None:
+        """Of the limits, as ``set_user`` takes it; 0 where nobody ever set any, None where the service does not tell."""
+        return self.document.get("version")
+
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Quota:
         return cls(
@@ -181,6 +186,18 @@ class QuotaCheck:
     differences: tuple[Difference, ...]
     in_motion: tuple[str, ...]
     document: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def nothing(cls) -> QuotaCheck:
+        return cls.from_document({"owners": 0, "jobs": 0, "differences": [], "in_motion": []})
+
+    def plus(self, other: QuotaCheck) -> QuotaCheck:
+        """Two parts of a check as one."""
+        names = ("owners", "jobs", "differences", "in_motion")
+        joined = {name: self.document.get(name, 0) + other.document.get(name, 0) for name in names[:2]}
+        for name in names[2:]:
+            joined[name] = [*self.document.get(name, ()), *other.document.get(name, ())]
+        return QuotaCheck.from_document({**other.document, **joined})
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> QuotaCheck:

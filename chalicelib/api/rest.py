@@ -42,6 +42,7 @@ STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.PRECONDITION_FAILED: 412,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.REFUSED_VALUE: 422,
@@ -110,6 +111,17 @@ class Request:
 
     def flag(self, name: str) -> bool:
         return self.choice(name, ("true", "false")) == "true"
+
+    def if_match(self) -> int | None:
+        """The version that `If-Match` names, as a strong entity tag (RFC 9110 section 13.1.1); None for any."""
+        text = self.headers.get("if-match", "").strip()
+        if text in {"", "*"}:
+            return None
+        match = re.fullmatch(r'"([0-9]{1,18})"|([0-9]{1,18})', text)
+        if match is None:
+            cure = 'Use the ETag of an answer, for example "3", or leave it out.'
+            raise InvalidRequest.about(FieldProblem("If-Match", f"is {text[:40]!r}", cure))
+        return int(match[1] or match[2])
 
     def paging(self) -> Paging:
         """`limit` and `offset`, or `limit` and `cursor`."""

@@ -51,6 +51,7 @@ REFUSALS = frozenset(
         ErrorCode.FORBIDDEN,
         ErrorCode.NOT_FOUND,
         ErrorCode.CONFLICT,
+        ErrorCode.PRECONDITION_FAILED,
         ErrorCode.TOO_LARGE,
         ErrorCode.REFUSED_VALUE,
         ErrorCode.QUOTA_EXCEEDED,

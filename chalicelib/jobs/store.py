@@ -15,7 +15,7 @@ same whether there are a hundred jobs or a million.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -181,19 +181,28 @@ class JobStore:
         parts = [tenant, wanted.user, wanted.status.value if wanted.status else None]
         return Cursor({**cursor.key, key: "#".join(part for part in parts if part is not None)})
 
-    def charged(self, tenant: str) -> Iterator[Charged]:
-        """What every job of a tenant holds or took, deleted ones too: all that the counters of quotas are made of."""
-        for key in (tenant, f"{tenant}#{_DELETED}"):
-            index, name = ("by-tenant", "tenant_key") if key == tenant else ("by-tenant-status", "tenant_status_key")
-            cursor: Cursor | None = None
-            while True:
-                page = self.table.query((name, key), index=index, after=cursor, limit=1000)
-                for item in page.items:
-                    used = Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None
-                    yield Charged(item["user"], Reservation.from_dict(json.loads(item["reservation"])), used)
-                cursor = page.cursor
-                if cursor is None:
-                    break
+    def charged(
+        self, tenant: str, user: str | None, is_deleted: bool, after: str | None
+    ) -> tuple[list[Charged], str | None]:
+        """What jobs hold or took: all that the counters of quotas are made of.
+
+        Args:
+            user: whose; None for everybody's.
+            is_deleted: those that were deleted, or those that are there.
+            after: where the page before ended.
+
+        Returns:
+            A page, and where it ended; None at the end of all.
+
+        Raises:
+            InvalidRequest: `after` is no position in this list.
+        """
+        index, name = _INDEX[user is not None, is_deleted]
+        value = "#".join(part for part in (tenant, user, _DELETED if is_deleted else None) if part is not None)
+        cursor = Cursor.decode(after, names=frozenset({*_LISTED, name}))
+        start = Cursor({**cursor.key, name: value}) if cursor else None
+        page = self.table.query((name, value), index=index, after=start, limit=1000)
+        return [_charged(item) for item in page.items], page.cursor.encode() if page.cursor else None
 
     def delete_details(self, tenant: str, job_id: str) -> None:
         """Delete everything that lies beside the record."""
@@ -219,6 +228,7 @@ class JobStore:
             "reservation": as_json(job.reservation.to_dict()),
             "used": as_json(used.to_dict()),
             "tenant_status_key": f"{job.tenant}#{_DELETED}",
+            "owner_status_key": f"{job.tenant}#{job.user}#{_DELETED}",
             "listed_at": f"{to_text(job.created_at)}#{job.job_id}",
         }
         values = {":read_version": job.version}
@@ -442,6 +452,11 @@ def _attempt(item: Mapping[str, Any]) -> Attempt:
         training_seconds=item.get("training_seconds"),
         billable_seconds=item.get("billable_seconds"),
     )
+
+
+def _charged(item: Mapping[str, Any]) -> Charged:
+    used = Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None
+    return Charged(item["user"], Reservation.from_dict(json.loads(item["reservation"])), used)
 
 
 def _moment(item: Mapping[str, Any], name: str) -> datetime | None:

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, PreconditionFailed
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.quotas.check import QuotaCheck, Report
+from chalicelib.quotas.position import Position
 from chalicelib.quotas.quota import Account, Limits, Owner, month_of
 from chalicelib.quotas.service import owners
 from chalicelib.quotas.store import LimitsRecord, OwnerPage, QuotaStore, StaleLimits
 from chalicelib.table import as_json
+
+# API Gateway gives up after 29 s; a page of jobs and the pause after a difference come on top.
+CHECK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,44 @@ class AccountService:
         after = QuotaStore.cursor(cursor, caller.tenant)
         return self.store.owners(caller.tenant, limit, after)
 
-    def check(self, caller: Caller) -> Report:
-        """Compare the counters of the caller's tenant with its records, now."""
-        caller.require(Permission.QUOTAS_MANAGE)
-        return self.checking.tenant(caller.tenant)
+    def check(self, caller: Caller, cursor: str | None = None) -> tuple[Report, Position | None]:
+        """Compare the counters of the caller's tenant with its records, now, for as long as a request may take.
 
-    def set_limits(self, caller: Caller, user: str | None, limits: Limits) -> LimitsRecord:
+        Args:
+            cursor: where an earlier answer stopped.
+
+        Returns:
+            What was found, and where to go on; None when all has been checked.
+        """
+        caller.require(Permission.QUOTAS_MANAGE)
+        position = Position.decode(cursor) if cursor else Position()
+        return self.checking.step(caller.tenant, position, self.checking.monotonic() + CHECK_SECONDS)
+
+    def set_limits(self, caller: Caller, user: str | None, limits: Limits, version: int | None = None) -> LimitsRecord:
         """Replace an account's limits. One below what is used already only keeps new jobs out.
 
+        Args:
+            version: that of the limits which these are to replace; None for whichever there are.
+
         Raises:
+            PreconditionFailed: they have another version by now.
             Conflict: somebody else changed them at the same moment.
         """
         caller.require(Permission.QUOTAS_MANAGE)
         owner = Owner(caller.tenant, user)
         (before,) = self.store.limits(owner)
+        if version is not None and version != before.version:
+            raise PreconditionFailed(
+                f"The limits have version {before.version}, not {version}. Read them and try again."
+            )
         action, about = (Action.SET_USER_QUOTA, subject("user", user)) if user else (Action.SET_TENANT_QUOTA, "tenant")
         changed = self.audit.entry(caller, action, about, **_said(limits))
         try:
             self.store.write_limits(self.store.set_limits(owner, before, limits, caller.user, self.now()), changed)
         except StaleLimits:
+            if version is not None:
+                detail = f"The limits have another version than {version} by now. Read them and try again."
+                raise PreconditionFailed(detail) from None
             raise Conflict("Somebody else changed these limits at the same moment. Read them and try again.") from None
         (after,) = self.store.limits(owner)
         return after

@@ -38,32 +38,40 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def get_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
-        return Reply(views.account(*platform.accounts.account(request.caller, _user(user_id))))
+        return _account(platform, request, _user(user_id))
 
     @room.view("PUT", "/v1/admin/quotas/users/{user_id}", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def set_user_quota(request: Request, user_id: str) -> Reply:
         request.only()
         user = _user(user_id)
-        platform.accounts.set_limits(request.caller, user, request.shape(UserLimitsRequest).limits())
-        return Reply(views.account(*platform.accounts.account(request.caller, user)))
+        limits = request.shape(UserLimitsRequest).limits()
+        platform.accounts.set_limits(request.caller, user, limits, request.if_match())
+        return _account(platform, request, user)
 
     @room.view("GET", "/v1/admin/quotas/tenant", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def get_tenant_quota(request: Request) -> Reply:
         request.only()
-        return Reply(views.account(*platform.accounts.account(request.caller, None)))
+        return _account(platform, request, None)
 
     @room.view("PUT", "/v1/admin/quotas/tenant", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def set_tenant_quota(request: Request) -> Reply:
         request.only()
-        platform.accounts.set_limits(request.caller, None, request.shape(TenantLimitsRequest).limits())
-        return Reply(views.account(*platform.accounts.account(request.caller, None)))
+        limits = request.shape(TenantLimitsRequest).limits()
+        platform.accounts.set_limits(request.caller, None, limits, request.if_match())
+        return _account(platform, request, None)
 
     @room.view("GET", "/v1/admin/quotas/check", authorizer=authorizer, needs=Permission.QUOTAS_MANAGE)
     def check_quotas(request: Request) -> Reply:
-        request.only()
-        return Reply(views.report(platform.accounts.check(request.caller)))
+        request.only("cursor")
+        return Reply(views.report(*platform.accounts.check(request.caller, request.query.get("cursor"))))
 
     return room
+
+
+def _account(platform: Platform, request: Request, user: str | None) -> Reply:
+    """An account; its ETag is the version of its limits, for `If-Match`."""
+    account, record = platform.accounts.account(request.caller, user)
+    return Reply(views.account(account, record), headers={"ETag": f'"{record.version}"'})
 
 
 def _user(text: str) -> str:

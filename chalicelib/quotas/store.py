@@ -5,6 +5,7 @@
     <tenant>#user#<user>     now              jobs, GPUs by type, storage
     <tenant>#user#<user>     month#<2026-11>  GPU seconds, CPU seconds, USD
     <tenant>#tenant          the same three   of the tenant as a whole
+    check                    round            how far the daily check has come
 
 A counter holds reserved and used together; `used_<counter>` the part of jobs that have ended. The index `by-kind` lists
 the tenants, and the users of a tenant.
@@ -25,6 +26,8 @@ from chalicelib.table import ConditionFailed, Item, Lookup, Table, Write
 
 _LISTED = frozenset({"pk", "sk", "listed_at", "kind_key"})
 _TENANTS = "tenants"
+_LIST_PAGE = 100
+_ROUND = ("check", "round")
 _KEYS = frozenset({"pk", "sk", "kind_key", "listed_at", "version", "updated_at", "updated_by"})
 
 
@@ -34,6 +37,22 @@ class Stored:
 
     version: int
     counters: Mapping[str, Number]
+
+
+@dataclass(frozen=True)
+class Round:
+    """How far the daily check of all tenants has come.
+
+    Attributes:
+        day: on which it began.
+        tenant: the last one that is done with.
+        position: in the one after it; see `position.py`.
+    """
+
+    day: str
+    tenant: str | None = None
+    position: str | None = None
+    is_over: bool = False
 
 
 class StaleLimits(Exception):
@@ -136,21 +155,34 @@ class QuotaStore:
         except ConditionFailed:
             raise StaleLimits from None
 
-    def accounts(self, tenant: str) -> dict[Owner, dict[str, Stored]]:
-        """All counters of a tenant and its users, strongly consistent, by owner and item (`now`, `month#2026-11`)."""
-        found = {}
-        for owner in [Owner(tenant), *self._all_owners(tenant)]:
-            items = [item for item in self.table.all_of(_pk(owner), consistent=True) if item["sk"] != "limits"]
-            found[owner] = {item["sk"]: Stored(item["version"], _counters(item)) for item in items}
-        return found
+    def round(self) -> Round | None:
+        item = self.table.get(*_ROUND)
+        if item is None:
+            return None
+        return Round(item["day"], item.get("tenant"), item.get("position"), item["is_over"])
 
-    def tenants(self) -> Iterator[str]:
-        return (owner.tenant for owner in self._all_owners(None))
+    def keep_round(self, at: Round) -> None:
+        pk, sk = _ROUND
+        known = {name: value for name, value in vars(at).items() if value is not None}
+        self.table.write(self.table.put({"pk": pk, "sk": sk, **known}))
 
-    def _all_owners(self, tenant: str | None) -> Iterator[Owner]:
-        cursor: Cursor | None = None
+    def items(self, owner: Owner) -> dict[str, Stored]:
+        """All counters of an account, strongly consistent, by item (`now`, `month#2026-11`)."""
+        found = self.table.all_of(_pk(owner), consistent=True)
+        return {item["sk"]: Stored(item["version"], _counters(item)) for item in found if item["sk"] != "limits"}
+
+    def tenants_after(self, tenant: str | None) -> Iterator[str]:
+        """The tenants that ever had a job, by name, those after one of them."""
+        return (owner.tenant for owner in self._listed(None, Owner(tenant) if tenant else None))
+
+    def owners_after(self, tenant: str, user: str | None) -> Iterator[Owner]:
+        """The users of a tenant that ever had a job, by name, those after one of them."""
+        return self._listed(tenant, Owner(tenant, user) if user else None)
+
+    def _listed(self, tenant: str | None, after: Owner | None) -> Iterator[Owner]:
+        cursor = Cursor({"pk": _pk(after), "sk": "now", **_listed_as(after)}) if after else None
         while True:
-            page = self.owners(tenant, 1000, cursor)
+            page = self.owners(tenant, _LIST_PAGE, cursor)
             yield from page.owners
             cursor = page.cursor
             if cursor is None:
@@ -178,11 +210,10 @@ class QuotaStore:
             within = f"#c{index} <= :room{index}"
             # An absent counter is zero, which is within the limit unless this amount alone is over it.
             clauses.append(within if amount > most else f"(attribute_not_exists(#c{index}) OR {within})")
-        listed = {"kind_key": _kind(owner.tenant if owner.user else None), "listed_at": owner.user or owner.tenant}
         return self.table.change(
             _pk(owner),
             sk,
-            listed if sk == "now" else {},
+            _listed_as(owner) if sk == "now" else {},
             add={**amounts, "version": 1},
             condition=" AND ".join(clauses) or None,
             values=values or None,
@@ -192,6 +223,10 @@ class QuotaStore:
 
 def _pk(owner: Owner) -> str:
     return f"{owner.tenant}#tenant" if owner.user is None else f"{owner.tenant}#user#{owner.user}"
+
+
+def _listed_as(owner: Owner) -> dict[str, str]:
+    return {"kind_key": _kind(owner.tenant if owner.user else None), "listed_at": owner.user or owner.tenant}
 
 
 def _kind(tenant: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.quotas.check import Difference, Report
+from chalicelib.quotas.position import Position
 from chalicelib.quotas.quota import GB, GPUS, HOUR, Account, Number
 from chalicelib.quotas.store import LimitsRecord
 
@@ -37,7 +38,15 @@ def account(each: Account, record: LimitsRecord | None = None) -> dict[str, Any]
     return {name: value for name, value in document.items() if value is not None}
 
 
-def report(found: Report) -> dict[str, Any]:
+def report(found: Report, rest: Position | None = None) -> dict[str, Any]:
+    """A part of a check. With `next_cursor` there is more to check, and `progress` says how far it has come."""
+    document = _found(found)
+    document["next_cursor"] = rest.encode() if rest else None
+    document["progress"] = {"phase": rest.phase.value, "after_user": rest.user} if rest else {"phase": "done"}
+    return document
+
+
+def _found(found: Report) -> dict[str, Any]:
     return {
         "owners": found.owners,
         "jobs": found.jobs,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from aimatrix.client import Limits, PreconditionFailedError
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
 
@@ -70,3 +72,22 @@ class TestQuota:
         found = last_json(admin("quota", "check", "--json").stdout)
         print(f"{found['owners']} accounts and {found['jobs']} jobs checked, differences {len(found['differences'])}")
         assert found["differences"] == []
+
+    def test_is_not_set_over_what_somebody_else_has_set(self, cloud: Cloud) -> None:
+        with cloud.client("root", "ADMIN") as one, cloud.client("boss", "ADMIN") as other:
+            seen = one.quotas.user("contested")
+            other.quotas.set_user("contested", Limits(max_concurrent_jobs=1), version=seen.version)
+            with pytest.raises(PreconditionFailedError, match="have version 1, not 0"):
+                one.quotas.set_user("contested", Limits(max_concurrent_jobs=99), version=seen.version)
+            assert one.quotas.user("contested").limits.max_concurrent_jobs == 1
+
+    def test_is_checked_by_the_clock_too_once_a_day(self, cloud: Cloud) -> None:
+        functions = cloud.boto("lambda")
+        (name,) = [
+            each["FunctionName"]
+            for each in functions.list_functions()["Functions"]
+            if each["FunctionName"].endswith("check-quotas")
+        ]
+        answers = [json.load(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"]) for _ in range(2)]
+        assert [answer["differences"] for answer in answers] == [0, 0]
+        assert answers[1]["tenants"] == 0

@@ -88,7 +88,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),
     "await_capacity": (lambda p: (p.meter, p.admission),),
     "admit_jobs": (lambda p: p.capacity_upkeep,),
-    "check_quotas": (lambda p: (p.quotas, p.quota_check, p.settings.stack),),
+    "check_quotas": (lambda p: (p.quotas, p.quota_rounds, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),

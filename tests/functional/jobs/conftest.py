@@ -175,7 +175,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         store = JobStore(Table(dynamodb, "jobs"))
         log = AuditLog.create(dynamodb, clock)
         objects = Objects(s3, BUCKET)
-        checking = QuotaCheck(QuotaStore(Table(dynamodb, "quotas")), store.charged, lambda _: None)
+        checking = QuotaCheck(QuotaStore(Table(dynamodb, "quotas")), store.charged, lambda _: None, lambda: 0.0)
         accounts = AccountService(checking.store, checking, log.recorder, clock)
         quotas = QuotaService(QuotaStore(Table(dynamodb, "quotas")), clock)
         models = ModelStore(Table(dynamodb, "models"))

@@ -25,7 +25,9 @@ def account(jobs: Jobs, user: str | None = "alice", month: str | None = None) ->
 
 
 def checked(jobs: Jobs) -> Report:
-    return jobs.accounts.check(ADMIN)
+    report, rest = jobs.accounts.check(ADMIN)
+    assert rest is None
+    return report
 
 
 def ended(jobs: Jobs, job_id: str, seconds: int = 100, state: BackendState = BackendState.COMPLETED) -> None:

@@ -138,6 +138,12 @@ class TestCheck:
 
         assert (result.exit_code, result.stdout) == (0, "2 accounts, 7 jobs: no difference\n")
 
+    def test_of_a_large_tenant_says_how_far_it_has_come(self, terminal: Terminal) -> None:
+        terminal.service.quota_parts = 3
+        result = terminal.run("quota", "check")
+        assert (result.exit_code, result.stdout) == (0, "6 accounts, 21 jobs: no difference\n")
+        assert result.stderr.splitlines() == ["2 accounts, 7 jobs so far", "4 accounts, 14 jobs so far"]
+
     def test_with_a_difference_fails_and_names_it(self, terminal: Terminal) -> None:
         wrong = {"scope": "user", "user_id": "ada", "item": "now", "counter": "jobs", "recorded": 2, "recomputed": 1}
         terminal.service.quota_report |= {"differences": [wrong], "in_motion": [{"scope": "tenant", "user_id": None}]}

@@ -71,14 +71,21 @@ class FakeQuotas:
     quota_report: dict[str, Any] = field(
         default_factory=lambda: {"owners": 2, "jobs": 7, "differences": [], "in_motion": []}
     )
+    quota_parts: int = 1
 
     def quota_routes(self) -> Iterable[tuple[str, str, Callable[..., httpx.Response]]]:
         return (
             ("GET", "/quotas", self._own_quota),
             ("(?:GET|PUT)", "/admin/quotas/users/([^/]+)", self._user_quota),
             ("(?:GET|PUT)", "/admin/quotas/tenant", self._tenant_quota),
-            ("GET", "/admin/quotas/check", lambda _: httpx.Response(200, json=self.quota_report)),
+            ("GET", "/admin/quotas/check", self._check),
         )
+
+    def _check(self, request: httpx.Request) -> httpx.Response:
+        """In as many parts as `quota_parts` says: the report comes again and again."""
+        number = int(request.url.params.get("cursor") or 1)
+        following = str(number + 1) if number < self.quota_parts else None
+        return httpx.Response(200, json={**self.quota_report, "next_cursor": following})
 
     def _own_quota(self, _request: httpx.Request) -> httpx.Response:
         own = self.quotas.get("ada", quota_document("ada"))

@@ -9,7 +9,16 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from aimatrix.client import ConflictError, ExceededLimit, JobRequest, Limits, NotFoundError, Quota, QuotaExceededError
+from aimatrix.client import (
+    ConflictError,
+    ExceededLimit,
+    JobRequest,
+    Limits,
+    NotFoundError,
+    PreconditionFailedError,
+    Quota,
+    QuotaExceededError,
+)
 from tests.unit.client.fake_quotas import quota_document, refusal
 from tests.unit.client.fake_service import (
     JOB_ID,
@@ -112,6 +121,20 @@ class TestCalls:
 
         with pytest.raises(ConflictError):
             client_of(service).quotas.set_tenant(Limits())
+
+    def test_limits_are_replaced_on_condition_that_they_are_as_they_were_seen(self) -> None:
+        service = FakeService(faults=[Fault("PUT", "/ada$", problem(412, "precondition-failed", "version 4 by now"))])
+        with pytest.raises(PreconditionFailedError, match="version 4"):
+            client_of(service).quotas.set_user("ada", Limits(), version=3)
+        assert [request.headers.get("if-match") for request in service.requests] == ['"3"']
+        client_of(service).quotas.set_user("ada", Limits())
+        assert "if-match" not in service.requests[-1].headers
+
+    def test_a_check_takes_as_many_requests_as_it_needs(self) -> None:
+        service, told = FakeService(quota_parts=3), []
+        found = client_of(service).quotas.check(lambda part: told.append(part.jobs))
+        assert (found.owners, found.jobs, told) == (6, 21, [7, 14])
+        assert len(service.requests) == 3
 
     def test_a_check_names_each_counter_that_differs(self) -> None:
         wrong = {"scope": "user", "user_id": "ada", "item": "now", "counter": "jobs", "recorded": 2, "recomputed": 1}
