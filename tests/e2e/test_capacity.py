@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from aimatrix.client import Client, ForbiddenError, Job, NotFoundError, ResourceRequirements
@@ -12,6 +14,7 @@ from aimatrix.client.waiting import wait_until
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
 from tests.e2e.test_costs import receipt
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -28,6 +31,7 @@ else:
     kept.write_text("1")
     signal.pause()
 """
+REASONS = ("ResourceLimitExceeded", "CapacityError", "of the pool sagemaker/t4 are in use")
 PASSES = "print('done', flush=True)\n"
 
 
@@ -174,3 +178,64 @@ class TestPool:
         assert done.returncode == 0, done.stderr
         with pytest.raises(NotFoundError):
             operator.capacity.pool(POOL)
+
+
+class TestFaults:
+    @pytest.fixture
+    def faults(self, cloud: Cloud) -> Iterator[Callable[[list[dict[str, object]]], None]]:
+        """Sets the compute emulator's faults, and ends them."""
+        settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
+        address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
+        headers = {"X-Aimatrix-Control": settings["control_secret"]}
+
+        def put(rules: list[dict[str, object]]) -> None:
+            httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
+
+        yield put
+        put([])
+
+    def test_lose_no_job_to_throttling_limits_and_lack_of_capacity(
+        self,
+        cloud: Cloud,
+        operator: Client,
+        tmp_path: Path,
+        faults: Callable[[list[dict[str, object]]], None],
+        shows: Shows,
+    ) -> None:
+        create = {"operation": "CreateTrainingJob"}
+        faults(
+            [
+                {**create, "fault": "throttle", "times": 2},
+                {**create, "fault": "resource_limit", "times": 1},
+                {**create, "fault": "no_capacity", "times": 1},
+            ]
+        )
+        operator.capacity.set_pool(POOL, 2)
+        with cloud.client("erin") as erin:
+            jobs = [submit(erin, tmp_path, PASSES) for _ in range(4)]
+            told: set[str] = set()
+
+            def look() -> list[Job]:
+                for job in jobs:
+                    told.update(word for word in REASONS if word in erin.jobs.queue(job.job_id).reason)
+                return [erin.jobs.get(job.job_id) for job in jobs]
+
+            ended = wait_until(
+                look,
+                lambda seen: all(job.is_finished() for job in seen),
+                describe="four jobs that met faults",
+                timeout=150,
+                sleep=erin.jobs.transport.sleep,
+                monotonic=erin.jobs.monotonic,
+            )
+        operator.capacity.remove_pool(POOL)
+        assert [job.status for job in ended] == ["completed"] * 4
+        attempts = sorted(job.document["attempts"] for job in ended)
+        assert attempts == [1, 1, 2, 2]
+        assert told == set(REASONS)
+        assert operator.quotas.check().differences == ()
+        lost = sum(job.status != "completed" for job in ended)
+        shows(
+            9,
+            f"4 jobs behind a pool of 2, throttled, over a limit, without capacity: {lost} lost, {sum(attempts)} attempts",
+        )
