@@ -29,6 +29,7 @@ TYPE_CHECKING = False  # `typing` costs the agent's start 10 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trainer.checkpoints import Checkpoints
     from trainer.console import Console
 
 _FAILED = 1
@@ -80,6 +81,7 @@ class Attempt:
         self._credentials = credentials
         self._interpreter = Path(sys.executable)
         self._tracking: Tracking | None = None
+        self._checkpoints: Checkpoints | None = None
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -97,6 +99,7 @@ class Attempt:
             secrets = self._secrets()
             source = fetch_code(self._s3, self._spec, self._layout)
             fetch_dataset(self._s3, self._spec, self._layout)
+            self._fetch_checkpoints()
             write_configuration(self._spec, self._layout)
             if self._spec.requirements_uri is not None:
                 self._install_requirements()
@@ -136,6 +139,16 @@ class Attempt:
         values = reveal(self._spec, self._environ, self._credentials)
         self._console.mask = Mask(values.values())
         return values
+
+    def _fetch_checkpoints(self) -> None:
+        """Where the platform does not look after them, see `checkpoints.py`."""
+        if self._spec.checkpoints_uri is None:
+            return
+        from trainer.checkpoints import Checkpoints
+
+        self._checkpoints = Checkpoints(self._s3, self._spec.checkpoints_uri, self._layout.checkpoints, self._console)
+        if count := self._checkpoints.fetch():
+            self._console.say(f"{count} checkpoint file{'s' if count > 1 else ''} of earlier attempts are in place")
 
     def _install_requirements(self) -> None:
         from trainer.processes import become_subreaper
@@ -177,11 +190,16 @@ class Attempt:
         )
         started_at = time.time()
         self._console.structured("started", at=int(started_at * 1000), arguments=style)
+        if self._checkpoints is not None:
+            self._checkpoints.begin()
         try:
             outcome = supervisor.run(command, env, self._layout.code, started=watch.begin, received=received)
         except OSError as error:
             return self._finish_without_script(f"the script could not be started: {error}", _FAILED, None)
         finally:
+            # First: a machine that is taken away leaves little time.
+            if self._checkpoints is not None:
+                self._checkpoints.close()
             watch.close()
         from trainer.finish import MLFLOW_SECONDS, finish
         from trainer.report import Report

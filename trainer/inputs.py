@@ -39,7 +39,7 @@ def fetch_dataset(s3: S3Client, spec: Spec, layout: Layout) -> None:
     layout.training.mkdir(parents=True, exist_ok=True)
     if spec.dataset_uri is None:
         return
-    wanted = list(_objects(s3, spec.dataset_uri, layout.training))
+    wanted = objects_of(s3, spec.dataset_uri, layout.training)
     if not wanted:
         raise AgentError(f"there is no dataset at {spec.dataset_uri}")
     if len(wanted) == 1:
@@ -85,8 +85,12 @@ def write_configuration(spec: Spec, layout: Layout) -> None:
             path.write_text(json.dumps(document), "utf-8")
 
 
-def _objects(s3: S3Client, uri: S3Uri, directory: Path) -> list[tuple[S3Uri, Path]]:
-    """Each object of the dataset with its place. A prefix takes in what SageMaker's S3Prefix would, and its names."""
+def objects_of(s3: S3Client, uri: S3Uri, directory: Path) -> list[tuple[S3Uri, Path]]:
+    """The object at an address, or each below it, with its place. A prefix takes in what SageMaker's S3Prefix would.
+
+    Raises:
+        StorageError: a name would lead out of the directory.
+    """
     found = []
     base = uri.key.rpartition("/")[0]
     for item, _ in s3.list(uri):
@@ -98,6 +102,6 @@ def _objects(s3: S3Client, uri: S3Uri, directory: Path) -> list[tuple[S3Uri, Pat
         top = uri.key.rstrip("/") if item.key != uri.key else base
         relative = item.key[len(top) :].lstrip("/")
         if any(part in {"..", "."} for part in relative.split("/")):
-            raise StorageError(f"the dataset holds an object with the name {item.key!r}")
+            raise StorageError(f"there is an object with the name {item.key!r}, which would lead out of its directory")
         found.append((item, directory / relative))
     return found

@@ -34,6 +34,7 @@ class Spec:
         self.requirements_uri = field.address("requirements")
         self.inference_uri = field.address("inference")
         self.dataset_uri = field.address("dataset")
+        self.checkpoints_uri = field.address("checkpoints")
         self.parameters: dict[str, Any] = field.mapping("parameters")
         self.environment_variables: dict[str, str] = {
             name: str(value) for name, value in field.mapping("environment_variables").items()

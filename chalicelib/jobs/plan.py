@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.jobs.job import Attempt, Job, attempt_prefix, job_prefix
+from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix, job_prefix
 from chalicelib.jobs.secrets import Sealed
 
 ROOT = "/opt/ml"
@@ -67,6 +67,8 @@ def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) 
         "limits": {"disk_bytes": job.allocation.disk_gb * GIB, "log_bytes": MAX_LOG_BYTES},
         "prefix": f"s3://{bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}",
         "mlflow": {"experiment_name": job.name, "run_name": job.job_id},
+        # SageMaker looks after checkpoints itself; on Batch the agent does.
+        **({"checkpoints": {"uri": _checkpoints(job, bucket)}} if attempt.backend is Backend.BATCH else {}),
     }
 
 
@@ -92,7 +94,7 @@ def sagemaker_request(job: Job, attempt: Attempt, seconds: int, image: str, arou
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
         "CheckpointConfig": {
-            "S3Uri": here + job_prefix(job.tenant, job.job_id) + "checkpoints/",
+            "S3Uri": _checkpoints(job, around.bucket),
             "LocalPath": f"{ROOT}/checkpoints",
         },
         "Environment": {
@@ -144,6 +146,11 @@ def container_properties(template: Mapping[str, Any], image: str, role_arn: str)
         "ulimits",
     )
     return {"image": image, "jobRoleArn": role_arn, **{name: template[name] for name in kept if template.get(name)}}
+
+
+def _checkpoints(job: Job, bucket: str) -> str:
+    """Where a job's checkpoints lie, of all attempts."""
+    return f"s3://{bucket}/{job_prefix(job.tenant, job.job_id)}checkpoints/"
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

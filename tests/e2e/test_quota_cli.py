@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aimatrix.client import Limits, PreconditionFailedError
+from aimatrix.client import InvalidRequestError, Limits, PreconditionFailedError
+from chalicelib.quotas.position import Phase, Position
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
 
@@ -80,6 +81,16 @@ class TestQuota:
             with pytest.raises(PreconditionFailedError, match="have version 1, not 0"):
                 one.quotas.set_user("contested", Limits(max_concurrent_jobs=99), version=seen.version)
             assert one.quotas.user("contested").limits.max_concurrent_jobs == 1
+
+    def test_is_checked_from_where_an_earlier_request_stopped(self, cloud: Cloud) -> None:
+        with cloud.client("root", "ADMIN") as admin:
+            ask = admin.quotas.transport.document
+            whole = ask("GET", "/admin/quotas/check")
+            rest = ask("GET", "/admin/quotas/check", params={"cursor": Position(Phase.TENANT).encode()})
+            assert (whole["next_cursor"], whole["differences"], rest["differences"]) == (None, [], [])
+            assert (rest["owners"], rest["jobs"]) == (1, 0)
+            with pytest.raises(InvalidRequestError, match="is not a cursor of this list"):
+                ask("GET", "/admin/quotas/check", params={"cursor": "x"})
 
     def test_is_checked_by_the_clock_too_once_a_day(self, cloud: Cloud) -> None:
         functions = cloud.boto("lambda")

@@ -12,7 +12,7 @@ from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
 from chalicelib.jobs.request import TrainingJobRequest
-from tests.functional.jobs.conftest import ALICE, Jobs
+from tests.functional.jobs.conftest import ALICE, BUCKET, Jobs
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ class TestPlan:
         assert spec is not None
         assert spec["requirements"]["uri"].endswith("/requirements.txt")
         assert spec["inference"] is None
+        assert "checkpoints" not in spec
         assert (spec["dataset"]["objects"], spec["dataset"]["bytes"]) == (1, 8)
 
     def test_repeated_gives_the_same_attempt_with_the_same_token(self, jobs: Jobs, job_id: str) -> None:
@@ -59,6 +60,9 @@ class TestPlan:
         answer = jobs.lifecycle.plan("acme", job.job_id)
         assert answer["next"] == "batch"
         assert answer["request"]["jobDefinition"] == "definition-of-team/image:1"
+        spec = jobs.objects.read_json(f"{attempt_prefix('acme', job.job_id, 1)}spec.json")
+        assert spec is not None
+        assert spec["checkpoints"] == {"uri": f"s3://{BUCKET}/tenants/acme/jobs/{job.job_id}/checkpoints/"}
 
     @pytest.mark.parametrize("gpu_type", ["t4", "v100", "a100", "h100"])
     def test_plans_for_the_batch_queue_of_the_type_of_gpu(self, jobs: Jobs, gpu_type: str) -> None:

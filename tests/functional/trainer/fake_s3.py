@@ -130,7 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
         if checksum and base64.b64decode(checksum) != hashlib.sha256(body).digest():
             self._send(400, b"<Error><Code>BadDigest</Code></Error>")
         elif self.command == "DELETE":
-            self.s3.uploads.pop(query.get("uploadId", ""), None)
+            if "uploadId" in query:
+                self.s3.uploads.pop(query["uploadId"], None)
+            else:
+                self.s3.objects.pop(name, None)
             self._send(204, b"")
         elif "uploads" in query:
             upload = f"upload-{len(self.s3.uploads)}"
