@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import pytest
 
 from chalicelib.capacity.preemption import fewest
 from chalicelib.jobs.job import Attempt, Backend
-from tests.functional.capacity.conftest import HOUR, Room
+from tests.e2e.faulty import Died, Fault
+from tests.faults import Shows
+from tests.functional.capacity.conftest import HOUR, POOL, Room
+from tests.functional.capacity.test_faults import WiredRoom
 from tests.unit.capacity.entries import entry
 
 
@@ -179,3 +184,81 @@ class TestMakeRoom:
         room.submit("urgent", 40, "critical")
         assert room.preemption.make_room(room.pool().name) == 40
         assert len(stopped(room)) == 40
+
+
+class TestSweep:
+    """Every call of making room and of going back is lost, or its answer is, or the process dies."""
+
+    STEPS: ClassVar[dict[str, Callable[[Room], object]]] = {
+        "make room": lambda room: room.preemption.make_room(POOL),
+        "go back": lambda room: room.admission.requeue(room.jobs.require("acme", "low"), 2),
+    }
+
+    @staticmethod
+    def prepared(step: str) -> WiredRoom:
+        """A low job that holds the pool, and a critical one that waits."""
+        room = WiredRoom()
+        room.limit(2, preempt_low=True)
+        runs(room, "low", 2)
+        room.submit("urgent", 2, "critical")
+        if step == "go back":
+            room.preemption.make_room(POOL)
+        return room
+
+    @staticmethod
+    def settle(room: WiredRoom) -> list[str]:
+        """The schedule looks, what was stopped is assessed, who is told goes on, what runs ends; who ended, in order."""
+        done: list[str] = []
+        for _ in range(8):
+            room.upkeep.all(1)
+            for name in dict.fromkeys(stopped(room)):
+                if room.admission.preempted_by(room.jobs.require("acme", name), 1):
+                    room.admission.requeue(room.jobs.require("acme", name), 2)
+                    room.plan(name)
+            for name in dict.fromkeys(room.told()):
+                assert room.plan(name)
+            for name in ("low", "urgent"):
+                entry = room.entry(name)
+                if entry is not None and entry.is_admitted and not entry.is_preempted:
+                    room.finish(name)
+                    done.append(name)
+            assert room.differences() == []
+        return done
+
+    def test_loses_no_job_and_no_counter_at_any_point(self, shows: Shows) -> None:
+        points = 0
+        for step, run in self.STEPS.items():
+            room = self.prepared(step)
+            room.struck(None, Fault.LOST)
+            run(room)
+            calls = list(room.wire.calls)
+            for at in range(1, len(calls) + 1):
+                for fault in Fault:
+                    what = f"{step}, call {at} ({calls[at - 1]}), {fault.value}"
+                    room = self.prepared(step)
+                    room.struck(at, fault)
+                    try:
+                        run(room)
+                    except (Exception, Died):  # noqa: BLE001 - whatever it was, the step is repeated
+                        room.struck(None, fault)
+                        run(room)
+                    room.struck(None, fault)
+                    assert room.differences() == [], what
+                    assert room.pool().in_use <= 2, what
+                    assert self.settle(room) == ["urgent", "low"], what
+                    assert room.jobs.require("acme", "low").attempts == 2, what
+                    points += 1
+        shows(2, f"giving way: {points} points, 0 jobs lost, 0 differences")
+
+    def test_many_who_make_room_at_once_stop_no_more_than_one_does(self) -> None:
+        with ThreadPoolExecutor(16) as threads:
+            for _ in range(20):
+                room = Room()
+                room.limit(8, preempt_low=True)
+                for number in range(8):
+                    runs(room, f"low-{number}", 1)
+                room.submit("urgent", 3, "critical")
+                told = list(threads.map(lambda _, room=room: room.preemption.make_room(POOL), range(16)))
+                assert sum(told) == 3
+                assert set(stopped(room)) == {"low-7", "low-6", "low-5"}
+                assert room.differences() == []
