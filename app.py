@@ -25,6 +25,8 @@ from chalicelib.models import routes as model_routes
 from chalicelib.models import tasks as model_tasks
 from chalicelib.quotas import routes as quota_routes
 from chalicelib.quotas import tasks as quota_tasks
+from chalicelib.reconciler import routes as reconciler_routes
+from chalicelib.reconciler import tasks as reconciler_tasks
 from chalicelib.uploads import routes as upload_routes
 
 platform = Platform()
@@ -47,6 +49,7 @@ for routes in (
     capacity_routes,
     audit_routes,
     cost_routes,
+    reconciler_routes,
 ):
     app.register_blueprint(routes.rooms(platform, authorize))
 
@@ -89,6 +92,17 @@ def finish_job(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="check_quotas")
 def check_quotas(event: dict[str, Any], _context: object) -> Any:
     return quota_tasks.check_quotas(platform, event)
+
+
+@app.lambda_function(name="reconcile")
+def reconcile(event: dict[str, Any], _context: object) -> Any:
+    return reconciler_tasks.reconcile(platform, event)
+
+
+@app.lambda_function(name="on_execution_event")
+@platform.metered
+def on_execution_event(event: dict[str, Any], _context: object) -> Any:
+    return reconciler_tasks.on_execution_event(platform, event)
 
 
 @app.lambda_function(name="on_training_event")

@@ -20,6 +20,7 @@ from benchmarks import (
     queue,
     quota,
     receipt,
+    reconciler,
 )
 from benchmarks.figures import Figure
 
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "quota": quota.measure,
     "idempotency": idempotency.measure,
     "receipt": receipt.measure,
+    "reconciler": reconciler.measure,
     "memory": memory.measure,
     "audit": audit.measure,
     "idle": idle.measure,

@@ -69,7 +69,7 @@ def _costs(running: Cloud) -> Iterator[dict[str, dict[str, float]]]:
     table = Table(client, name)
     written = 0
     for size in SIZES:
-        table.put_all([job_item(_job(number)) for number in range(written, size)])
+        table.put_all([job_item(job(number)) for number in range(written, size)])
         written = size
         yield {
             f"{where} page of {what}": _cost(table, wanted, skipped)
@@ -87,7 +87,7 @@ def _cost(table: Table, wanted: JobFilter, skipped: int) -> dict[str, float]:
     return {"read units": metered.units, "items evaluated": metered.evaluated}
 
 
-def _job(number: int) -> Job:
+def job(number: int) -> Job:
     moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
     allocation = Allocation(
         Backend.SAGEMAKER, "ml.m5.large", 1, 0, None, 2, 8, 100, Decimal("0.115"), "AWS price list", "2026-01-01"

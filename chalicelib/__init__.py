@@ -7,6 +7,7 @@ A tour. Each folder is a room and answers one question whole.
     audit/        who did what, and how a change of that is found
     uploads/      how files come in
     jobs/         how a training job is checked, planned, followed and ended
+    reconciler/   whether what is recorded agrees with what runs
     capacity/     whose turn it is, and why a job waits
     models/       how a trained model becomes a registered version
     tracking/     how we speak to MLflow

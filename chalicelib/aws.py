@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -158,6 +159,11 @@ class Clients:
     @cached_property
     def kms(self) -> KMSClient:
         client: KMSClient = self._make("kms")
+        return client
+
+    @cached_property
+    def functions(self) -> LambdaClient:
+        client: LambdaClient = self._make("lambda")
         return client
 
     @cached_property

@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from chalicelib.quotas.check import QuotaCheck
     from chalicelib.quotas.rounds import Rounds
     from chalicelib.quotas.service import QuotaService
+    from chalicelib.reconciler.service import ReconcilerService
+    from chalicelib.reconciler.store import SweepStore
+    from chalicelib.reconciler.sweep import Sweep
     from chalicelib.tenants.roles import TenantRoles
     from chalicelib.tracking.registry import TrackingRegistry
     from chalicelib.uploads.service import UploadService
@@ -360,6 +363,47 @@ class Platform:
         return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
 
     @cached_property
+    def sweep(self) -> Sweep:
+        from chalicelib.jobs.definitions import JobDefinitions
+        from chalicelib.jobs.gateways import Machine
+        from chalicelib.reconciler.gateways import Executions, RunningOnBatch, RunningOnSageMaker
+        from chalicelib.reconciler.sweep import Sweep
+
+        queues = JobDefinitions(lambda: self.clients.batch, self.settings).queues()
+        on_batch = (RunningOnBatch(self.clients.batch, queues),) if queues else ()
+        return Sweep(
+            store=self.job_store,
+            tenants=self.quotas.store.tenants_after,
+            executions=Executions(self.clients.stepfunctions, self.settings.train_job_executions),
+            machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            finishing=lambda: self.finishing,
+            receipts=lambda: self.receipts,
+            admission=self.admission,
+            backends=self.backends,
+            running=(RunningOnSageMaker(self.clients.sagemaker), *on_batch),
+            stack=self.settings.stack,
+            now=self.now,
+            seconds=time.monotonic,
+            pause=time.sleep,
+        )
+
+    @cached_property
+    def sweep_store(self) -> SweepStore:
+        from chalicelib.reconciler.store import SweepStore
+
+        return SweepStore(self.job_store.table)
+
+    @cached_property
+    def reconciler(self) -> ReconcilerService:
+        from chalicelib.reconciler.gateways import Sweeper
+        from chalicelib.reconciler.service import ReconcilerService
+
+        def sweeper() -> Sweeper:
+            return Sweeper(self.clients.functions, self.settings.reconcile_arn)
+
+        return ReconcilerService(self.sweep_store, sweeper, self.now, self.audit)
+
+    @cached_property
     def lifecycle(self) -> Lifecycle:
         from chalicelib.jobs.definitions import JobDefinitions
         from chalicelib.jobs.lifecycle import Lifecycle
@@ -518,4 +562,5 @@ class Platform:
             agent_uri=self.settings.agent_uri,
             training_role_arn=self.tenant_roles.require(tenant, Purpose.TRAINING),
             mlflow_tracking_uri=self.settings.mlflow_tracking_uri,
+            stack=self.settings.stack,
         )

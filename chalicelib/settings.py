@@ -90,6 +90,11 @@ class Settings:
         return self._get("TRAIN_JOB_EXECUTIONS")
 
     @property
+    def reconcile_arn(self) -> str:
+        """The function that compares jobs with what runs."""
+        return self._get("RECONCILE_ARN")
+
+    @property
     def deploy_model_arn(self) -> str:
         return self._get("DEPLOY_MODEL_ARN")
 

@@ -29,6 +29,24 @@ def fragment() -> Json:
                     "TreatMissingData": "notBreaching",
                 },
             },
+            "OrphansAlarm": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "AlarmName": stack_name("orphans"),
+                    "AlarmDescription": (
+                        "Something ran for no open job and was stopped: the log of reconcile names it. docs/reconciler.md"
+                    ),
+                    "Namespace": NAMESPACE,
+                    "MetricName": "OrphanSeconds",
+                    "Dimensions": [{"Name": "Stack", "Value": ref("AWS::StackName")}],
+                    "Statistic": "Maximum",
+                    "Period": 300,
+                    "EvaluationPeriods": 1,
+                    "Threshold": 0,
+                    "ComparisonOperator": "GreaterThanThreshold",
+                    "TreatMissingData": "notBreaching",
+                },
+            },
             "AuditNotSealedAlarm": {
                 "Type": "AWS::CloudWatch::Alarm",
                 "Properties": {

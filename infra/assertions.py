@@ -76,7 +76,10 @@ def events_are_confined_to_our_names(template: Json) -> Iterator[str]:
         if "ScheduleExpression" in properties:
             continue
         pattern = properties["EventPattern"]
-        is_ours = [{"prefix": names.NAME_PREFIX}] in pattern.get("detail", {}).values()
+        machines = [[names.machine_arn(machine)] for machine in names.MACHINES]
+        is_ours = any(
+            wanted in pattern.get("detail", {}).values() for wanted in ([{"prefix": names.NAME_PREFIX}], *machines)
+        )
         if any(source.startswith("aws.") for source in pattern["source"]) and not is_ours:
             yield f"{logical_id} wakes a function for every event of the account"
 

@@ -56,6 +56,12 @@ SCHEDULES = (
         "rate(1 minute)",
         names.function("admit_jobs"),
     ),
+    Schedule(
+        "ReconcileSchedule",
+        "Compares open jobs with what drives and runs them",
+        "rate(5 minutes)",
+        names.function("reconcile"),
+    ),
 )
 
 RULES = (
@@ -66,6 +72,14 @@ RULES = (
         "SageMaker Training Job State Change",
         {"TrainingJobName": [{"prefix": NAME_PREFIX}]},
         names.function("on_training_event"),
+    ),
+    Rule(
+        "TrainJobExecutionRule",
+        "An execution of train_job ended without ending its job",
+        "aws.states",
+        "Step Functions Execution Status Change",
+        {"stateMachineArn": [names.machine_arn("train-job")], "status": ["FAILED", "TIMED_OUT", "ABORTED"]},
+        names.function("on_execution_event"),
     ),
     Rule(
         "BatchJobRule",

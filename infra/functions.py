@@ -35,6 +35,7 @@ SETTINGS: dict[str, Json | str] = {
     "SECRETS_KEY": att("SecretsKey"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
+    "RECONCILE_ARN": names.function("reconcile").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
     "TENANT_ROLES": names.tenant_role_arn(),
@@ -77,6 +78,19 @@ class Shape:
 _ATTEMPTS = ("JOBS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET")
 _CAPACITY = ("JOBS_TABLE", "CAPACITY_TABLE")
 
+_SWEEP = (
+    *(
+        *_ATTEMPTS,
+        "STACK",
+        "QUOTAS_TABLE",
+        "CAPACITY_TABLE",
+        "TRAIN_JOB_ARN",
+        "TRAIN_JOB_EXECUTIONS",
+        "RECEIPT_KEY_ARN",
+    ),
+    *("BATCH_QUEUE_PREFIX", "BATCH_GPU_TYPES"),
+)
+
 SHAPES: dict[str, Shape] = {
     names.API: Shape(
         "All routes of the REST API",
@@ -87,7 +101,7 @@ SHAPES: dict[str, Shape] = {
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
-            *("USAGE_TABLE", "RECEIPT_KEY_ARN"),
+            *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN"),
         ),
     ),
     "authorize": Shape(
@@ -122,6 +136,8 @@ SHAPES: dict[str, Shape] = {
         1024,
         (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
     ),
+    "reconcile": Shape("Compares open jobs with what drives and runs them", 900, 1024, _SWEEP),
+    "on_execution_event": Shape("Ends a job whose execution ended without it", 120, 1024, _SWEEP),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",

@@ -85,6 +85,8 @@ FUNCTIONS = tuple(
         "register_model",
         "finish_job",
         "check_quotas",
+        "reconcile",
+        "on_execution_event",
         "on_training_event",
         "ingest_logs",
         "plan_deployment",
@@ -95,7 +97,15 @@ FUNCTIONS = tuple(
         "chain_audit",
     )
 )
-_ASYNCHRONOUS = {"on_training_event", "ingest_logs", "on_endpoint_event", "check_quotas", "admit_jobs"}
+_ASYNCHRONOUS = {
+    "on_training_event",
+    "on_execution_event",
+    "ingest_logs",
+    "on_endpoint_event",
+    "check_quotas",
+    "admit_jobs",
+    "reconcile",
+}
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 

@@ -100,6 +100,13 @@ READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
 READ_KEY_PEPPER = Grant("ReadKeyPepper", ("secretsmanager:GetSecretValue",), (names.att("KeyPepper", "Id"),))
 VERIFY_KEYS = Grant("VerifyKeys", ("dynamodb:GetItem", "dynamodb:UpdateItem"), (table_arn("keys"),))
 START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machine_arn(m) for m in names.MACHINES))
+START_JOBS = Grant("StartJobs", ("states:StartExecution",), (machine_arn("train-job"),))
+DESCRIBE_EXECUTIONS = Grant("DescribeExecutions", ("states:DescribeExecution",), (execution_arn("train-job", "*"),))
+CALL_RECONCILER = Grant("CallReconciler", ("lambda:InvokeFunction",), (names.function("reconcile").arn,))
+FIND_TRAINING = (
+    Grant("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
+    Grant("ReadTrainingTags", ("sagemaker:ListTags",), (sagemaker_arn("training-job"),)),
+)
 ANSWER_DEPLOYMENTS = Grant(
     "AnswerDeployments", ("states:SendTaskSuccess", "states:SendTaskFailure"), (machine_arn("deploy-model"),)
 )
@@ -193,6 +200,23 @@ REGISTER_IN_MLFLOW = Grant(
 _WRITTEN_ELSEWHERE = ("audit", "usage")
 """Tables that the API does not change, but for entries and counts that it adds."""
 
+END_JOBS = (
+    read_and_write("jobs"),
+    LOG_USAGE,
+    SIGN_RECEIPTS,
+    COUNT_TRANSITIONS,
+    SETTLE_QUOTAS,
+    read_and_write("capacity"),
+    ANSWER_JOBS,
+    READ_ARTIFACTS,
+    TELL_MISSING_ARTIFACTS,
+    DESCRIBE_TRAINING,
+    DESCRIBE_BATCH,
+    STOP_TRAINING,
+    STOP_BATCH,
+)
+"""What the one way to every terminal status needs."""
+
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     names.API: (
         *(read_and_write(table) for table in names.TABLES if table not in _WRITTEN_ELSEWHERE),
@@ -208,6 +232,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         KEEP_MODELS,
         ENCRYPT_SECRETS,
         START_MACHINES,
+        CALL_RECONCILER,
         ANSWER_JOBS,
         STOP_TRAINING,
         DESCRIBE_BATCH,
@@ -263,21 +288,9 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TELL_MISSING_ARTIFACTS,
         REGISTER_IN_MLFLOW,
     ),
-    "finish_job": (
-        read_and_write("jobs"),
-        LOG_USAGE,
-        SIGN_RECEIPTS,
-        COUNT_TRANSITIONS,
-        SETTLE_QUOTAS,
-        read_and_write("capacity"),
-        ANSWER_JOBS,
-        READ_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        DESCRIBE_TRAINING,
-        DESCRIBE_BATCH,
-        STOP_TRAINING,
-        STOP_BATCH,
-    ),
+    "finish_job": END_JOBS,
+    "reconcile": (*END_JOBS, read("quotas"), START_JOBS, DESCRIBE_EXECUTIONS, *FIND_TRAINING),
+    "on_execution_event": (*END_JOBS, DESCRIBE_EXECUTIONS),
     "on_training_event": (
         read_and_write("jobs"),
         COUNT_USAGE,

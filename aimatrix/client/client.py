@@ -21,6 +21,7 @@ from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
 from aimatrix.client.quota_calls import QuotaCalls
+from aimatrix.client.reconciler import ReconcilerCalls
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
@@ -39,6 +40,7 @@ class Client:
         audit: search, verify.
         costs: receipts, the usage log and its monthly sums.
         api_keys: create, list, get, revoke.
+        reconciler: run, latest.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Client:
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport, monotonic)
         self.api_keys = ApiKeyCalls(self._transport)
+        self.reconciler = ReconcilerCalls(self._transport, monotonic, sleep)
 
     @classmethod
     def connect(

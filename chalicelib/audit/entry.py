@@ -42,6 +42,7 @@ class Action(Enum):
     SET_CAPACITY_POOL = "set_capacity_pool"
     REMOVE_CAPACITY_POOL = "remove_capacity_pool"
     IMPORT_CAPACITY = "import_capacity"
+    RECONCILE = "reconcile"
 
 
 ACTIONS = {action.value: action for action in Action}

@@ -38,6 +38,12 @@ class JobDefinitions:
             raise LookupError("this installation has no Batch queues: the request should have been refused")
         return prefix + (gpu_type or WITHOUT_GPU)
 
+    def queues(self) -> tuple[str, ...]:
+        """ARNs of all queues; none where the installation has no Batch part."""
+        if self.settings.batch_queue_prefix is None:
+            return ()
+        return tuple(self.queue_of(kind) for kind in (None, *sorted(self.settings.batch_gpu_types)))
+
     def for_container(self, image: str, role_arn: str) -> str:
         """ARN of the definition that runs the agent in this image, as this role. Asking twice makes one.
 

@@ -39,6 +39,7 @@ class Surroundings:
     agent_uri: str
     training_role_arn: str
     mlflow_tracking_uri: str
+    stack: str
 
 
 def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def sagemaker_request(job: Job, attempt: Attempt, seconds: int, image: str, arou
             "AIMATRIX_SPEC_URI": prefix + "spec.json",
             "AIMATRIX_MLFLOW_TRACKING_URI": around.mlflow_tracking_uri,
         },
-        "Tags": [{"Key": key, "Value": value} for key, value in tags(job, attempt).items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in tags(job, attempt, around).items()],
     }
 
 
@@ -126,13 +127,18 @@ def batch_request(job: Job, attempt: Attempt, seconds: int, definition: str, aro
             "resourceRequirements": [{"type": kind, "value": str(amount)} for kind, amount in resources],
         },
         "timeout": {"attemptDurationSeconds": seconds},
-        "tags": tags(job, attempt),
+        "tags": tags(job, attempt, around),
     }
 
 
-def tags(job: Job, attempt: Attempt) -> dict[str, str]:
+def tags(job: Job, attempt: Attempt, around: Surroundings) -> dict[str, str]:
     """What says on the backend whose an attempt is; its events carry these tags back."""
-    return {"aimatrix:tenant": job.tenant, "aimatrix:job-id": job.job_id, "aimatrix:attempt": str(attempt.number)}
+    return {
+        "aimatrix:stack": around.stack,
+        "aimatrix:tenant": job.tenant,
+        "aimatrix:job-id": job.job_id,
+        "aimatrix:attempt": str(attempt.number),
+    }
 
 
 def container_properties(template: Mapping[str, Any], image: str, role_arn: str) -> dict[str, Any]:

@@ -73,6 +73,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
         lambda p: (p.queue, p.pools, p.capacity_import),
+        lambda p: p.reconciler.sweeper(),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
@@ -90,6 +91,8 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "admit_jobs": (lambda p: p.capacity_upkeep,),
     "check_quotas": (lambda p: (p.quotas, p.quota_rounds, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
+    "reconcile": (lambda p: (p.sweep, p.sweep.finishing(), p.sweep.receipts(), p.sweep_store, p.backends.batch),),
+    "on_execution_event": (lambda p: (p.sweep, p.sweep.finishing(), p.sweep.receipts(), p.backends.batch),),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around("acme")),),
@@ -120,6 +123,7 @@ class TestSettings:
                     "secretsmanager",
                     "kms",
                     "calls",
+                    "functions",
                 )
             ),
         )

@@ -188,9 +188,10 @@ class TestRoles:
         referred = {"TrainingPolicy.ReadReferredSecrets"}
         assert {where for where in holders["secretsmanager:GetSecretValue"] if "Pepper" not in where} == referred
 
-    def test_receipts_are_signed_by_the_function_that_ends_jobs_only(self, template: Json) -> None:
+    def test_receipts_are_signed_by_the_functions_that_end_jobs_only(self, template: Json) -> None:
         holders = {where for where, statement in policies.statements(template) if "kms:Sign" in statement["Action"]}
-        assert holders == {"FinishJobRole.SignReceipts"}
+        ending = ("FinishJob", "Reconcile", "OnExecutionEvent")
+        assert holders == {f"{function}Role.SignReceipts" for function in ending}
 
     def test_secrets_are_bound_to_what_the_service_says_they_are(self, template: Json) -> None:
         (statement,) = (

@@ -216,7 +216,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             admission=lambda: admission,
             preemption=lambda: Preemption(admission.store, store, objects, backends, clock),  # type: ignore[arg-type]
             around=lambda tenant: Surroundings(
-                BUCKET, f"s3://{BUCKET}/system/agent.zip", f"arn:aws:iam::0:role/{tenant}", "http://mlflow"
+                BUCKET, f"s3://{BUCKET}/system/agent.zip", f"arn:aws:iam::0:role/{tenant}", "http://mlflow", "s"
             ),
             region="us-east-1",
             now=clock,

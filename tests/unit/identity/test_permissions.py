@@ -35,6 +35,7 @@ ADMINISTRATION = {
     Permission.MODELS_DELETE,
     Permission.QUOTAS_MANAGE,
     Permission.CAPACITY_MANAGE,
+    Permission.RECONCILE,
     Permission.USAGE_READ_ALL,
     Permission.AUDIT_READ,
     Permission.KEYS_MANAGE_ALL,

@@ -1,0 +1,93 @@
+"""What a sweep of the reconciler asks of AWS, with ten open jobs behind 100 and behind 20,000 finished ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks.cloud import Cloud, cloud
+from benchmarks.figures import Figure
+from benchmarks.lists import TENANT, job
+from chalicelib.jobs.job import JobStatus
+from chalicelib.jobs.store import JobStore, job_item
+from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker
+from chalicelib.reconciler.sweep import Sweep
+from chalicelib.table import Table
+
+OPEN = 10
+SIZES = (100, 20_000)
+LONG_AGO = timedelta(hours=1)
+
+
+@dataclass
+class Counted:
+    """Counts the calls of clients, by operation."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def watch(self, client: Any) -> Any:
+        client.meta.events.register("before-call", self._note)
+        return client
+
+    def _note(self, model: Any, **_: Any) -> None:
+        self.calls[model.name] += 1
+
+
+@dataclass
+class Executions:
+    """Every execution runs; each question is a call to Step Functions."""
+
+    counted: Counted
+
+    def of(self, _job_id: str) -> Execution:
+        self.counted.calls["DescribeExecution"] += 1
+        return Execution(Driving.RUNNING)
+
+
+def measure() -> list[Figure]:
+    with cloud() as running:
+        few, many = _sweeps(running)
+    figures = [
+        Figure(f"{name}, {OPEN} open, {SIZES[1]:,} finished", many[name], "calls", few[name]) for name in sorted(many)
+    ]
+    figures.append(Figure("all calls of a sweep", many.total(), "calls", few.total()))
+    return figures
+
+
+def _sweeps(running: Cloud) -> list[Counter[str]]:
+    counted = Counted()
+    name = json.loads((running.state / "deployment.json").read_bytes())["outputs"]["JobsTable"]
+    table = Table(counted.watch(running.boto("dynamodb")), name)
+    nothing: Any = None
+    sweep = Sweep(
+        store=JobStore(table),
+        tenants=lambda _after: [TENANT],
+        executions=Executions(counted),  # type: ignore[arg-type]
+        machine=nothing,
+        finishing=lambda: nothing,
+        receipts=lambda: nothing,
+        admission=nothing,
+        backends=nothing,
+        running=(RunningOnSageMaker(counted.watch(running.boto("sagemaker"))),),
+        stack="aimatrix",
+        now=lambda: datetime.now(UTC),
+        seconds=time.monotonic,
+        pause=time.sleep,
+    )
+    since = datetime.now(UTC) - LONG_AGO
+    opened = [replace(job(number), status=JobStatus.RUNNING, updated_at=since) for number in range(OPEN)]
+    table.put_all([job_item(each) for each in opened])
+    found, written = [], 0
+    for size in SIZES:
+        done = [replace(job(OPEN + number), status=JobStatus.COMPLETED) for number in range(written, size)]
+        table.put_all([job_item(each) for each in done])
+        written = size
+        counted.calls.clear()
+        report = sweep.run(600)
+        assert (report.open_jobs, report.repairs) == (OPEN, ())
+        found.append(Counter(counted.calls))
+    return found

@@ -1,0 +1,164 @@
+"""What a sweep asks of Step Functions, SageMaker and Batch. Everything that is listed is listed by what runs now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, cast
+
+from chalicelib.jobs.job import Backend
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.literals import JobStatusType
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+NAME_PREFIX = "aimatrix-"
+# Batch lists one status at a time; these are all in which a job is not over.
+_ALIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+
+
+class Driving(Enum):
+    """What a job's execution is doing."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """
+    Attributes:
+        reason: why it ended, in Step Functions' words; empty when there are none.
+    """
+
+    driving: Driving
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Executions:
+    """
+    Args:
+        prefix: what the ARNs of all executions begin with; the rest is a job's id.
+    """
+
+    client: SFNClient
+    prefix: str
+
+    def of(self, job_id: str) -> Execution:
+        try:
+            found = self.client.describe_execution(executionArn=self.prefix + job_id)
+        except self.client.exceptions.ExecutionDoesNotExist:
+            return Execution(Driving.ABSENT)
+        driving = Driving(found["status"].lower().replace("_", "-").replace("pending-redrive", "running"))
+        words = (found.get("error"), found.get("cause"))
+        return Execution(driving, ": ".join(word for word in words if word))
+
+
+@dataclass(frozen=True)
+class Attempting:
+    """An attempt as its backend lists it.
+
+    Attributes:
+        handle: by which the backend finds it: an ARN, or a Batch job's id.
+    """
+
+    backend: Backend
+    name: str
+    handle: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Whose an attempt is, by its tags."""
+
+    stack: str | None
+    tenant: str | None
+
+
+class RunningOn(Protocol):
+    """A backend, as far as a sweep needs it."""
+
+    def attempts(self) -> Iterator[Attempting]:
+        """Everything with our prefix that has not ended."""
+
+    def labels(self, attempt: Attempting) -> Labels: ...
+
+    def stop(self, attempt: Attempting) -> None: ...
+
+
+@dataclass(frozen=True)
+class RunningOnSageMaker:
+    client: SageMakerClient
+
+    def attempts(self) -> Iterator[Attempting]:
+        pages = self.client.get_paginator("list_training_jobs").paginate(
+            NameContains=NAME_PREFIX, StatusEquals="InProgress", PaginationConfig={"PageSize": 100}
+        )
+        for page in pages:
+            for job in page["TrainingJobSummaries"]:
+                if job["TrainingJobName"].startswith(NAME_PREFIX):
+                    yield Attempting(
+                        Backend.SAGEMAKER, job["TrainingJobName"], job["TrainingJobArn"], job["CreationTime"]
+                    )
+
+    def labels(self, attempt: Attempting) -> Labels:
+        found = self.client.list_tags(ResourceArn=attempt.handle)["Tags"]
+        tags = {tag["Key"]: tag["Value"] for tag in found}
+        return Labels(tags.get("aimatrix:stack"), tags.get("aimatrix:tenant"))
+
+    def stop(self, attempt: Attempting) -> None:
+        try:
+            self.client.stop_training_job(TrainingJobName=attempt.name)
+        except self.client.exceptions.ClientError:
+            # It may have ended by itself meanwhile; if it has not, the next sweep finds it again.
+            return
+
+
+@dataclass(frozen=True)
+class RunningOnBatch:
+    """
+    Args:
+        queues: of this installation; nobody else's jobs are in them.
+    """
+
+    client: BatchClient
+    queues: tuple[str, ...]
+
+    def attempts(self) -> Iterator[Attempting]:
+        paginator = self.client.get_paginator("list_jobs")
+        for queue in self.queues:
+            for status in _ALIVE:
+                for page in paginator.paginate(jobQueue=queue, jobStatus=cast("JobStatusType", status)):
+                    for job in page["jobSummaryList"]:
+                        created = datetime.fromtimestamp(job["createdAt"] / 1000, UTC)
+                        yield Attempting(Backend.BATCH, job["jobName"], job["jobId"], created)
+
+    def labels(self, attempt: Attempting) -> Labels:
+        (found,) = self.client.describe_jobs(jobs=[attempt.handle])["jobs"] or ({"tags": {}},)
+        tags = found.get("tags", {})
+        return Labels(tags.get("aimatrix:stack"), tags.get("aimatrix:tenant"))
+
+    def stop(self, attempt: Attempting) -> None:
+        self.client.terminate_job(jobId=attempt.handle, reason="it belongs to no open job")
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """The function that sweeps, called without waiting for it."""
+
+    client: LambdaClient
+    arn: str
+
+    def call(self) -> None:
+        self.client.invoke(FunctionName=self.arn, InvocationType="Event", Payload=b"{}")

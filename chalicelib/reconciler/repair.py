@@ -1,0 +1,87 @@
+"""What a sweep found and did: frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from chalicelib.clock import to_text
+
+
+class Kind(Enum):
+    """What was wrong, by what was done about it."""
+
+    STARTED = "started"
+    """Nobody had started the job's execution: the call was lost."""
+    FINISHED = "finished"
+    """The execution had ended and the job had not."""
+    STOPPING = "stopping"
+    """The same, and its attempt had to be stopped first: the next sweep finishes it."""
+    STOPPED_AGAIN = "stopped-again"
+    """The job is being cancelled and its attempt ran on."""
+    STOPPED_OLDER = "stopped-older"
+    """An earlier attempt ran beside the one that counts."""
+    STOPPED_ORPHAN = "stopped-orphan"
+    """It ran for no job, or for one that has ended."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """
+    Attributes:
+        orphan_seconds: for how long something ran that nobody owned.
+    """
+
+    kind: Kind
+    tenant: str
+    job_id: str
+    detail: str
+    orphan_seconds: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """One sweep.
+
+    Attributes:
+        open_jobs, running: how many records and attempts were looked at.
+        after: the tenant up to which it came, when its time was up before all were done; the next sweep goes on there.
+    """
+
+    began_at: datetime
+    ended_at: datetime
+    tenants: int
+    open_jobs: int
+    running: int
+    repairs: tuple[Repair, ...] = ()
+    after: str | None = None
+
+    @property
+    def orphan_seconds(self) -> int:
+        return sum(repair.orphan_seconds for repair in self.repairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        by_kind = Counter(repair.kind.value for repair in self.repairs)
+        return {
+            "began_at": to_text(self.began_at),
+            "ended_at": to_text(self.ended_at),
+            "complete": self.after is None,
+            "tenants": self.tenants,
+            "open_jobs": self.open_jobs,
+            "running": self.running,
+            "orphan_seconds": self.orphan_seconds,
+            "repairs_by_kind": dict(sorted(by_kind.items())),
+            "repairs": [
+                {
+                    "kind": repair.kind.value,
+                    "tenant": repair.tenant,
+                    "job_id": repair.job_id,
+                    "detail": repair.detail,
+                    "orphan_seconds": repair.orphan_seconds,
+                }
+                for repair in self.repairs
+            ],
+        }

@@ -1,0 +1,44 @@
+"""What an administrator may ask of the reconciler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.audit.entry import Action, subject
+from chalicelib.audit.recorder import Recorder
+from chalicelib.clock import Clock
+from chalicelib.errors import NotFound
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import Permission
+from chalicelib.reconciler.gateways import Sweeper
+from chalicelib.reconciler.store import SweepStore
+
+
+@dataclass(frozen=True)
+class ReconcilerService:
+    store: SweepStore
+    sweeper: Callable[[], Sweeper]
+    now: Clock
+    audit: Recorder
+
+    def request(self, caller: Caller) -> datetime:
+        """Ask for a sweep now; the report of one that began then or later is the answer."""
+        caller.require(Permission.RECONCILE)
+        now = self.now()
+        self.audit.record(caller, Action.RECONCILE, subject("installation", "jobs"))
+        self.sweeper().call()
+        return now
+
+    def latest(self, caller: Caller) -> dict[str, Any]:
+        """
+        Raises:
+            NotFound: there was no sweep yet.
+        """
+        caller.require(Permission.RECONCILE)
+        found = self.store.latest()
+        if found is None:
+            raise NotFound("sweep")
+        return found

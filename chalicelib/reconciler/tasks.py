@@ -1,0 +1,62 @@
+"""What the schedule calls, and the end of an execution that did not end its job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.log import logger, metric
+from chalicelib.reconciler.gateways import Driving
+from chalicelib.reconciler.repair import Kind
+
+if TYPE_CHECKING:
+    from chalicelib.bootstrap import Platform
+
+# The function has 15 minutes; what one more job takes must fit in between.
+SWEEP_SECONDS = 780.0
+# The function has two minutes. A script that is stopped has as long to save its work.
+FINISH_SECONDS = 90.0
+
+
+class NotYet(Exception):
+    """The job's attempt is still being stopped. The service that called calls again, and so does the schedule's sweep."""
+
+
+def reconcile(platform: Platform, _event: object) -> dict[str, Any]:
+    """Sweep, and keep the report.
+
+    Metrics:
+        Repairs: what a sweep had to put right.
+        OrphanSeconds: for how long attempts ran that no open job owned.
+    """
+    report = platform.sweep.run(SWEEP_SECONDS, platform.sweep_store.after())
+    platform.sweep_store.put(report)
+    for repair in report.repairs:
+        fields = {"tenant": repair.tenant, "job_id": repair.job_id, "detail": repair.detail}
+        logger.warning("repaired", extra={"kind": repair.kind.value, **fields})
+    metric("Repairs", len(report.repairs), platform.settings.stack)
+    metric("OrphanSeconds", report.orphan_seconds, platform.settings.stack)
+    document = report.to_dict()
+    logger.info("swept", extra={name: value for name, value in document.items() if name != "repairs"})
+    return {"repairs": len(report.repairs), "complete": document["complete"]}
+
+
+def on_execution_event(platform: Platform, event: Mapping[str, Any]) -> None:
+    """A "Step Functions Execution Status Change" to failed, timed out or aborted: only a hint to look."""
+    detail = event["detail"]
+    given = json.loads(detail["input"]) if detail.get("input") else {}
+    tenant, job_id = str(given.get("tenant", "")), str(given.get("job_id", ""))
+    job = platform.job_store.get(tenant, job_id) if tenant and job_id else None
+    if job is None or job.status.is_finished:
+        logger.info("nothing to end", extra={"job_id": job_id})
+        return
+    platform.meter.for_job(tenant, job_id)
+    execution = platform.sweep.executions.of(job_id)
+    if execution.driving is Driving.RUNNING:
+        logger.info("driven again", extra={"job_id": job_id})
+        return
+    repair = platform.sweep.finish_at_last(job, execution, FINISH_SECONDS)
+    logger.info("ended without its execution", extra={"job_id": job_id, "kind": repair.kind.value})
+    if repair.kind is not Kind.FINISHED:
+        raise NotYet(repair.detail)
