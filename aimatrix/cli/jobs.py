@@ -145,6 +145,41 @@ def metrics(
 
 
 @app.command()
+def attempts(
+    ctx: typer.Context,
+    job_id: JobId,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show each try of a job: when it ran, why it ended, what it cost.
+
+    Example:
+
+      aimatrix jobs attempts JOB
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        found = client.jobs.attempts(job_id)
+    rows = [
+        (
+            str(each["number"]),
+            each["backend"],
+            each.get("started_at", ""),
+            each.get("ended_at", ""),
+            _optional(each.get("billable_seconds")),
+            number(each["cost_usd"]) if "cost_usd" in each else "",
+            each.get("cause", ""),
+        )
+        for each in found
+    ]
+    columns = ("ATTEMPT", "BACKEND", "STARTED", "ENDED", "BILLED S", "USD", "CAUSE")
+    lines = table(columns, rows) if rows else [dim("no attempt yet")]
+    lines += [f"{dim('attempt')} {each['number']}  {each['reason']}" for each in found if each.get("reason")]
+    Output(as_json).finish({"job_id": job_id, "attempts": found}, *lines)
+
+
+@app.command()
 def queue(
     ctx: typer.Context,
     job_id: JobId,

@@ -102,6 +102,10 @@ class JobCalls:
         """Why a job waits, who holds what it waits for, and when it is expected to start."""
         return QueuePlace.from_document(self.transport.document("GET", f"{_path(job_id)}/queue"))
 
+    def attempts(self, job_id: str) -> tuple[dict[str, Any], ...]:
+        """Each try of a job: when it ran, why it ended (`cause`, `reason`), what it cost."""
+        return tuple(self.transport.document("GET", f"{_path(job_id)}/attempts")["attempts"])
+
     def metrics(self, job_id: str, name: str | None = None) -> Iterator[Metric]:
         """Every point logged so far, by name and step."""
 

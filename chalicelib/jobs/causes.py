@@ -1,21 +1,36 @@
-"""Why an attempt ended, and what follows from it: one table."""
+"""Why an attempt ended, and what follows from it: one table.
+
+The texts are AWS's own. SageMaker writes `Category: text` into FailureReason, where the text after `AlgorithmError:` is
+the script's; Batch says it in `statusReason` and in the container's `reason` and `exitCode`:
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
+    https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+
+What a script prints must not pass for the cloud's own failure, so its words are only searched for signs of full memory.
+"""
 
 from __future__ import annotations
 
+import random
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from chalicelib.jobs.gateways import BackendJob, BackendState
 
 
 class Cause(Enum):
-    """Causes in AWS's own categories; `script` is everything that the user's code did."""
+    """Causes in AWS's own categories; `script` is everything else that the user's code did."""
 
     CAPACITY = "capacity"
     SPOT_INTERRUPTION = "spot-interruption"
     THROTTLING = "throttling"
     INTERNAL = "internal"
     IMAGE = "image"
+    OUT_OF_MEMORY = "out-of-memory"
     DATA = "data"
     SCRIPT = "script"
     TIME_LIMIT = "time-limit"
@@ -26,13 +41,17 @@ class Cause(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """How often an attempt that ended so is followed by another, and after how many seconds (doubling)."""
+    """How many attempts there are at most when one ends so, and after how many seconds the next begins (doubling)."""
 
     attempts: int
     wait_seconds: int
 
+    @property
+    def retries(self) -> bool:
+        return self.attempts > 1
 
-_NO_RETRY = Policy(attempts=1, wait_seconds=0)
+
+_NO_RETRY = Policy(attempts=1, wait_seconds=10)
 
 POLICIES: dict[Cause, Policy] = {
     Cause.CAPACITY: Policy(attempts=8, wait_seconds=30),
@@ -40,6 +59,7 @@ POLICIES: dict[Cause, Policy] = {
     Cause.THROTTLING: Policy(attempts=8, wait_seconds=5),
     Cause.INTERNAL: Policy(attempts=4, wait_seconds=2),
     Cause.IMAGE: Policy(attempts=2, wait_seconds=10),
+    Cause.OUT_OF_MEMORY: _NO_RETRY,
     Cause.DATA: _NO_RETRY,
     Cause.SCRIPT: _NO_RETRY,
     Cause.TIME_LIMIT: _NO_RETRY,
@@ -49,47 +69,109 @@ POLICIES: dict[Cause, Policy] = {
     Cause.REFUSED: _NO_RETRY,
 }
 MAX_WAIT_SECONDS = 900
+DEFAULT_WIDENED_ATTEMPTS = 3
+"""For a cause that is tried again only because the user asks for it, without saying how often."""
 
-# SageMaker puts the category before the colon of FailureReason; Batch says it in words of its own. First match wins.
-_BY_REASON = (
+# In SageMaker's FailureReason, before the colon; in what Step Functions caught, the error's name.
+_BY_CATEGORY = (
     ("CapacityError", Cause.CAPACITY),
     ("Insufficient capacity", Cause.CAPACITY),
+    ("InsufficientCapacity", Cause.CAPACITY),
     ("ResourceLimitExceeded", Cause.CAPACITY),
-    ("Spot", Cause.SPOT_INTERRUPTION),
-    ("Host EC2", Cause.SPOT_INTERRUPTION),
     ("Throttl", Cause.THROTTLING),
     ("TooManyRequests", Cause.THROTTLING),
+    ("Rate exceeded", Cause.THROTTLING),
     ("InternalServerError", Cause.INTERNAL),
     ("InternalFailure", Cause.INTERNAL),
+    ("ServerException", Cause.INTERNAL),
     ("ServiceUnavailable", Cause.INTERNAL),
     ("CannotPullContainer", Cause.IMAGE),
     ("ImageNotFound", Cause.IMAGE),
-    ("AlgorithmError", Cause.SCRIPT),
-    ("Essential container", Cause.SCRIPT),
+    ("CannotStartContainer", Cause.INTERNAL),
+    ("DockerTimeoutError", Cause.INTERNAL),
+    ("Spot", Cause.SPOT_INTERRUPTION),
+    ("Host EC2", Cause.SPOT_INTERRUPTION),
+    ("OutOfMemoryError: Container killed", Cause.OUT_OF_MEMORY),
     ("ClientError", Cause.DATA),
 )
+_SCRIPTS_OWN = ("AlgorithmError", "Essential container")
+_IMAGE_IN_CLIENT_ERROR = re.compile(r"(?i)cannot pull|image .*(?:not found|does not exist)|no permission to .*ecr")
+
+# The kernel's, CPython's, PyTorch's, TensorFlow's, C++'s and XGBoost's words for memory that is used up.
+_MEMORY_IS_FULL = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation|\bOutOfMemoryError\b|\bMemoryError\b"
+    r"|can't allocate memory|Cannot allocate memory|OOM when allocating tensor|std::bad_alloc|Unable to allocate \S+ \S?iB"
+    r"|Container killed due to memory usage"
+)
+_KILLED = 137  # 128 + SIGKILL: nobody here kills a script that is not being stopped, but the kernel does
+_EXIT_CODE = re.compile(r"exit code: (\d+)\s*$", re.IGNORECASE)
 
 
-def cause_of(found: BackendJob, error: str | None) -> Cause:
+def cause_of(found: BackendJob, error: str | None, said: str | None = None) -> Cause:
     """Why an attempt that did not complete ended.
 
     Args:
         error: what Step Functions caught, `name: text`, when the backend knows nothing of the attempt.
+        said: the script's own last words.
     """
     if found.timed_out:
         return Cause.TIME_LIMIT
     if found.state is BackendState.STOPPED:
         return Cause.STOPPED
-    text = found.reason or "" if found.state is BackendState.FAILED else error or ""
-    for fragment, cause in _BY_REASON:
-        if fragment in text:
-            return cause
-    return Cause.SCRIPT if found.state is BackendState.FAILED else Cause.REFUSED
+    if found.state is not BackendState.FAILED:
+        return _by_category(error or "") or Cause.REFUSED
+    reason = found.reason or ""
+    if not reason.startswith(_SCRIPTS_OWN) and (cause := _by_category(reason)):
+        is_image = cause is Cause.DATA and _IMAGE_IN_CLIENT_ERROR.search(reason)
+        return Cause.IMAGE if is_image else cause
+    return Cause.OUT_OF_MEMORY if _is_memory_full(found, reason, said or "") else Cause.SCRIPT
 
 
-def wait_before_retry(cause: Cause, attempt_number: int) -> int | None:
-    """Seconds until the next attempt, or None when there is to be none."""
-    policy = POLICIES[cause]
-    if attempt_number >= policy.attempts:
+def wait_before_retry(cause: Cause, ended: int, asked: Mapping[str, Any], seed: str) -> int | None:
+    """Seconds until the next attempt, or None when there is to be none.
+
+    Half of the wait is fixed, half by chance, so that jobs which fail together do not come back together. The chance is
+    drawn from the seed: whoever asks twice is told the same.
+
+    Args:
+        ended: how many attempts have ended, without those that gave way to another job.
+        asked: `config.retry` of the job.
+        seed: tells this retry from all others.
+    """
+    policy = policy_of(cause, asked)
+    if ended >= policy.attempts:
         return None
-    return min(MAX_WAIT_SECONDS, policy.wait_seconds << (attempt_number - 1))
+    longest = min(MAX_WAIT_SECONDS, policy.wait_seconds << min(20, max(0, ended - 1)))
+    half = longest // 2
+    return longest - half + random.Random(seed).randint(0, half)  # noqa: S311  not for secrets
+
+
+def policy_of(cause: Cause, asked: Mapping[str, Any]) -> Policy:
+    """The table's policy as a job tightens or widens it; of what nobody may ask for, the table's."""
+    usual = POLICIES[cause]
+    if cause not in ASKABLE:
+        return usual
+    only = asked.get("on")
+    most = asked.get("max_attempts")
+    if only is None:
+        return Policy(most, usual.wait_seconds) if most is not None and usual.retries else usual
+    if cause.value not in only:
+        return _NO_RETRY
+    widened = usual.attempts if usual.retries else DEFAULT_WIDENED_ATTEMPTS
+    return Policy(most if most is not None else widened, usual.wait_seconds)
+
+
+ASKABLE = frozenset(Cause) - {Cause.TIME_LIMIT, Cause.STOPPED, Cause.PREEMPTED, Cause.REFUSED}
+"""What `config.retry.on` may name: all after which another attempt can have another end."""
+
+
+def _by_category(text: str) -> Cause | None:
+    return next((cause for fragment, cause in _BY_CATEGORY if fragment in text), None)
+
+
+def _is_memory_full(found: BackendJob, reason: str, said: str) -> bool:
+    if _MEMORY_IS_FULL.search(reason) or _MEMORY_IS_FULL.search(said):
+        return True
+    match = _EXIT_CODE.search(reason)
+    code = int(match[1]) if match else found.exit_code
+    return code == _KILLED

@@ -59,6 +59,7 @@ class BackendJob:
     Attributes:
         started_at, ended_at: when it got its instance and gave it back.
         training_seconds, billable_seconds: how long that was, and what AWS bills of it, once it has ended.
+        exit_code: of the container, where the backend tells it apart from the reason.
     """
 
     state: BackendState
@@ -71,6 +72,7 @@ class BackendJob:
     ended_at: datetime | None = None
     training_seconds: int | None = None
     billable_seconds: int | None = None
+    exit_code: int | None = None
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -175,6 +177,7 @@ class BatchBackend:
             ended_at=_moment(ended),
             training_seconds=seconds,
             billable_seconds=seconds,
+            exit_code=container.get("exitCode"),
             document=document,
         )
 

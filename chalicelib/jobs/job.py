@@ -197,6 +197,7 @@ class Attempt:
         token: random; the agent proves with it that a structured log line is of this attempt.
         queue: ARN of the Batch queue that it is submitted to; None on SageMaker.
         backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
+        cause: why it did not complete, a value of `causes.Cause`; `reason` says it in words.
         started_at, ended_at: when it got its instance and gave it back, as the backend says.
         training_seconds: how long it had its instance, as the backend counts it. None until it has ended.
         billable_seconds: what AWS bills of that; less on spot.
@@ -212,6 +213,7 @@ class Attempt:
     backend_id: str | None = None
     log_stream: str | None = None
     reason: str | None = None
+    cause: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     training_seconds: int | None = None

@@ -101,14 +101,16 @@ class Lifecycle:
             return {"next": "register", "attempt": number}
         if found.state in {BackendState.STARTING, BackendState.RUNNING}:
             return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
-        cause = cause_of(found, error)
+        said = self._said(job, attempt)
+        cause = cause_of(found, error, said)
         preempted_by = self.admission().preempted_by(job, number) if cause is Cause.STOPPED else None
         if preempted_by:
             cause = Cause.PREEMPTED
             error = f"Preempted by {preempted_by}: stopped with its checkpoint kept."
-        ended = replace(billed_as(attempt, found), reason=self._reason(job, attempt, found, cause, error))
+        reason = _reason(job, found, cause, error, said)
+        ended = replace(billed_as(attempt, found), reason=reason, cause=cause.value)
         self.store.change_attempt(ended)
-        wait = wait_before_retry(cause, number)
+        wait = wait_before_retry(cause, self._ended(job, number), job.config.get("retry", {}), attempt.name)
         if job.cancel_requested_at is not None or wait is None:
             return {"next": "finish", "attempt": number}
         if job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number) < MIN_TIME_LIMIT_SECONDS:
@@ -226,18 +228,28 @@ class Lifecycle:
         definition = self.definitions.for_container(image, around.training_role_arn)
         return batch_request(job, attempt, seconds, definition, around)
 
-    def _reason(self, job: Job, attempt: Attempt, found: BackendJob, cause: Cause, error: str | None) -> str:
-        """The script's own last words where there are any, else the backend's, else Step Functions'."""
+    def _said(self, job: Job, attempt: Attempt) -> str | None:
+        """The script's own last words, where there are any."""
         manifest = read_manifest(self.objects, job.tenant, job.job_id, attempt.number) or {}
         said = manifest.get("reason") or self.store.report(job.tenant, job.job_id).exit_reason
-        if cause is Cause.TIME_LIMIT:
-            limit = limit_reached(job)
-            return f"{limit} {said}"[:MAX_REASON] if said else limit
-        if cause is Cause.SCRIPT and said:
-            return str(said)[:MAX_REASON]
-        if cause is Cause.STOPPED:
-            return "The training job was stopped outside this service."
-        return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]
+        return str(said) if said else None
+
+    def _ended(self, job: Job, number: int) -> int:
+        """How many of the first so many attempts count against the retries: those that gave way do not."""
+        earlier = self.store.first_attempts(job.tenant, job.job_id, number - 1)
+        return 1 + sum(each.cause != Cause.PREEMPTED.value for each in earlier)
+
+
+def _reason(job: Job, found: BackendJob, cause: Cause, error: str | None, said: str | None) -> str:
+    """The script's last words where it is the cause, else the backend's, else Step Functions'."""
+    if cause is Cause.TIME_LIMIT:
+        limit = limit_reached(job)
+        return f"{limit} {said}"[:MAX_REASON] if said else limit
+    if cause in {Cause.SCRIPT, Cause.OUT_OF_MEMORY} and said:
+        return said[:MAX_REASON]
+    if cause is Cause.STOPPED:
+        return "The training job was stopped outside this service."
+    return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]
 
 
 def _has_secrets(job: Job) -> bool:

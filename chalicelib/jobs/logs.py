@@ -76,12 +76,21 @@ class Position:
         return Cursor({"a": self.attempt, "i": self.instance, "t": self.token, "e": int(self.ended)})
 
     @classmethod
-    def from_text(cls, text: str | None) -> Position:
+    def from_text(cls, text: str | None, only: int | None = None) -> Position:
+        """
+        Args:
+            only: the one attempt that is to be read.
+
+        Raises:
+            InvalidRequest: no cursor of ours, or one of another attempt.
+        """
         cursor = Cursor.decode(text, names={"a": int, "i": str, "t": str, "e": int})
         if cursor is None:
-            return cls()
+            return cls(only or 1)
         key = cursor.key
         if not 1 <= key["a"] <= MAX_ATTEMPTS or not _INSTANCE.fullmatch(key["i"]):
+            raise not_ours()
+        if only is not None and key["a"] != only:
             raise not_ours()
         return cls(key["a"], key["i"], key["t"], bool(key["e"]))
 
@@ -108,8 +117,12 @@ class LogReader:
     now: Clock
     sleep: Callable[[float], None]
 
-    def read(self, job: Job, position: Position, limit: int) -> LogPage:
-        """The next lines after a position, at once."""
+    def read(self, job: Job, position: Position, limit: int, only: int | None = None) -> LogPage:
+        """The next lines after a position, at once.
+
+        Args:
+            only: the attempt whose end is the end; None for that of the job.
+        """
         entries: list[LogEntry] = []
         size = 0
         for _ in range(_CALLS_PER_READ):
@@ -120,19 +133,20 @@ class LogReader:
             if len(entries) >= limit or size > MAX_ANSWER_BYTES // 2:
                 return LogPage(tuple(entries), position, is_end=False)
             if not fresh and self._is_complete(job, position):
-                if position.attempt >= job.attempts:
-                    return LogPage(tuple(entries), position, is_end=job.status.is_finished)
+                if position.attempt >= job.attempts or position.attempt == only:
+                    is_over = job.status.is_finished or position.attempt < job.attempts
+                    return LogPage(tuple(entries), position, is_end=is_over)
                 position = Position(position.attempt + 1)
             elif not fresh:
                 break
         return LogPage(tuple(entries), position, is_end=False)
 
-    def follow(self, job: Job, position: Position, limit: int, seconds: float) -> LogPage:
+    def follow(self, job: Job, position: Position, limit: int, seconds: float, only: int | None = None) -> LogPage:
         """The next lines, waiting for them up to some seconds."""
         deadline = self.now() + timedelta(seconds=seconds)
         pause = _FIRST_PAUSE
         while True:
-            page = self.read(job, position, limit)
+            page = self.read(job, position, limit, only)
             if page.entries or page.is_end or self.now() >= deadline:
                 return page
             self.sleep(min(pause, max(0.0, (deadline - self.now()).total_seconds())))

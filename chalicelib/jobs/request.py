@@ -14,8 +14,12 @@ MAX_PARAMETER_BYTES = 64 * 1024
 MAX_RUNTIME_SECONDS = 28 * 24 * 3600  # SageMaker's own limit for a training job
 DEFAULT_RUNTIME_SECONDS = 24 * 3600
 MAX_COST_USD = 1_000_000
+MAX_ATTEMPTS = 20
 
 Framework = Literal["tensorflow", "pytorch", "sklearn", "xgboost", "custom"]
+RetryCause = Literal[
+    "capacity", "spot-interruption", "throttling", "internal", "image", "out-of-memory", "data", "script"
+]
 Priority = Literal["low", "medium", "high", "critical"]
 
 # An MLflow experiment, a registered model and an endpoint are named after the job.
@@ -46,6 +50,20 @@ class Environment(Shape):
     arguments: Literal["auto", "document", "script_mode"] = "auto"
 
 
+class Retry(Shape):
+    """What follows a failed attempt, where the table of causes is not what the user wants."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
+    on: Annotated[list[RetryCause], Field(max_length=8)] | None = None
+
+    @field_validator("on")
+    @classmethod
+    def _distinct(cls, on: list[RetryCause] | None) -> list[RetryCause] | None:
+        if on is not None and len(set(on)) != len(on):
+            raise ValueError("holds the same cause twice | Give each cause once.")
+        return on
+
+
 class TrainingConfig(Shape):
     script_path: Uri
     dataset_path: Uri
@@ -56,6 +74,7 @@ class TrainingConfig(Shape):
     max_runtime_seconds: int = DEFAULT_RUNTIME_SECONDS
     max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD)] | None = None
     over_budget: Literal["refuse", "shorten"] = "refuse"
+    retry: Retry | None = None
 
     @field_validator("parameters")
     @classmethod

@@ -10,7 +10,7 @@ from chalicelib.capacity import views as capacity_views
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
-from chalicelib.jobs.logs import MAX_LINES, Position
+from chalicelib.jobs.logs import MAX_ATTEMPTS, MAX_LINES, Position
 from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.request import TrainingJobRequest
 
@@ -77,6 +77,13 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         platform.job_deletion.delete(request.caller, job_id)
         return Reply(status=204)
 
+    @room.view("GET", "/v1/training/jobs/{job_id}/attempts", authorizer=authorizer, needs=Permission.JOBS_READ)
+    def list_attempts(request: Request, job_id: str) -> Reply:
+        request.only()
+        job = platform.jobs.get(request.caller, job_id)
+        attempts = platform.job_store.first_attempts(job.tenant, job.job_id, job.attempts)
+        return Reply({"attempts": [views.attempt(job, each) for each in attempts]})
+
     @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer, needs=Permission.JOBS_READ)
     def list_metrics(request: Request, job_id: str) -> Reply:
         request.only("name", "limit", "cursor")
@@ -89,14 +96,15 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
 
     @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def read_logs(request: Request, job_id: str) -> Reply:
-        request.only("follow", "cursor", "limit")
+        request.only("follow", "cursor", "limit", "attempt")
         job = platform.jobs.get(request.caller, job_id)
-        position = Position.from_text(request.query.get("cursor"))
+        only = request.integer("attempt", 0, 1, MAX_ATTEMPTS) or None
+        position = Position.from_text(request.query.get("cursor"), only)
         limit = request.integer("limit", MAX_LINES, 1, MAX_LINES)
         if request.flag("follow"):
-            page = platform.logs.follow(job, position, limit, FOLLOW_SECONDS)
+            page = platform.logs.follow(job, position, limit, FOLLOW_SECONDS, only)
         else:
-            page = platform.logs.read(job, position, limit)
+            page = platform.logs.read(job, position, limit, only)
         headers = {"X-Next-Cursor": page.position.to_cursor().encode(), "X-Stream-End": str(page.is_end).lower()}
         if _NDJSON in request.headers.get("accept", ""):
             lines = (json.dumps(views.log_entry(entry), separators=(",", ":")) for entry in page.entries)

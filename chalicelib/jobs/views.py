@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.clock import duration, to_text
+from chalicelib.costs import bill
 from chalicelib.costs import views as cost_views
 from chalicelib.jobs.job import Attempt, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
@@ -98,6 +99,26 @@ def full(
     if report.run:
         document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}
     return document
+
+
+def attempt(job: Job, each: Attempt) -> dict[str, Any]:
+    """One try of a job: when, where, how it ended, what it cost. What is not known yet is left out."""
+    billable = each.billable_seconds
+    document = {
+        "number": each.number,
+        "backend": each.backend.value,
+        "backend_name": each.name,
+        "backend_id": each.backend_id,
+        "planned_at": to_text(each.planned_at),
+        "started_at": to_text(each.started_at) if each.started_at else None,
+        "ended_at": to_text(each.ended_at) if each.ended_at else None,
+        "cause": each.cause,
+        "reason": each.reason,
+        "training_seconds": each.training_seconds,
+        "billable_seconds": billable,
+        "cost_usd": None if billable is None else float(bill.usd(job.allocation, billable)),
+    }
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _notices(job: Job) -> dict[str, list[str]]:

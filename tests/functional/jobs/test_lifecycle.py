@@ -114,17 +114,20 @@ class TestAssess:
         assert jobs.lifecycle.assess("acme", job_id, 1, None)["next"] == "register"
 
     @pytest.mark.parametrize(
-        ("reason", "wait"),
+        ("reason", "longest"),
         [
             ("InternalServerError: the host was lost", 2),
             ("CapacityError: Unable to provision requested ML compute capacity", 30),
         ],
     )
-    def test_tries_again_what_the_script_did_not_cause(self, jobs: Jobs, job_id: str, reason: str, wait: int) -> None:
+    def test_tries_again_what_the_script_did_not_cause(
+        self, jobs: Jobs, job_id: str, reason: str, longest: int
+    ) -> None:
         jobs.lifecycle.plan("acme", job_id)
         jobs.backends.sagemaker.says(_name(job_id), BackendState.FAILED, reason=reason)
         answer = jobs.lifecycle.assess("acme", job_id, 1, "States.TaskFailed: it failed")
-        assert answer == {"next": "retry", "attempt": 2, "wait_seconds": wait}
+        assert (answer["next"], answer["attempt"]) == ("retry", 2)
+        assert longest / 2 <= answer["wait_seconds"] <= longest
         assert jobs.lifecycle.assess("acme", job_id, 1, None) == answer
         assert jobs.lifecycle.plan("acme", job_id)["request"]["TrainingJobName"] == _name(job_id, 2)
         assert jobs.service.get(ALICE, job_id).attempts == 2
@@ -135,6 +138,24 @@ class TestAssess:
             jobs.backends.sagemaker.says(_name(job_id, number), BackendState.FAILED, reason="InternalServerError")
             answer = jobs.lifecycle.assess("acme", job_id, number, None)
         assert answer["next"] == "finish"
+
+    def test_tries_a_failing_script_again_when_the_user_asks_for_it(self, jobs: Jobs) -> None:
+        request = jobs.request(retry={"on": ["script"], "max_attempts": 2})
+        job_id = jobs.service.submit(ALICE, request, None).job_id
+        answers = []
+        for number in (1, 2):
+            jobs.lifecycle.plan("acme", job_id)
+            reason = "AlgorithmError: flaky, exit code: 3"
+            jobs.backends.sagemaker.says(_name(job_id, number), BackendState.FAILED, reason=reason)
+            answers.append(jobs.lifecycle.assess("acme", job_id, number, None)["next"])
+        assert answers == ["retry", "finish"]
+        assert [attempt.cause for attempt in jobs.store.attempts("acme", job_id)] == ["script", "script"]
+
+    def test_does_not_try_again_what_the_user_has_left_out(self, jobs: Jobs) -> None:
+        job_id = jobs.service.submit(ALICE, jobs.request(retry={"on": ["capacity"]}), None).job_id
+        jobs.lifecycle.plan("acme", job_id)
+        jobs.backends.sagemaker.says(_name(job_id), BackendState.FAILED, reason="InternalServerError: lost")
+        assert jobs.lifecycle.assess("acme", job_id, 1, None)["next"] == "finish"
 
     def test_does_not_repeat_a_failing_script(self, jobs: Jobs, job_id: str) -> None:
         jobs.lifecycle.plan("acme", job_id)
