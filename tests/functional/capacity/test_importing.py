@@ -76,7 +76,7 @@ def send(room: Room, account: Account, batch: list[BatchMachines]) -> Callable[.
     importing = Importing(room.pools, quotas, lambda: batch[0] if batch else None, lambda: account.seconds)
     platform: Any = SimpleNamespace(capacity_import=importing)
     gateway = Gateway.of(routes.rooms(platform, None))
-    return lambda caller, query="": gateway.send(caller, "POST", f"{IMPORT}{query}")
+    return lambda caller, query="", body=None: gateway.send(caller, "POST", f"{IMPORT}{query}", body)
 
 
 def pools(answer: Any) -> dict[str, dict[str, Any]]:
@@ -151,4 +151,7 @@ class TestImport:
     def test_is_an_operators_business(self, send: Callable[..., Any], account: Account) -> None:
         assert [send(ALICE, query).status for query in ("", "?dry_run=true")] == [403, 403]
         assert send(ADMIN, "?force=true").status == 400
+        refused = send(ADMIN, "", {"limit": 1})
+        assert (refused.status, refused.json["errors"][0]["field"]) == (400, "limit")
         assert account.pages == 0
+        assert send(ADMIN, "?dry_run=true", {}).status == 200
