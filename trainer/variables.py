@@ -95,6 +95,8 @@ def _sagemaker(spec: Spec, layout: Layout) -> dict[str, str]:
     values: dict[str, object] = {
         "channels": sorted(channels),
         "channel_input_dirs": channels,
+        # Not the toolkit's: SageMaker's containers have it at the same place always, a laptop has no such place.
+        "checkpoint_dir": str(layout.checkpoints),
         "current_host": host,
         "current_instance_group": group,
         "current_instance_group_hosts": hosts,

@@ -23,7 +23,7 @@ ONE = ResourceRequirements(gpu_count=1, gpu_type="t4", memory_gb=8, cpu_cores=2,
 HOLDS = "import signal\nprint('holding', flush=True)\nsignal.pause()\n"
 CONTINUES = """
 import os, pathlib, signal
-kept = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints" / "step"
+kept = pathlib.Path(os.environ["SM_CHECKPOINT_DIR"]) / "step"
 if kept.exists():
     print("goes on after step", kept.read_text(), flush=True)
 else:

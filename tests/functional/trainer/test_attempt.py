@@ -71,6 +71,7 @@ class TestConventions:
             "SM_CHANNEL_TRAIN": f"{root}/input/data/training",
             "SM_CHANNELS": '["training"]',
             "SM_MODEL_DIR": f"{root}/model",
+            "SM_CHECKPOINT_DIR": f"{root}/checkpoints",
             "SM_OUTPUT_DATA_DIR": f"{root}/output/data",
             "SM_OUTPUT_DIR": f"{root}/output",
             "SM_INPUT_DIR": f"{root}/input",

@@ -22,7 +22,7 @@ from trainer.transport import Backoff, Transport
 HERE = f"{BUCKET}/tenants/default/jobs/job-1/checkpoints/"
 KEEPS = """
 import os, pathlib, signal, sys
-kept = pathlib.Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints"
+kept = pathlib.Path(os.environ["SM_CHECKPOINT_DIR"])
 print("found", sorted(path.name for path in kept.iterdir()), flush=True)
 """
 
