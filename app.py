@@ -117,6 +117,11 @@ def ingest_logs(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.ingest_logs(platform, event)
 
 
+@app.lambda_function(name="record_history")
+def record_history(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.record_history(platform, event)
+
+
 @app.lambda_function(name="plan_deployment")
 def plan_deployment(event: dict[str, Any], _context: object) -> Any:
     return deployment_tasks.plan_deployment(platform, event)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.gateways import Backends
     from chalicelib.jobs.instances import BatchMachines
+    from chalicelib.jobs.ledger_store import LedgerStore
     from chalicelib.jobs.lifecycle import Lifecycle
     from chalicelib.jobs.logs import LogReader
     from chalicelib.jobs.metrics import MetricStore
@@ -361,6 +362,12 @@ class Platform:
             return self.settings.training_log_group if backend is Backend.SAGEMAKER else self.settings.batch_log_group
 
         return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
+
+    @cached_property
+    def ledger(self) -> LedgerStore:
+        from chalicelib.jobs.ledger_store import LedgerStore
+
+        return LedgerStore(self.job_store.table)
 
     @cached_property
     def sweep(self) -> Sweep:

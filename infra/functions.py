@@ -160,6 +160,7 @@ SHAPES: dict[str, Shape] = {
     "finish_deployment": Shape(
         "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
+    "record_history": Shape("Notes every change of a job's record in its ledger", 60, 512, ("JOBS_TABLE",)),
     "chain_audit": Shape("Seals the audit log: puts its entries in order and chains them", 60, 512, ("AUDIT_TABLE",)),
 }
 

@@ -89,6 +89,7 @@ FUNCTIONS = tuple(
         "on_execution_event",
         "on_training_event",
         "ingest_logs",
+        "record_history",
         "plan_deployment",
         "await_endpoint",
         "on_endpoint_event",
@@ -109,7 +110,7 @@ _ASYNCHRONOUS = {
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 
-STREAMED = (Function("chain_audit"),)
+STREAMED = (Function("chain_audit"), Function("record_history"))
 """Functions that changes of a table call; what they fail on is named in a dead-letter queue."""
 
 

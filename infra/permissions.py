@@ -327,6 +327,10 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TAKE_BACK_ENDPOINTS,
         DELETE_ENDPOINTS,
     ),
+    "record_history": (
+        Grant("AppendToLedger", ("dynamodb:PutItem",), (table_arn("jobs"),)),
+        read_stream("jobs"),
+    ),
     "chain_audit": (*SEAL_AUDIT, read_stream("audit")),
 }
 """What each function may do, beside writing its own log."""

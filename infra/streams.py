@@ -34,6 +34,12 @@ STREAMS = (
         names.function("chain_audit"),
         {"dynamodb": {"NewImage": {"pk": {"S": [{"prefix": "inbox#"}]}}}},
     ),
+    # Records of jobs; attempts, reports and the ledger itself are other items, and a deleted job's stone has no event.
+    Stream(
+        "jobs",
+        names.function("record_history"),
+        {"dynamodb": {"NewImage": {"sk": {"S": ["job"]}, "event": {"S": [{"exists": True}]}}}},
+    ),
 )
 
 

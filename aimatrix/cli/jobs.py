@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aimatrix.cli import options
+from aimatrix.cli.exits import ExitCode
 from aimatrix.cli.output import Output, bold, dim, facts, number, size, status, table
 from aimatrix.cli.tools import Target, tools
+
+if TYPE_CHECKING:
+    from aimatrix.client import History
+
+_SHOWN = 60  # characters of one part of an event
 
 app = typer.Typer(help="List jobs, look at one, read its metrics, cancel it, delete it.")
 
@@ -214,6 +221,49 @@ def queue(
     if held["others"].get("amount"):
         lines.append(f"{dim('held by')}  others  {held['others']['amount']}")
     Output(as_json).finish(place.document, *lines)
+
+
+@app.command()
+def replay(
+    ctx: typer.Context,
+    job_id: JobId,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show every change of a job's record, and check that a replay of them gives the record, field for field.
+
+    Ends with 1 when it does not.
+
+    Example:
+
+      aimatrix jobs replay 7d1c6f0e-5a0b-4d3e-9f3e-2b8f5a1f9c11
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        found = client.jobs.history(job_id)
+    rows = [(str(each.version), each.at, each.kind, _short(each.details)) for each in found.changes]
+    lines = table(("VERSION", "AT", "EVENT", "DETAILS"), rows)
+    Output(as_json).finish(found.document, *lines, _verdict(found))
+    if not found.is_equal:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _verdict(found: History) -> str:
+    if found.is_equal:
+        return f"replayed: equal to the record, version {found.version}"
+    if found.missing:
+        return f"versions {', '.join(map(str, found.missing))} are missing"
+    if found.behind:
+        return f"the last {found.behind} changes have not come into the ledger yet"
+    return f"replayed: not as recorded in {bold(', '.join(found.differences))}"
+
+
+def _short(details: Mapping[str, Any]) -> str:
+    """What an event says, in a line; long parts are cut."""
+    return " ".join(
+        f"{name}={value if len(str(value)) <= _SHOWN else str(value)[:_SHOWN] + '…'}" for name, value in details.items()
+    )
 
 
 @app.command()

@@ -45,6 +45,7 @@ from aimatrix.client.errors import (
     UploadError,
     WaitTimeoutError,
 )
+from aimatrix.client.history import History, JobChange
 from aimatrix.client.jobs import (
     Amounts,
     Artifact,
@@ -62,6 +63,7 @@ from aimatrix.client.models import Model
 from aimatrix.client.profiles import Connection
 from aimatrix.client.quotas import Difference, Limits, OwnQuota, Quota, QuotaCheck, Use
 from aimatrix.client.receipts import Receipt
+from aimatrix.client.reconciler import SweepReport
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.uploads import Upload, UploadFile
 
@@ -82,8 +84,10 @@ __all__ = [
     "ExceededLimit",
     "FieldError",
     "ForbiddenError",
+    "History",
     "InvalidRequestError",
     "Job",
+    "JobChange",
     "JobRequest",
     "Limits",
     "LogEntry",
@@ -106,6 +110,7 @@ __all__ = [
     "RetryPolicy",
     "SecretReference",
     "ServiceError",
+    "SweepReport",
     "TimeLimit",
     "UnreachableError",
     "Upload",

@@ -14,6 +14,7 @@ import httpx
 
 from aimatrix.client.capacity import QueuePlace
 from aimatrix.client.errors import ServiceError, UnreachableError
+from aimatrix.client.history import History
 from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric
 from aimatrix.client.paging import each_document
 from aimatrix.client.retry import RetryPolicy
@@ -28,6 +29,10 @@ RECONNECT = RetryPolicy(attempts=14, base=0.5, cap=20.0)
 
 # An empty answer that came at once wasn't a long poll; ask again at this pace rather than in a tight loop.
 EMPTY_ANSWER_PAUSE = 0.5
+
+
+# The table's stream brings a change into the ledger within a second or two.
+LEDGER_WITHIN, _LEDGER_PAUSE = 20.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,22 @@ class JobCalls:
             ConflictError: it has finished already.
         """
         self.transport.call("DELETE", _path(job_id))
+
+    def history(self, job_id: str, *, timeout: float = LEDGER_WITHIN) -> History:
+        """Every change of a job's record, and whether a replay of them gives the record.
+
+        Args:
+            timeout: for how many seconds a change that was made a moment ago is waited for; 0 asks once.
+
+        Raises:
+            NotFoundError: no such job of the caller's.
+        """
+        deadline = self.monotonic() + timeout
+        while True:
+            found = History.from_document(self.transport.document("GET", f"{_path(job_id)}/history"))
+            if not found.behind or self.monotonic() >= deadline:
+                return found
+            self.transport.sleep(_LEDGER_PAUSE)
 
     def delete(self, job_id: str) -> None:
         """Deletes a finished job of anybody in the tenant, with its files; needs the permission to delete jobs.

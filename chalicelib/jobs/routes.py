@@ -10,6 +10,7 @@ from chalicelib.capacity import views as capacity_views
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
+from chalicelib.jobs.ledger import replay
 from chalicelib.jobs.logs import MAX_ATTEMPTS, MAX_LINES, Position
 from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.request import TrainingJobRequest
@@ -51,6 +52,14 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         page = platform.jobs.search(request.caller, wanted, paging.limit, paging.offset, paging.cursor)
         jobs = [views.summary(job) for job in page.jobs]
         return Reply(paging.document("jobs", jobs, page.cursor))
+
+    @room.view("GET", "/v1/training/jobs/{job_id}/history", authorizer=authorizer, needs=Permission.JOBS_READ)
+    def get_job_history(request: Request, job_id: str) -> Reply:
+        request.only()
+        # Read before the record: what is in the ledger by now is of a version that the record has reached.
+        changes = platform.ledger.changes(request.caller.tenant, job_id)
+        job = platform.jobs.get(request.caller, job_id)
+        return Reply(views.history(job, changes, replay(changes, job)))
 
     @room.view("GET", "/v1/training/jobs/{job_id}", authorizer=authorizer, needs=Permission.JOBS_READ)
     def get_job(request: Request, job_id: str) -> Reply:

@@ -3,6 +3,7 @@
     pk                       sk                     what
     <tenant>#<job_id>        job                    the job
     <tenant>#<job_id>        attempt#<0001>         one attempt
+    <tenant>#<job_id>        change#<0000000001>    its ledger, see `ledger_store.py`
     <tenant>#<job_id>        report                 what the script says of itself: progress, MLflow run
     <tenant>#<job_id>        secrets                secret variables, encrypted: apart, so that no index or list has them
     <tenant>#user#<user>     idempotency#<key>      which job an Idempotency-Key made, for a day
@@ -81,7 +82,7 @@ class JobStore:
 
     def get(self, tenant: str, job_id: str) -> Job | None:
         item = self.table.get(_pk(tenant, job_id), "job") if is_id(job_id) else None
-        return _job(item) if item and item["status"] != _DELETED else None
+        return job_from(item) if item and item["status"] != _DELETED else None
 
     def require(self, tenant: str, job_id: str) -> Job:
         """The job that a task was called for.
@@ -169,7 +170,7 @@ class JobStore:
         page: Page = self.table.query(
             (key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True
         )
-        return JobPage(tuple(_job(item) for item in page.items), page.cursor)
+        return JobPage(tuple(job_from(item) for item in page.items), page.cursor)
 
     @staticmethod
     def cursor(text: str | None, tenant: str, wanted: JobFilter) -> Cursor | None:
@@ -381,7 +382,7 @@ def job_item(job: Job) -> Item:
     }
 
 
-def _job(item: Mapping[str, Any]) -> Job:
+def job_from(item: Mapping[str, Any]) -> Job:
     return Job(
         tenant=item["tenant"],
         job_id=item["job_id"],

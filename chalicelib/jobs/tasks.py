@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.jobs.job import parse_attempt_name
 from chalicelib.jobs.reports import lines_of
 from chalicelib.log import logger
+from chalicelib.table import decode
 
 if TYPE_CHECKING:
     from chalicelib.bootstrap import Platform
@@ -47,6 +48,16 @@ def on_training_event(platform: Platform, event: Event) -> None:
     platform.meter.for_job(tenant, job_id)
     platform.lifecycle.observe(tenant, job_id, number)
     logger.info("observed", extra={"job_id": job_id, "attempt": number})
+
+
+def record_history(platform: Platform, event: Event) -> None:
+    """The stream of the table of jobs: every version of a record becomes a row of its ledger, once."""
+    for record in event["Records"]:
+        image = decode(record["dynamodb"]["NewImage"])
+        is_new = platform.ledger.append(image)
+        logger.info(
+            "noted" if is_new else "noted before", extra={"job_id": image["job_id"], "version": image["version"]}
+        )
 
 
 def ingest_logs(platform: Platform, event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from chalicelib.jobs.suspicion import notices
 from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 if TYPE_CHECKING:
+    from chalicelib.jobs.ledger import Change, Replay
     from chalicelib.jobs.service import JobPlan
 
 
@@ -181,4 +182,21 @@ def log_entry(entry: LogEntry) -> dict[str, Any]:
         "message": entry.message,
         "source": entry.source,
         "context": {"attempt": entry.attempt},
+    }
+
+
+def history(job: Job, changes: Sequence[Change], found: Replay) -> dict[str, Any]:
+    """Every change of a record, and whether they add up to it."""
+    return {
+        "job_id": job.job_id,
+        "version": job.version,
+        "changes": [
+            {"version": change.version, "at": to_text(change.at), "event": change.event.to_dict()} for change in changes
+        ],
+        "replay": {
+            "equal": found.is_equal,
+            "behind": found.behind,
+            "missing": list(found.missing),
+            "differences": list(found.differences),
+        },
     }

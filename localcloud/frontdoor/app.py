@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from h11 import LocalProtocolError
+
 from chalicelib.errors import ErrorCode
 from localcloud.upstream import HOP_BY_HOP, Headers, Upstream, UpstreamUnavailableError
 
@@ -112,6 +114,9 @@ class FrontDoor:
         except _TooLargeError:
             detail = f"The body is larger than {MAX_BODY_BYTES} bytes. Upload files through POST /api/v1/uploads."
             await _problem(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, close=True)
+        except LocalProtocolError as error:
+            # What our server let in and may not be sent on: control characters in a target or a header.
+            await _problem(send, HTTPStatus.BAD_REQUEST, f"The request is malformed: {error}.")
         except TimeoutError:
             logger.warning("%s %s took longer than %s s", scope["method"], scope["path"], self._timeout)
             if started.yes:
@@ -188,7 +193,8 @@ def _request_headers(scope: HTTPScope, api_id: str, length: int) -> Headers:
         (b"content-length", str(length).encode()),
         (b"x-forwarded-for", client.encode()),
         (b"x-forwarded-proto", b"http"),
-        *((name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP and name not in replaced),
+        # Blanks around a value are not part of it (RFC 9110, 5.5), and may not be sent on.
+        *((name, value.strip(b" \t")) for name, value in scope["headers"] if name not in HOP_BY_HOP | replaced),
     ]
 
 

@@ -95,6 +95,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "on_execution_event": (lambda p: (p.sweep, p.sweep.finishing(), p.sweep.receipts(), p.backends.batch),),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
+    "record_history": (lambda p: p.ledger,),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around("acme")),),
     "await_endpoint": (lambda p: p.deployment_waiting,),
     "on_endpoint_event": (lambda p: p.deployment_waiting,),

@@ -209,6 +209,22 @@ class TestForwarding:
         assert b"connection" not in sent
         assert body == b"body"
 
+    def test_takes_blanks_around_a_header_for_no_part_of_it(self) -> None:
+        async def calls(client: httpx.AsyncClient, server: Server) -> tuple[int, bytes]:
+            answer = await client.get("/api/v1/x", headers={"Authorization": "Bearer "})
+            return answer.status_code, server.requests[0]
+
+        status, request = ask(polite, calls)
+        assert status == 200
+        assert b"authorization: Bearer\r\n" in request
+
+    def test_refuses_what_may_not_be_sent_on(self) -> None:
+        async def calls(client: httpx.AsyncClient, _server: Server) -> httpx.Response:
+            return await client.get("/api/v1/x", headers=[(b"x-odd", b"a\x00b")])
+
+        answer = ask(polite, calls)
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
     def test_keeps_its_connection(self) -> None:
         async def calls(client: httpx.AsyncClient, server: Server) -> int:
             for _ in range(5):
