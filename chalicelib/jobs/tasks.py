@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,22 @@ def ingest_logs(platform: Platform, event: Event) -> None:
 
 
 def error_text(event: Event) -> str | None:
-    """What a machine caught, as `name: cause`."""
+    """What a machine caught, as `name: cause`.
+
+    Lambda gives a function's error as a document with its stack trace, which is for the log and not for a job's owner:
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
     error = event.get("error")
     if not error:
         return None
     if isinstance(error, str):
         return error
-    return ": ".join(str(error[part]) for part in ("Error", "Cause") if error.get(part)) or "unknown error"
+    return ": ".join(_words(str(error[part])) for part in ("Error", "Cause") if error.get(part)) or "unknown error"
+
+
+def _words(cause: str) -> str:
+    try:
+        message = json.loads(cause)["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        return cause
+    return str(message)
