@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aimatrix.client import Client, Job, JobRequest, Model, SecretReference, Upload
 
 EXTRA = "How it runs"
+SPOT = "Spot"
 
 
 class Priority(StrEnum):
@@ -117,6 +118,30 @@ def submit(
             "--shorten", help="Run it as long as this month's money lasts, if not to its end.", rich_help_panel=EXTRA
         ),
     ] = False,
+    spot: Annotated[
+        bool,
+        typer.Option("--spot", help="Run it on spot instances: cheaper, may be interrupted.", rich_help_panel=SPOT),
+    ] = False,
+    max_wait: Annotated[
+        str | None, typer.Option(help="Give up after this time, waits included.", metavar="TIME", rich_help_panel=SPOT)
+    ] = None,
+    expected_runtime: Annotated[
+        str | None, typer.Option(help="How long it takes undisturbed.", metavar="TIME", rich_help_panel=SPOT)
+    ] = None,
+    checkpoint_interval: Annotated[
+        str | None, typer.Option(help="How often it writes a checkpoint.", metavar="TIME", rich_help_panel=SPOT)
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(min=1, max=20, help="Try it at most so often.", rich_help_panel=EXTRA)
+    ] = None,
+    retry_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Try again only after this cause: capacity, internal, out-of-memory, script, ... Repeatable.",
+            metavar="CAUSE",
+            rich_help_panel=EXTRA,
+        ),
+    ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -169,10 +194,16 @@ def submit(
         secret_variables=secrets(secret or (), parsing.references(secret_arn or ())),
         backend=backend,
         arguments=arguments,
-        max_runtime_seconds=parsing.seconds(max_runtime, "--max-runtime") if max_runtime else None,
+        max_runtime_seconds=_seconds(max_runtime, "--max-runtime"),
         max_cost_usd=parsing.money(max_cost, "--max-cost") if max_cost is not None else None,
         over_budget="shorten" if shorten else None,
         metric_definitions=parsing.pairs(metric or (), "--metric"),
+        max_attempts=max_attempts,
+        retry_on=retry_on or None,
+        spot=spot,
+        max_wait_seconds=_seconds(max_wait, "--max-wait"),
+        expected_runtime_seconds=_seconds(expected_runtime, "--expected-runtime"),
+        checkpoint_interval_seconds=_seconds(checkpoint_interval, "--checkpoint-interval"),
     )
     used, output = tools(ctx), Output(as_json)
     with used.connect(Target(api, profile, state)) as client:
@@ -271,10 +302,19 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
             "would take": f"{took['expected']} ({took['low']} to {took['high']})",
             "would cost": f"$ {usd['expected']:.4f} ({usd['low']:.4f} to {usd['high']:.4f})",
             "by": estimate["basis"],
+            "on spot": _on_spot(planned.get("spot")),
             "prices": f"{estimate['price_source']}, {estimate['price_date']}",
             **queue_facts(planned.get("queue") or {}),
         }
     )
+
+
+def _on_spot(found: dict[str, Any] | None) -> str | None:
+    if found is None:
+        return None
+    hours = f"{found['expected_instance_hours']} h on instances, {found['expected_wall_hours']} h with waits"
+    guess = "" if found["length_is_known"] else "; its length is not known, the time limit was taken"
+    return f"{hours}, {found['expected_billed_hours']} h billed, {found['expected_interruptions']} interruptions{guess}"
 
 
 def queue_facts(queue: dict[str, Any]) -> dict[str, str | None]:
@@ -366,3 +406,7 @@ def outcome(job: Job, model: Model | None) -> list[str]:
         }
     )
     return lines
+
+
+def _seconds(text: str | None, option: str) -> int | None:
+    return parsing.seconds(text, option) if text else None

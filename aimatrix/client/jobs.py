@@ -63,6 +63,10 @@ class JobRequest:
         over_budget: what to do when it doesn't fit under this month's limit on money: ``refuse`` it, or ``shorten`` it.
         metric_definitions: metric name → regular expression with one group, matched against each printed line.
         secret_variables: like ``environment_variables``, but encrypted, never shown again, and hidden in the log.
+        max_attempts, retry_on: how often to try, and after which causes of failure; without, the service's own table.
+        spot: run on instances that AWS may take away, at a lower price; a script that keeps checkpoints goes on from them.
+        max_wait_seconds: of a spot job, stop it when it takes longer than this with all waits.
+        expected_runtime_seconds, checkpoint_interval_seconds: what an honest forecast for spot rests on.
     """
 
     name: str
@@ -83,6 +87,12 @@ class JobRequest:
     max_cost_usd: Decimal | None = None
     over_budget: str | None = None
     metric_definitions: Mapping[str, str] = field(default_factory=dict)
+    max_attempts: int | None = None
+    retry_on: Sequence[str] | None = None
+    spot: bool = False
+    max_wait_seconds: int | None = None
+    expected_runtime_seconds: int | None = None
+    checkpoint_interval_seconds: int | None = None
 
     def to_document(self) -> dict[str, Any]:
         environment = _without_absent(
@@ -107,6 +117,14 @@ class JobRequest:
             over_budget=self.over_budget,
             metric_definitions=[{"name": name, "regex": regex} for name, regex in self.metric_definitions.items()]
             or None,
+            retry=_without_absent(
+                max_attempts=self.max_attempts, on=None if self.retry_on is None else list(self.retry_on)
+            )
+            or None,
+            spot=self.spot or None,
+            max_wait_seconds=self.max_wait_seconds,
+            expected_runtime_seconds=self.expected_runtime_seconds,
+            checkpoint_interval_seconds=self.checkpoint_interval_seconds,
         )
         return _without_absent(
             name=self.name,

@@ -59,14 +59,21 @@ class Finishing:
             if attempt and attempt.billable_seconds is None and found.state is not BackendState.ABSENT:
                 attempt = billed_as(attempt, found)
                 self.store.change_attempt(attempt)
-            costs = bill(job.allocation, self.store.first_attempts(tenant, job_id, job.attempts))
+            attempts = self.store.first_attempts(tenant, job_id, job.attempts)
+            costs = bill(job.allocation, attempts)
             ended = self._ended(job, attempt, found, costs, error)
             after = apply(job, ended)
             also = self.quotas.settle(tenant, job.user, job.reservation, ended.used)
             also += self.usage.log(usage_of(after, costs))
             also += self.admission.release(job)
             seconds = after.elapsed_seconds(self.now())
-            if ended.status is JobStatus.COMPLETED and seconds is not None:
+            interruptions = sum(each.interruptions for each in attempts)
+            if job.config.get("spot") and attempts:
+                also.append(
+                    self.store.add_spot(after, interruptions, sum(each.training_seconds or 0 for each in attempts))
+                )
+            # How long the work takes is only learned where nothing came between.
+            if ended.status is JobStatus.COMPLETED and seconds is not None and not interruptions:
                 also.append(self.store.add_runtime(after, max(1, round(seconds))))
             try:
                 job = self.store.change(job, ended, self.now(), *also)

@@ -59,6 +59,7 @@ class BackendJob:
     Attributes:
         started_at, ended_at: when it got its instance and gave it back.
         training_seconds, billable_seconds: how long that was, and what AWS bills of it, once it has ended.
+        interruptions: how often managed spot training took its instance away and gave it another.
         exit_code: of the container, where the backend tells it apart from the reason.
     """
 
@@ -73,6 +74,7 @@ class BackendJob:
     training_seconds: int | None = None
     billable_seconds: int | None = None
     exit_code: int | None = None
+    interruptions: int = 0
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -127,6 +129,9 @@ class SageMakerBackend:
             ended_at=document.get("TrainingEndTime"),
             training_seconds=document.get("TrainingTimeInSeconds"),
             billable_seconds=document.get("BillableTimeInSeconds"),
+            interruptions=sum(
+                each["Status"] == "Interrupted" for each in document.get("SecondaryStatusTransitions", ())
+            ),
             document=document,
         )
 

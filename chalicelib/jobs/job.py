@@ -201,6 +201,7 @@ class Attempt:
         started_at, ended_at: when it got its instance and gave it back, as the backend says.
         training_seconds: how long it had its instance, as the backend counts it. None until it has ended.
         billable_seconds: what AWS bills of that; less on spot.
+        interruptions: how often it lost a spot instance and went on, on another, by itself.
     """
 
     tenant: str
@@ -218,6 +219,7 @@ class Attempt:
     ended_at: datetime | None = None
     training_seconds: int | None = None
     billable_seconds: int | None = None
+    interruptions: int = 0
 
     @property
     def name(self) -> str:

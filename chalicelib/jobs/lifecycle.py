@@ -28,6 +28,7 @@ from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_m
 from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.service import MAX_DATASET_OBJECTS
+from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas.charge import MIN_TIME_LIMIT_SECONDS
@@ -81,10 +82,11 @@ class Lifecycle:
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
         attempt = self._record_attempt(job, number)
-        seconds = job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number - 1)
+        max_wait = self._wait_left(job)
+        seconds = self._seconds_left(job, number, max_wait)
         document = spec(job, attempt, seconds, self._inputs(job), self.objects.bucket)
         self.objects.write_json(f"{attempt_prefix(tenant, job_id, number)}spec.json", document)
-        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt, seconds)}
+        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt, seconds, max_wait)}
 
     def assess(self, tenant: str, job_id: str, number: int, error: str | None) -> dict[str, Any]:
         """How an attempt ended.
@@ -113,7 +115,7 @@ class Lifecycle:
         wait = wait_before_retry(cause, self._ended(job, number), job.config.get("retry", {}), attempt.name)
         if job.cancel_requested_at is not None or wait is None:
             return {"next": "finish", "attempt": number}
-        if job.time_limit.seconds - self.store.billed_seconds(tenant, job_id, number) < MIN_TIME_LIMIT_SECONDS:
+        if self._seconds_left(job, number + 1, self._wait_left(job)) < MIN_TIME_LIMIT_SECONDS:
             self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
         if cause is Cause.PREEMPTED:
@@ -196,6 +198,19 @@ class Lifecycle:
                 job = self.store.require(job.tenant, job.job_id)
         return attempt
 
+    def _seconds_left(self, job: Job, number: int, max_wait: int | None) -> int:
+        """How long the attempt of this number may have its instance: what those before it left of the job's limits."""
+        left = job.time_limit.seconds - self.store.billed_seconds(job.tenant, job.job_id, number - 1)
+        return left if max_wait is None else min(left, max_wait)
+
+    def _wait_left(self, job: Job) -> int | None:
+        """How long a spot job may still take, with all waits; counted from its first attempt. None on demand."""
+        if not job.config.get("spot"):
+            return None
+        first = self.store.attempt(job.tenant, job.job_id, 1)
+        passed = (self.now() - first.planned_at).total_seconds() if first else 0
+        return max_wait_seconds(job.config) - int(passed)
+
     def _look_again_in(self, attempt: Attempt) -> int:
         """Seconds until the next look: a fraction of how long it runs already, so that looks stay few."""
         age = (self.now() - attempt.planned_at).total_seconds()
@@ -219,12 +234,12 @@ class Lifecycle:
     def _path(self, uri: str) -> ArtifactPath:
         return ArtifactPath(self.objects.bucket, uri.removeprefix(f"s3://{self.objects.bucket}/"))
 
-    def _request(self, job: Job, attempt: Attempt, seconds: int) -> dict[str, Any]:
+    def _request(self, job: Job, attempt: Attempt, seconds: int, max_wait: int | None) -> dict[str, Any]:
         custom = job.config["environment"].get("docker_image")
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
         around = self.around(job.tenant)
         if job.backend is Backend.SAGEMAKER:
-            return sagemaker_request(job, attempt, seconds, image, around)
+            return sagemaker_request(job, attempt, seconds, image, around, max_wait)
         definition = self.definitions.for_container(image, around.training_role_arn)
         return batch_request(job, attempt, seconds, definition, around)
 
@@ -242,6 +257,8 @@ class Lifecycle:
 
 def _reason(job: Job, found: BackendJob, cause: Cause, error: str | None, said: str | None) -> str:
     """The script's last words where it is the cause, else the backend's, else Step Functions'."""
+    if found.secondary_status == "MaxWaitTimeExceeded":
+        return f"The job did not end within {max_wait_seconds(job.config)} seconds on spot (max_wait_seconds)."
     if cause is Cause.TIME_LIMIT:
         limit = limit_reached(job)
         return f"{limit} {said}"[:MAX_REASON] if said else limit

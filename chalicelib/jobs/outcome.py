@@ -31,6 +31,7 @@ def billed_as(attempt: Attempt, found: BackendJob) -> Attempt:
         ended_at=found.ended_at,
         training_seconds=found.training_seconds or found.billable_seconds or 0,
         billable_seconds=found.billable_seconds or 0,
+        interruptions=found.interruptions,
     )
 
 

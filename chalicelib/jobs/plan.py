@@ -73,8 +73,14 @@ def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) 
     }
 
 
-def sagemaker_request(job: Job, attempt: Attempt, seconds: int, image: str, around: Surroundings) -> dict[str, Any]:
-    """Arguments of CreateTrainingJob."""
+def sagemaker_request(
+    job: Job, attempt: Attempt, seconds: int, image: str, around: Surroundings, max_wait: int | None = None
+) -> dict[str, Any]:
+    """Arguments of CreateTrainingJob.
+
+    Args:
+        max_wait: of a spot job, the seconds that it may take with all waits; at least `seconds`.
+    """
     here = f"s3://{around.bucket}/"
     prefix = here + attempt_prefix(job.tenant, job.job_id, attempt.number)
     return {
@@ -93,7 +99,11 @@ def sagemaker_request(job: Job, attempt: Attempt, seconds: int, image: str, arou
             "InstanceCount": job.allocation.instance_count,
             "VolumeSizeInGB": job.allocation.disk_gb,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
+        "EnableManagedSpotTraining": max_wait is not None,
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": seconds,
+            **({"MaxWaitTimeInSeconds": max_wait} if max_wait is not None else {}),
+        },
         "CheckpointConfig": {
             "S3Uri": _checkpoints(job, around.bucket),
             "LocalPath": f"{ROOT}/checkpoints",

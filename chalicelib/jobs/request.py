@@ -75,6 +75,10 @@ class TrainingConfig(Shape):
     max_cost_usd: Annotated[float, Field(gt=0, le=MAX_COST_USD)] | None = None
     over_budget: Literal["refuse", "shorten"] = "refuse"
     retry: Retry | None = None
+    spot: bool = False
+    max_wait_seconds: int | None = None
+    expected_runtime_seconds: Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)] | None = None
+    checkpoint_interval_seconds: Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)] | None = None
 
     @field_validator("parameters")
     @classmethod

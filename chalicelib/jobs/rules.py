@@ -141,6 +141,7 @@ def check_resources(config: TrainingConfig) -> None:
     if not 60 <= config.max_runtime_seconds <= MAX_RUNTIME_SECONDS:
         cure = f"Use 60 to {MAX_RUNTIME_SECONDS} seconds."
         problems.append(FieldProblem("config.max_runtime_seconds", f"is {config.max_runtime_seconds!s:.40}", cure))
+    problems += _spot_problems(config)
     if problems:
         raise InvalidRequest.about(*problems)
 
@@ -155,6 +156,19 @@ def check_framework(request: TrainingJobRequest) -> None:
         problems += _expression_problems(f"config.metric_definitions.{index}.regex", definition.regex)
     if problems:
         raise InvalidRequest.about(*problems)
+
+
+def _spot_problems(config: TrainingConfig) -> Iterator[FieldProblem]:
+    if config.spot and config.environment.backend == "batch":
+        yield FieldProblem("config.spot", "is not there on the backend batch", "Use the backend sagemaker.")
+    if config.max_wait_seconds is None:
+        return
+    field, value = "config.max_wait_seconds", f"is {config.max_wait_seconds!s:.40}"
+    if not config.spot:
+        yield FieldProblem(field, "is set, but the job is not on spot", "Set config.spot to true, or leave it out.")
+    elif not config.max_runtime_seconds <= config.max_wait_seconds <= MAX_RUNTIME_SECONDS:
+        cure = f"Use {config.max_runtime_seconds} (max_runtime_seconds) to {MAX_RUNTIME_SECONDS} seconds."
+        yield FieldProblem(field, value, cure)
 
 
 def _environment_problems(config: TrainingConfig) -> Iterator[FieldProblem]:

@@ -27,6 +27,7 @@ from chalicelib.jobs.life import CancelRequested
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.secrets import Vault, problems
+from chalicelib.jobs.spot import Forecast, assumptions, check, forecast, max_wait_seconds
 from chalicelib.jobs.store import JobPage, JobStore, StaleJob, Submission
 from chalicelib.jobs.suspicion import credentials_in
 from chalicelib.jobs.time_limits import time_limit
@@ -47,10 +48,11 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job as it would be recorded, and the image that it would run in."""
+    """A job as it would be recorded, the image that it would run in, and on spot what it is expected to take."""
 
     job: Job
     image: str
+    spot: Forecast | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class JobService:
         allocation, image = self._checked(caller, request)
         allowance, job = self._allowed(caller, request, allocation)
         self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
-        return JobPlan(job, image)
+        return JobPlan(job, image, self._spot(caller, request, job))
 
     def _checked(self, caller: Caller, request: TrainingJobRequest) -> tuple[Allocation, str]:
         """What a request gets, and the image it runs in, once everything about it is in order."""
@@ -301,6 +303,7 @@ class JobService:
         """Record the job and reserve what it takes at most, in one transaction; or find what the key made before."""
         for _ in range(_CREATE_TRIES):
             allowance, job = self._allowed(caller, request, allocation)
+            self._spot(caller, request, job)
             reserved = self.quotas.reserve(allowance, job.reservation)
             submitted = self.audit.entry(caller, Action.SUBMIT_JOB, subject("job", job.job_id), name=job.name)
             try:
@@ -319,6 +322,21 @@ class JobService:
         left = self.quotas.seconds_left(allowance, allocation) if request.config.over_budget == "shorten" else None
         limit = time_limit(request.config, allocation, allowance.max_runtime_seconds, left)
         return allowance, self._job(caller, request, allocation, limit, past)
+
+    def _spot(self, caller: Caller, request: TrainingJobRequest, job: Job) -> Forecast | None:
+        """What a spot job is expected to take; None on demand.
+
+        Raises:
+            RefusedValue: more than its limits allow.
+        """
+        if not request.config.spot:
+            return None
+        kind = job.allocation.instance_type
+        learned = job.estimate.expected if job.estimate.runs else None
+        history = self.store.spot_history(caller.tenant, kind)
+        found = forecast(request.config, learned, job.time_limit.seconds, history, assumptions(kind))
+        check(found, job.time_limit.seconds, max_wait_seconds(job.config))
+        return found
 
     def _held_by(self, owner: Owner) -> list[Held]:
         """What an owner's open jobs hold, and when each is expected to end; of very many, the newest."""

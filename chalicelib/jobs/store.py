@@ -8,6 +8,7 @@
     <tenant>#<job_id>        secrets                secret variables, encrypted: apart, so that no index or list has them
     <tenant>#user#<user>     idempotency#<key>      which job an Idempotency-Key made, for a day
     <tenant>#name#<name>     runtime#<instance>     how long jobs of this name took on this instance type
+    <tenant>#spot            spot#<instance>        how often spot jobs of the tenant were interrupted on it, in which time
 
 Lists read the indexes `by-tenant`, `by-tenant-status`, `by-owner` and `by-owner-status`, newest first: a page costs the
 same whether there are a hundred jobs or a million.
@@ -38,6 +39,7 @@ from chalicelib.jobs.job import (
 )
 from chalicelib.jobs.life import Event, Submitted, apply
 from chalicelib.jobs.secrets import Sealed
+from chalicelib.jobs.spot import History
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import ConditionFailed, Item, Lookup, Page, Table, Write, as_json
@@ -316,6 +318,16 @@ class JobStore:
 
         return Lookup(self.table, [(_runtime_pk(tenant, name), f"runtime#{instance_type}")], read)
 
+    def spot_history(self, tenant: str, instance_type: str) -> History:
+        """What the tenant's spot jobs on this instance type met."""
+        item = self.table.get(f"{tenant}#spot", f"spot#{instance_type}") or {}
+        return History(int(item.get("interruptions", 0)), int(item.get("seconds", 0)))
+
+    def add_spot(self, job: Job, interruptions: int, seconds: int) -> Write:
+        """What one more spot job met, to be written with its end."""
+        sums = {"interruptions": interruptions, "seconds": seconds}
+        return self.table.change(f"{job.tenant}#spot", f"spot#{job.allocation.instance_type}", {}, add=sums)
+
     def add_runtime(self, job: Job, seconds: int) -> Write:
         """One more finished run, to be written with the job's own end."""
         key = _runtime_pk(job.tenant, job.name)
@@ -434,6 +446,7 @@ def _attempt_item(attempt: Attempt) -> Item:
         "ended_at": to_text(attempt.ended_at) if attempt.ended_at else None,
         "training_seconds": attempt.training_seconds,
         "billable_seconds": attempt.billable_seconds,
+        "interruptions": attempt.interruptions,
     }
 
 
@@ -454,6 +467,7 @@ def _attempt(item: Mapping[str, Any]) -> Attempt:
         ended_at=_moment(item, "ended_at"),
         training_seconds=item.get("training_seconds"),
         billable_seconds=item.get("billable_seconds"),
+        interruptions=item.get("interruptions", 0),
     )
 
 

@@ -82,6 +82,7 @@ def plan(planned: JobPlan) -> dict[str, Any]:
             "storage_bytes": job.reservation.most.storage_bytes,
         },
         "estimate": cost_views.estimate(job),
+        **({"spot": planned.spot.to_dict()} if planned.spot else {}),
         **_notices(job),
     }
 
@@ -117,6 +118,7 @@ def attempt(job: Job, each: Attempt) -> dict[str, Any]:
         "reason": each.reason,
         "training_seconds": each.training_seconds,
         "billable_seconds": billable,
+        "interruptions": each.interruptions or None,
         "cost_usd": None if billable is None else float(bill.usd(job.allocation, billable)),
     }
     return {name: value for name, value in document.items() if value is not None}

@@ -17,6 +17,8 @@ COMPLETED = "Completed"
 FAILED = "Failed"
 TERMINAL = frozenset({STOPPED, COMPLETED, FAILED})
 FAILURE_REASON_CHARACTERS = 1024
+SPOT_PRICE_SHARE = 0.4
+"""SageMaker bills a spot job fewer seconds rather than less for each; the market's price is simulated by a constant."""
 
 _REQUEST_MEMBERS_SHOWN = (
     "HyperParameters",
@@ -163,7 +165,8 @@ class TrainingRecord:
         if start is not None:
             total = (now - start).total_seconds()
             self.document["training_seconds"] = max(1, math.ceil(total))
-            self.document["billable_seconds"] = max(1, math.ceil(self.document["occupied"]))
+            share = SPOT_PRICE_SHARE if self.spot else 1.0
+            self.document["billable_seconds"] = max(1, math.ceil(self.document["occupied"] * share))
 
     def describe(self) -> Document:
         """The DescribeTrainingJob answer."""

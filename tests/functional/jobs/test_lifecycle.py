@@ -265,6 +265,49 @@ class TestObserve:
         assert jobs.service.get(ALICE, job_id) == before
 
 
+class TestSpot:
+    """Managed spot: SageMaker itself goes on after an interruption; what is counted is what it says it bills."""
+
+    @pytest.fixture
+    def spot(self, jobs: Jobs) -> str:
+        request = jobs.request(spot=True, max_runtime_seconds=3600, max_wait_seconds=7200)
+        return jobs.service.submit(ALICE, request, None).job_id
+
+    def test_asks_for_spot_and_says_how_long_it_may_wait(self, jobs: Jobs, spot: str, job_id: str) -> None:
+        request, other = (jobs.lifecycle.plan("acme", each)["request"] for each in (spot, job_id))
+        assert request["EnableManagedSpotTraining"] is True
+        assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
+        assert other["EnableManagedSpotTraining"] is False
+        assert "MaxWaitTimeInSeconds" not in other["StoppingCondition"]
+
+    def test_counts_what_is_billed_once_and_learns_from_interruptions(self, jobs: Jobs, spot: str) -> None:
+        jobs.lifecycle.plan("acme", spot)
+        took = {"training_seconds": 1000, "billable_seconds": 400, "interruptions": 2}
+        jobs.backends.sagemaker.says(_name(spot), BackendState.COMPLETED, **took)
+        for _ in range(3):
+            job = jobs.finishing.finish("acme", spot, None)
+        assert job.used is not None
+        assert job.used.cpu_seconds == 400 * job.allocation.cpu_cores
+        history = jobs.store.spot_history("acme", job.allocation.instance_type)
+        assert (history.interruptions, history.seconds) == (2, 1000)
+
+    def test_never_waits_longer_than_it_said_over_all_attempts(self, jobs: Jobs, spot: str) -> None:
+        jobs.lifecycle.plan("acme", spot)
+        jobs.backends.sagemaker.says(_name(spot), BackendState.FAILED, reason="InternalServerError: lost")
+        jobs.clock.advance(5000)
+        assert jobs.lifecycle.assess("acme", spot, 1, None)["next"] == "retry"
+        condition = jobs.lifecycle.plan("acme", spot)["request"]["StoppingCondition"]
+        assert condition == {"MaxRuntimeInSeconds": 2200, "MaxWaitTimeInSeconds": 2200}
+
+    def test_says_that_no_instance_was_to_be_had_in_time(self, jobs: Jobs, spot: str) -> None:
+        jobs.lifecycle.plan("acme", spot)
+        ended = {"timed_out": True, "secondary_status": "MaxWaitTimeExceeded"}
+        jobs.backends.sagemaker.says(_name(spot), BackendState.STOPPED, **ended)
+        assert jobs.lifecycle.assess("acme", spot, 1, None)["next"] == "finish"
+        reason = jobs.finishing.finish("acme", spot, None).failure_reason
+        assert reason == "The job did not end within 7200 seconds on spot (max_wait_seconds)."
+
+
 class TestPreempted:
     """A low job gives way to a critical one and goes on after it: nothing is lost, nothing counted twice."""
 

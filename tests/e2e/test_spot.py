@@ -1,0 +1,92 @@
+"""Jobs on spot, interrupted while they run, from the outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aimatrix.client import InvalidRequestError
+from tests.e2e.conftest import Cloud
+from tests.e2e.scripts import lines, request, run
+from tests.faults import Shows
+
+EPOCHS = 8
+# A checkpoint an epoch, written beside and renamed; an epoch is as long as two rounds of the synchronisation.
+RESUMES = f"""
+import os, pathlib, time
+kept = pathlib.Path(os.environ["SM_CHECKPOINT_DIR"]) / "epoch"
+done = int(kept.read_text()) if kept.exists() else 0
+print("begins after", done, flush=True)
+for epoch in range(done + 1, {EPOCHS} + 1):
+    time.sleep(1)
+    part = kept.with_suffix(".part")
+    part.write_text(str(epoch))
+    part.rename(kept)
+    print("epoch", epoch, flush=True)
+"""
+
+
+@pytest.fixture
+def faults(cloud: Cloud) -> Iterator[Callable[[list[dict[str, object]]], None]]:
+    """Sets the compute emulator's faults, and ends them."""
+    settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
+    address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
+    headers = {"X-Aimatrix-Control": settings["control_secret"]}
+
+    def put(rules: list[dict[str, object]]) -> None:
+        httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
+
+    yield put
+    put([])
+
+
+def test_a_spot_job_that_is_interrupted_twice_goes_on_from_its_checkpoint_and_is_billed_once(
+    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None], shows: Shows
+) -> None:
+    faults([{"operation": "CreateTrainingJob", "fault": "spot_interruption", "after_seconds": 4, "times": 2}])
+    with cloud.client("erin") as erin:
+        job = run(erin, tmp_path, RESUMES, name="spot", spot=True, max_runtime_seconds=120, max_wait_seconds=600)
+        said = lines(erin, job)
+        attempts = erin.jobs.attempts(job.job_id)
+        receipt = erin.costs.receipt(job.job_id).contents
+    assert job.status == "completed", job.failure_reason
+    epochs = [int(line.split()[1]) for line in said if line.startswith("epoch")]
+    begun = [int(line.split()[-1]) for line in said if line.startswith("begins")]
+    assert begun[0] == 0
+    assert len(begun) == 3
+    assert begun == sorted(begun)
+    assert begun[-1] > 0
+    assert epochs[-1] == EPOCHS
+    assert epochs == sorted(epochs), "no epoch is run again once a checkpoint of it was kept"
+    (attempt,) = attempts
+    assert attempt["interruptions"] == 2
+    assert attempt["billable_seconds"] < attempt["training_seconds"]
+    (line,) = receipt["attempts"]
+    assert (line["billable_seconds"], line["seconds"]) == (attempt["billable_seconds"], attempt["training_seconds"])
+    assert float(line["spot_discount_percent"]) > 0
+    shows(
+        10,
+        f"interrupted twice: begun after epochs {begun}, {len(epochs) - EPOCHS} epochs run again; "
+        f"{line['billable_seconds']} of {line['seconds']} s billed, on one line",
+    )
+
+
+def test_a_spot_job_that_cannot_be_expected_to_end_is_refused_with_its_numbers(cloud: Cloud, tmp_path: Path) -> None:
+    with cloud.client("erin") as erin:
+        wanted = request(
+            erin,
+            tmp_path,
+            "print(1)\n",
+            name="hopeless",
+            spot=True,
+            max_runtime_seconds=86_400,
+            expected_runtime_seconds=80_000,
+        )
+        with pytest.raises(InvalidRequestError) as refused:
+            erin.jobs.submit(wanted)
+    assert "is expected to take" in str(refused.value)
+    assert "interruptions an hour" in str(refused.value)
