@@ -14,6 +14,8 @@ from tests.e2e.conftest import Cloud
 from tests.e2e.scripts import lines, request, run
 from tests.faults import Shows
 
+pytestmark = pytest.mark.e2e
+
 EPOCHS = 8
 # A checkpoint an epoch, written beside and renamed; an epoch is as long as two rounds of the synchronisation.
 RESUMES = f"""
@@ -90,3 +92,38 @@ def test_a_spot_job_that_cannot_be_expected_to_end_is_refused_with_its_numbers(c
             erin.jobs.submit(wanted)
     assert "is expected to take" in str(refused.value)
     assert "interruptions an hour" in str(refused.value)
+
+
+def test_a_batch_job_that_loses_its_machine_goes_on_in_another_attempt(
+    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None], shows: Shows
+) -> None:
+    faults([{"operation": "SubmitJob", "fault": "spot_interruption", "after_seconds": 4, "times": 1}])
+    with cloud.client("erin") as erin:
+        job = run(erin, tmp_path, RESUMES, name="lost", backend="batch", max_runtime_seconds=120)
+        said = lines(erin, job)
+        first, second = erin.jobs.attempts(job.job_id)
+        receipt = erin.costs.receipt(job.job_id).contents
+    assert job.status == "completed", job.failure_reason
+    epochs = [int(line.split()[1]) for line in said if line.startswith("epoch")]
+    begun = [int(line.split()[-1]) for line in said if line.startswith("begins")]
+    assert len(begun) == 2
+    assert begun[1] > 0
+    assert epochs == sorted(epochs)
+    assert first["cause"] == "spot-interruption"
+    assert "terminated" in first["reason"]
+    assert "cause" not in second
+    billed = [line["billable_seconds"] for line in receipt["attempts"]]
+    assert billed == [first["billable_seconds"], second["billable_seconds"]]
+    shows(10, f"on Batch, machine lost: attempt 2 begun after epoch {begun[1]} of {EPOCHS}; {billed} s billed")
+
+
+def test_a_script_that_is_killed_for_lack_of_memory_is_tried_again_when_the_user_asks_for_it(
+    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None]
+) -> None:
+    faults([{"operation": "CreateTrainingJob", "fault": "crash", "after_seconds": 1, "times": 1}])
+    script = "import time\nprint('one attempt', flush=True)\ntime.sleep(3)\n"
+    with cloud.client("erin") as erin:
+        job = run(erin, tmp_path, script, name="hungry", retry_on=["out-of-memory"], max_attempts=2)
+        first, second = erin.jobs.attempts(job.job_id)
+    assert job.status == "completed", job.failure_reason
+    assert (first["cause"], second.get("cause")) == ("out-of-memory", None)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-NAMES = ("custom", "pytorch", "script_mode", "sklearn", "tensorflow", "xgboost")
+NAMES = ("checkpoints", "custom", "pytorch", "script_mode", "sklearn", "tensorflow", "xgboost")
 OURS = {"aimatrix", "chalicelib", "infra", "localcloud", "trainer"}
 SCRIPTS = sorted(EXAMPLES.rglob("*.py"))
 CLASSIFICATION = {"accuracy", "precision", "recall", "f1_score"}
@@ -142,6 +142,22 @@ class TestScriptMode:
         assert set(re.findall(r"^(\w+)=0\.\d+;$", printed, re.MULTILINE)) == CLASSIFICATION
         assert (folder / "model" / "model.joblib").is_file()
         assert json.loads((folder / "output" / "tree.json").read_text())["leaves"] <= 4
+
+
+@pytest.mark.frameworks
+class TestCheckpoints:
+    def test_goes_on_where_it_stopped_and_ends_where_it_would_have(self, folder: Path) -> None:
+        make_data("checkpoints", folder)
+        there = {"SM_CHANNEL_TRAINING": "data", "SM_MODEL_DIR": "model"}
+
+        whole = run("checkpoints", "train.py", "--epochs=4", folder=folder, SM_CHECKPOINT_DIR="one", **there)
+        run("checkpoints", "train.py", "--epochs=2", folder=folder, SM_CHECKPOINT_DIR="two", **there)
+        second = run("checkpoints", "train.py", "--epochs=4", folder=folder, SM_CHECKPOINT_DIR="two", **there)
+
+        assert "goes on after epoch 2" in second
+        assert "epoch 2/4" not in second
+        assert whole.splitlines()[-1] == second.splitlines()[-1]
+        assert float(whole.split("accuracy=")[1].rstrip(";\n")) > 0.9
 
 
 @pytest.mark.frameworks
