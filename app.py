@@ -18,6 +18,7 @@ from chalicelib.capacity import tasks as capacity_tasks
 from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
+from chalicelib.events import tasks as event_tasks
 from chalicelib.identity import authorizer
 from chalicelib.jobs import routes as job_routes
 from chalicelib.jobs import tasks as job_tasks
@@ -115,6 +116,11 @@ def on_training_event(event: dict[str, Any], _context: object) -> Any:
 @platform.metered
 def ingest_logs(event: dict[str, Any], _context: object) -> Any:
     return job_tasks.ingest_logs(platform, event)
+
+
+@app.lambda_function(name="publish_events")
+def publish_events(event: dict[str, Any], _context: object) -> Any:
+    return event_tasks.publish_events(platform, event)
 
 
 @app.lambda_function(name="record_history")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -159,6 +160,11 @@ class Clients:
     @cached_property
     def kms(self) -> KMSClient:
         client: KMSClient = self._make("kms")
+        return client
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        client: EventBridgeClient = self._make("events")
         return client
 
     @cached_property

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.events.gateways import Bus
     from chalicelib.identity.tokens import Verifier
     from chalicelib.jobs.deletion import Deletion
     from chalicelib.jobs.finishing import Finishing as JobFinishing
@@ -362,6 +363,12 @@ class Platform:
             return self.settings.training_log_group if backend is Backend.SAGEMAKER else self.settings.batch_log_group
 
         return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
+
+    @cached_property
+    def event_bus(self) -> Bus:
+        from chalicelib.events.gateways import Bus
+
+        return Bus(self.clients.events, self.settings.event_bus, time.sleep)
 
     @cached_property
     def ledger(self) -> LedgerStore:

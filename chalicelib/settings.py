@@ -90,6 +90,11 @@ class Settings:
         return self._get("TRAIN_JOB_EXECUTIONS")
 
     @property
+    def event_bus(self) -> str:
+        """Name of the bus for the service's own events."""
+        return self._get("EVENT_BUS")
+
+    @property
     def reconcile_arn(self) -> str:
         """The function that compares jobs with what runs."""
         return self._get("RECONCILE_ARN")

@@ -21,6 +21,7 @@ from infra import (
     assertions,
     build,
     chalice_config,
+    event_schemas,
     integrations,
     machine_rules,
     machines,
@@ -36,7 +37,7 @@ REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-
 
 def generated_files() -> list[str]:
     found = [f".chalice/{name} is stale: run python -m infra.chalice_config" for name in chalice_config.drift()]
-    stale = [module.__name__ for module in (openapi, permission_table) if module.main(["--check"])]
+    stale = [module.__name__ for module in (openapi, permission_table, event_schemas) if module.main(["--check"])]
     return found + [f"what {name} writes is stale: run python -m {name}" for name in stale]
 
 

@@ -35,6 +35,7 @@ SETTINGS: dict[str, Json | str] = {
     "SECRETS_KEY": att("SecretsKey"),
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
+    "EVENT_BUS": ref("EventBus"),
     "RECONCILE_ARN": names.function("reconcile").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
@@ -160,6 +161,7 @@ SHAPES: dict[str, Shape] = {
     "finish_deployment": Shape(
         "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
+    "publish_events": Shape("Puts changes of records on the bus, as events", 60, 512, ("EVENT_BUS",)),
     "record_history": Shape("Notes every change of a job's record in its ledger", 60, 512, ("JOBS_TABLE",)),
     "chain_audit": Shape("Seals the audit log: puts its entries in order and chains them", 60, 512, ("AUDIT_TABLE",)),
 }

@@ -90,6 +90,7 @@ FUNCTIONS = tuple(
         "on_training_event",
         "ingest_logs",
         "record_history",
+        "publish_events",
         "plan_deployment",
         "await_endpoint",
         "on_endpoint_event",
@@ -110,7 +111,7 @@ _ASYNCHRONOUS = {
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 
-STREAMED = (Function("chain_audit"), Function("record_history"))
+STREAMED = (Function("chain_audit"), Function("record_history"), Function("publish_events"))
 """Functions that changes of a table call; what they fail on is named in a dead-letter queue."""
 
 

@@ -327,6 +327,10 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TAKE_BACK_ENDPOINTS,
         DELETE_ENDPOINTS,
     ),
+    "publish_events": (
+        Grant("PublishEvents", ("events:PutEvents",), (arn("events", "event-bus/${AWS::StackName}"),)),
+        *(read_stream(table) for table in ("jobs", "models", "deployments", "metrics", "audit")),
+    ),
     "record_history": (
         Grant("AppendToLedger", ("dynamodb:PutItem",), (table_arn("jobs"),)),
         read_stream("jobs"),

@@ -40,13 +40,23 @@ STREAMS = (
         names.function("record_history"),
         {"dynamodb": {"NewImage": {"sk": {"S": ["job"]}, "event": {"S": [{"exists": True}]}}}},
     ),
+    *(
+        Stream(table, names.function("publish_events"), {"dynamodb": {"NewImage": wanted}})
+        for table, wanted in (
+            ("jobs", {"sk": {"S": ["job"]}, "event": {"S": [{"exists": True}]}}),
+            ("models", {"sk": {"S": ["model"]}}),
+            ("deployments", {"sk": {"S": ["deployment"]}}),
+            ("metrics", {"name": {"S": [{"exists": True}]}}),
+            ("audit", {"pk": {"S": [{"prefix": "inbox#"}]}}),
+        )
+    ),
 )
 
 
 def _stream(stream: Stream) -> Json:
     queue = queue_id(stream.function)
     return {
-        f"{stream.function.logical_id}Stream": {
+        f"{stream.function.logical_id}{names.pascal(stream.table)}Stream": {
             "Type": "AWS::Lambda::EventSourceMapping",
             "Properties": {
                 "EventSourceArn": att(names.table_id(stream.table), "StreamArn"),

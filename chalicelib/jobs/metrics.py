@@ -42,7 +42,7 @@ class MetricStore:
     table: Table
 
     def put(self, tenant: str, job_id: str, points: Iterable[MetricPoint]) -> None:
-        items = {(item["pk"], item["sk"]): item for item in (_item(tenant, job_id, point) for point in points)}
+        items = {(item["pk"], item["sk"]): item for item in (item_of(tenant, job_id, point) for point in points)}
         self.table.put_all(list(items.values()))
 
     def delete(self, tenant: str, job_id: str) -> None:
@@ -55,7 +55,7 @@ class MetricStore:
             return MetricPage((), None)
         prefix = ("sk", f"{_escaped(name)}#") if name is not None else None
         page = self.table.query(("pk", f"{tenant}#{job_id}"), begins_with=prefix, after=after, limit=limit)
-        return MetricPage(tuple(_point(item) for item in page.items), page.cursor)
+        return MetricPage(tuple(point_of(item) for item in page.items), page.cursor)
 
     @staticmethod
     def cursor(text: str | None, tenant: str, job_id: str) -> Cursor | None:
@@ -67,7 +67,7 @@ def _escaped(name: str) -> str:
     return name.replace("%", "%25").replace("#", "%23")
 
 
-def _item(tenant: str, job_id: str, point: MetricPoint) -> Item:
+def item_of(tenant: str, job_id: str, point: MetricPoint) -> Item:
     milliseconds = round(point.timestamp.timestamp() * 1000)
     return {
         "pk": f"{tenant}#{job_id}",
@@ -80,7 +80,7 @@ def _item(tenant: str, job_id: str, point: MetricPoint) -> Item:
     }
 
 
-def _point(item: Item) -> MetricPoint:
+def point_of(item: Item) -> MetricPoint:
     moment = datetime.fromtimestamp(item["at"] / 1000, UTC)
     return MetricPoint(item["name"], float(item["value"]), item["step"], item.get("epoch"), moment)
 

@@ -96,6 +96,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
     "record_history": (lambda p: p.ledger,),
+    "publish_events": (lambda p: p.event_bus,),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around("acme")),),
     "await_endpoint": (lambda p: p.deployment_waiting,),
     "on_endpoint_event": (lambda p: p.deployment_waiting,),
@@ -125,6 +126,7 @@ class TestSettings:
                     "kms",
                     "calls",
                     "functions",
+                    "events",
                 )
             ),
         )

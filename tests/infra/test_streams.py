@@ -43,6 +43,8 @@ class TestStreams:
     def test_each_have_a_queue_for_what_failed(self, template: Json) -> None:
         assert {stream.function for stream in STREAMS} == set(names.STREAMED)
         for stream in STREAMS:
-            properties = template["Resources"][f"{stream.function.logical_id}Stream"]["Properties"]
+            properties = template["Resources"][f"{stream.function.logical_id}{names.pascal(stream.table)}Stream"][
+                "Properties"
+            ]
             queue = properties["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
             assert template["Resources"][queue]["Type"] == "AWS::SQS::Queue"

@@ -1,0 +1,198 @@
+"""Which change of an item is which event. Pure.
+
+table         an item that                                         is
+jobs          is a job's first version                             training.job.submitted
+jobs          is a later one, in another status or state           training.job.status-changed
+models        becomes ready                                        training.model.ready
+deployments   is in another status                                 deployment.status-changed
+metrics       is new; all of one job that come together            training.metrics.recorded
+audit         says that a request was refused for a quota          quota.exceeded
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.clock import derived_id, to_text
+from chalicelib.events.shapes import (
+    DeploymentStatusChanged,
+    Event,
+    JobStatusChanged,
+    JobSubmitted,
+    MetricPoint,
+    MetricsRecorded,
+    ModelReady,
+    QuotaExceeded,
+)
+from chalicelib.jobs import metrics
+from chalicelib.jobs.life import state_of
+from chalicelib.jobs.metrics import json_number, point_of
+from chalicelib.jobs.store import job_from
+from chalicelib.models.model import ModelStatus
+from chalicelib.table import Item
+
+AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Change:
+    """One record of a table's stream.
+
+    Attributes:
+        table: the table, as the template calls it: `jobs`.
+        sequence: the record's own number in the stream.
+    """
+
+    table: str
+    sequence: str
+    before: Item | None
+    after: Item | None
+
+
+def events_of(changes: Iterable[Change]) -> Iterator[Event]:
+    """The events of some changes, in their order; metrics of one job that stand together are one event."""
+    points: list[Change] = []
+    for change in changes:
+        if points and (change.table != "metrics" or _pk(change) != _pk(points[0]) or len(points) == AT_ONCE):
+            yield _metrics(points)
+            points = []
+        if change.table == "metrics":
+            if change.after is not None and change.before is None:
+                points.append(change)
+            continue
+        yield from _event(change)
+    if points:
+        yield _metrics(points)
+
+
+def _event(change: Change) -> Iterator[Event]:
+    if change.after is None:
+        return
+    match change.table, change.after.get("sk"):
+        case "jobs", "job":
+            yield from _job(change.before, change.after)
+        case "models", "model":
+            yield from _model(change.before, change.after)
+        case "deployments", "deployment":
+            yield from _deployment(change.before, change.after)
+        case "audit", _ if "entry" in change.after:
+            yield from _refusal(json.loads(change.after["entry"]))
+
+
+def _job(before: Item | None, after: Item) -> Iterator[Event]:
+    if "event" not in after:
+        return  # the stone of a deleted job
+    job = job_from(after)
+    if before is None:
+        yield JobSubmitted(
+            **_common("job", after, job.version),
+            job_id=job.job_id,
+            user_id=job.user,
+            name=job.name,
+            framework=job.framework,
+            priority=job.priority,
+            backend=job.backend.value,
+            instance_type=job.allocation.instance_type,
+            instance_count=job.allocation.instance_count,
+        )
+        return
+    earlier = job_from(before)
+    if (job.status, state_of(job)) == (earlier.status, state_of(earlier)):
+        return
+    yield JobStatusChanged(
+        **_common("job", after, job.version),
+        job_id=job.job_id,
+        user_id=job.user,
+        name=job.name,
+        status=job.status.value,
+        previous_status=earlier.status.value,
+        state=state_of(job).value,
+        previous_state=state_of(earlier).value,
+        attempts=job.attempts,
+        failure_reason=job.failure_reason,
+        model_id=job.model_id,
+    )
+
+
+def _model(before: Item | None, after: Item) -> Iterator[Event]:
+    ready = ModelStatus.READY.value
+    if after["status"] != ready or (before is not None and before["status"] == ready):
+        return
+    yield ModelReady(
+        **_common("model", after, after["record_version"]),
+        model_id=after["model_id"],
+        user_id=after["user"],
+        name=after["name"],
+        version=str(after["version"]),
+        framework=after["framework"],
+        servable=bool(after["servable"]),
+        job_id=after.get("training_job_id"),
+    )
+
+
+def _deployment(before: Item | None, after: Item) -> Iterator[Event]:
+    previous = before["status"] if before else None
+    if after["status"] == previous:
+        return
+    shown = after.get("active") or after["target"]
+    yield DeploymentStatusChanged(
+        **_common("deployment", after, after["record_version"]),
+        deployment_id=after["deployment_id"],
+        user_id=after["user"],
+        name=after["name"],
+        environment=after["environment"],
+        model_id=shown["model_id"],
+        model_version=str(shown["model_version"]),
+        status=after["status"],
+        previous_status=previous,
+        failure_reason=after.get("failure_reason"),
+    )
+
+
+def _refusal(entry: Mapping[str, Any]) -> Iterator[Event]:
+    if entry.get("code") != "quota-exceeded":
+        return
+    yield QuotaExceeded(
+        event_id=derived_id("event", "refusal", entry["tenant"], entry["id"]),
+        occurred_at=entry["at"],
+        tenant_id=entry["tenant"],
+        user_id=entry["user"],
+        operation=entry["action"],
+        detail=entry.get("detail", ""),
+        request_id=entry.get("request_id"),
+    )
+
+
+def _metrics(changes: list[Change]) -> Event:
+    tenant, _, job_id = _pk(changes[0]).partition("#")
+    points = [point_of(change.after or {}) for change in changes]
+    return MetricsRecorded(
+        event_id=derived_id("event", "metrics", tenant, job_id, changes[0].sequence),
+        occurred_at=_iso(points[-1]),
+        tenant_id=tenant,
+        job_id=job_id,
+        metrics=tuple(
+            MetricPoint(name=point.name, value=json_number(point.value), step=point.step, timestamp=_iso(point))
+            for point in points
+        ),
+    )
+
+
+def _common(kind: str, item: Item, version: int) -> dict[str, Any]:
+    return {
+        "event_id": derived_id("event", kind, item["pk"], str(version)),
+        "occurred_at": item["updated_at"],
+        "tenant_id": item["tenant"],
+        "record_version": version,
+    }
+
+
+def _pk(change: Change) -> str:
+    return str((change.after or change.before or {}).get("pk", ""))
+
+
+def _iso(point: metrics.MetricPoint) -> str:
+    return to_text(point.timestamp)

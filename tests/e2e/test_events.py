@@ -1,0 +1,98 @@
+"""What happens to records, as a rule on the stack's bus sees it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimatrix.client import Client, Limits, QuotaExceededError
+from tests.e2e import scripts
+from tests.e2e.conftest import Cloud
+
+TENANT = "listening"
+TRAINS = """
+import os, joblib, mlflow
+from sklearn.dummy import DummyClassifier
+for step in range(3):
+    mlflow.log_metric("loss", 1.0 / (step + 1), step=step)
+joblib.dump(DummyClassifier(strategy="constant", constant=1).fit([[0]], [1]), os.environ["SM_MODEL_DIR"] + "/model.joblib")
+"""
+
+
+class Listener:
+    """A queue behind a rule for all events of one tenant."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._sqs, events = cloud.boto("sqs"), cloud.boto("events")
+        bus = next(each["Name"] for each in events.list_event_buses()["EventBuses"] if each["Name"] != "default")
+        self._queue = self._sqs.create_queue(QueueName="listening")["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
+        pattern = {"source": ["aimatrix"], "detail": {"tenantId": [TENANT]}}
+        events.put_rule(Name="listening", EventBusName=bus, EventPattern=json.dumps(pattern))
+        target = {"Id": "queue", "Arn": attributes["QueueArn"]}
+        events.put_targets(Rule="listening", EventBusName=bus, Targets=[target])
+        self.seen: list[dict[str, Any]] = []
+
+    def until(self, kind: str, **detail: Any) -> dict[str, Any]:
+        """Wait for an event; what came before it is seen too."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            answer = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in answer.get("Messages", []):
+                self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+                self.seen.append(json.loads(message["Body"]))
+            for event in self.seen:
+                if event["detail-type"] == kind and detail.items() <= event["detail"].items():
+                    return event
+        raise AssertionError(f"no {kind} among {[event['detail-type'] for event in self.seen]}")
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event["detail"] for event in self.seen if event["detail-type"] == kind]
+
+
+@pytest.fixture(scope="module")
+def listener(cloud: Cloud) -> Listener:
+    return Listener(cloud)
+
+
+@pytest.fixture(scope="module")
+def ada(cloud: Cloud) -> Iterator[Client]:
+    with cloud.client("ada", tenant=TENANT) as client:
+        yield client
+
+
+class TestAJobsLife:
+    def test_is_told_in_order_and_once(self, ada: Client, listener: Listener, tmp_path: Path) -> None:
+        job = scripts.run(ada, tmp_path, TRAINS, framework="sklearn")
+        assert job.status == "completed", job.failure_reason
+        listener.until("training.job.status-changed", jobId=job.job_id, status="completed")
+        submitted, changes = listener.of("training.job.submitted"), listener.of("training.job.status-changed")
+        assert [each["jobId"] for each in submitted] == [job.job_id]
+        ordered = sorted(changes, key=lambda each: each["recordVersion"])
+        assert [(each["previousState"], each["state"]) for each in ordered] == [
+            ("pending", "running"),
+            ("running", "completed"),
+        ]
+        model = listener.until("training.model.ready", jobId=job.job_id)["detail"]
+        assert (model["modelId"], model["servable"]) == (job.model_id, True)
+        metrics = listener.until("training.metrics.recorded", jobId=job.job_id)
+        assert {point["name"] for point in metrics["detail"]["metrics"]} <= {"loss"}
+        ids = [event["detail"]["eventId"] for event in listener.seen]
+        assert len(set(ids)) == len(ids)
+
+
+class TestARefusal:
+    def test_for_a_quota_is_told(self, cloud: Cloud, ada: Client, listener: Listener, tmp_path: Path) -> None:
+        request = scripts.request(ada, tmp_path, TRAINS)
+        with cloud.client("root", "ADMIN", tenant=TENANT) as admin:
+            admin.quotas.set_user("ada", Limits(max_concurrent_jobs=0))
+        with pytest.raises(QuotaExceededError):
+            ada.jobs.submit(request)
+        refused = listener.until("quota.exceeded", userId="ada")["detail"]
+        assert refused["operation"] == "submit_job"
+        assert "max_concurrent_jobs" in refused["detail"]

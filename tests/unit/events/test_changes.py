@@ -1,0 +1,173 @@
+"""Which change of an item is which event, and that the same change is always the same event."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from chalicelib.events.changes import AT_ONCE, Change, events_of
+from chalicelib.events.shapes import (
+    DeploymentStatusChanged,
+    Event,
+    JobStatusChanged,
+    JobSubmitted,
+    MetricsRecorded,
+    ModelReady,
+    QuotaExceeded,
+)
+from chalicelib.jobs.job import Job, JobStatus
+from chalicelib.jobs.life import AttemptPlanned, CancelRequested, Ended, Entered, Observed, Started, Submitted, apply
+from chalicelib.jobs.life import Event as LifeEvent
+from chalicelib.jobs.metrics import MetricPoint, item_of
+from chalicelib.jobs.store import job_item
+from chalicelib.table import Item, decode, encode
+from tests.unit.jobs.test_life import JOB, NOW, USED
+
+
+def image(job: Job, event: LifeEvent) -> Item:
+    """A record as the stream shows it."""
+    return decode(encode({**job_item(job), "event": json.dumps(event.to_dict())}))
+
+
+def life(*events: LifeEvent) -> list[Change]:
+    """The stream's records of a job's life."""
+    job, before = JOB, image(JOB, Submitted())
+    changes = [Change("jobs", "1", None, before)]
+    for number, event in enumerate(events, start=2):
+        job = replace(apply(job, event), version=number)
+        after = image(job, event)
+        changes.append(Change("jobs", str(number), before, after))
+        before = after
+    return changes
+
+
+def seen(changes: list[Change]) -> list[Event]:
+    return list(events_of(changes))
+
+
+class TestJobs:
+    def test_tell_their_life_in_order(self) -> None:
+        found = seen(
+            life(
+                Entered("sagemaker/t4", "Waits."),
+                AttemptPlanned(1),
+                Observed("Downloading"),
+                Started(NOW, "Training"),
+                CancelRequested(NOW),
+                Ended(JobStatus.CANCELLED, NOW, USED),
+            )
+        )
+        assert isinstance(found[0], JobSubmitted)
+        changed = [event for event in found if isinstance(event, JobStatusChanged)]
+        assert [(event.previous_state, event.state) for event in changed] == [
+            ("pending", "queued"),
+            ("queued", "pending"),
+            ("pending", "running"),
+            ("running", "stopping"),
+            ("stopping", "cancelled"),
+        ]
+        assert [event.record_version for event in found] == [1, 2, 3, 5, 6, 7]
+
+    def test_say_why_they_failed(self) -> None:
+        (_, failed) = seen(life(Ended(JobStatus.FAILED, NOW, USED, "ValueError: no")))
+        assert isinstance(failed, JobStatusChanged)
+        assert (failed.status, failed.failure_reason) == ("failed", "ValueError: no")
+
+    def test_give_the_same_change_the_same_id_and_no_two_changes_one(self) -> None:
+        changes = life(Started(NOW), Ended(JobStatus.COMPLETED, NOW, USED))
+        once, again = seen(changes), seen(changes)
+        assert [event.event_id for event in once] == [event.event_id for event in again]
+        assert len({event.event_id for event in once}) == len(once) == 3
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Change("jobs", "1", None, {"pk": "acme#j", "sk": "attempt#0001"}),
+            Change("jobs", "1", image(JOB, Submitted()), None),
+            Change("jobs", "1", image(JOB, Submitted()), {"pk": "acme#j", "sk": "job", "status": "deleted"}),
+            Change("quotas", "1", None, {"pk": "x", "sk": "job"}),
+        ],
+    )
+    def test_are_silent_about_everything_else(self, change: Change) -> None:
+        assert seen([change]) == []
+
+
+MODEL: Item = {
+    "pk": "acme#m",
+    "sk": "model",
+    "tenant": "acme",
+    "model_id": "m",
+    "user": "alice",
+    "name": "churn",
+    "version": "3",
+    "framework": "sklearn",
+    "servable": True,
+    "status": "ready",
+    "record_version": 2,
+    "updated_at": "2026-03-01T12:00:00.000Z",
+    "training_job_id": "j",
+}
+DEPLOYMENT: Item = {
+    "pk": "acme#d",
+    "sk": "deployment",
+    "tenant": "acme",
+    "deployment_id": "d",
+    "user": "alice",
+    "name": "churn",
+    "environment": "staging",
+    "status": "active",
+    "record_version": 4,
+    "updated_at": "2026-03-01T12:00:00.000Z",
+    "target": {"model_id": "m", "model_version": "3"},
+}
+
+
+class TestModels:
+    def test_are_ready_once(self) -> None:
+        training = {**MODEL, "status": "training", "record_version": 1}
+        found = seen([Change("models", "1", None, training), Change("models", "2", training, MODEL)])
+        assert [type(event) for event in found] == [ModelReady]
+        assert seen([Change("models", "3", MODEL, {**MODEL, "record_version": 3})]) == []
+
+
+class TestDeployments:
+    def test_tell_where_they_come_from(self) -> None:
+        before = {**DEPLOYMENT, "status": "deploying", "record_version": 3}
+        (event,) = seen([Change("deployments", "1", before, DEPLOYMENT)])
+        assert isinstance(event, DeploymentStatusChanged)
+        assert (event.previous_status, event.status, event.model_version) == ("deploying", "active", "3")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("code", "count"), [("quota-exceeded", 1), ("forbidden", 0), (None, 0)])
+    def test_for_a_quota_are_events(self, code: str | None, count: int) -> None:
+        entry = {"id": "e", "at": "2026-03-01T12:00:00.000Z", "tenant": "acme", "user": "alice", "action": "submit_job"}
+        row = {"pk": "inbox#acme", "sk": "x", "entry": json.dumps({**entry, **({"code": code} if code else {})})}
+        found = seen([Change("audit", "1", None, row)])
+        assert [type(event) for event in found] == [QuotaExceeded] * count
+
+
+class TestMetrics:
+    def point(self, step: int, value: float = 0.5) -> MetricPoint:
+        return MetricPoint("loss", value, step, None, datetime(2026, 3, 1, tzinfo=UTC))
+
+    def changes(self, job_id: str, count: int, value: float = 0.5) -> list[Change]:
+        items = [decode(encode(item_of("acme", job_id, self.point(step, value)))) for step in range(count)]
+        return [Change("metrics", f"{job_id}-{number}", None, item) for number, item in enumerate(items)]
+
+    def test_of_one_job_that_come_together_are_one_event(self) -> None:
+        found = seen([*self.changes("a", 3), *self.changes("b", 2)])
+        assert all(isinstance(event, MetricsRecorded) for event in found)
+        shown: list[Any] = [event.model_dump(by_alias=True) for event in found]
+        assert [(event["jobId"], len(event["metrics"])) for event in shown] == [("a", 3), ("b", 2)]
+
+    def test_are_split_where_they_are_many(self) -> None:
+        assert len(seen(self.changes("a", AT_ONCE + 1))) == 2
+
+    def test_keep_what_json_has_no_number_for(self) -> None:
+        (event,) = seen(self.changes("a", 1, float("nan")))
+        assert json.loads(event.model_dump_json(by_alias=True))["metrics"][0]["value"] == "NaN"
