@@ -174,13 +174,15 @@ def attempts(
             each["backend"],
             each.get("started_at", ""),
             each.get("ended_at", ""),
+            _optional(each.get("training_seconds")),
             _optional(each.get("billable_seconds")),
+            _optional(each.get("interruptions")),
             number(each["cost_usd"]) if "cost_usd" in each else "",
             each.get("cause", ""),
         )
         for each in found
     ]
-    columns = ("ATTEMPT", "BACKEND", "STARTED", "ENDED", "BILLED S", "USD", "CAUSE")
+    columns = ("ATTEMPT", "BACKEND", "STARTED", "ENDED", "SECONDS", "BILLED", "INTERRUPTED", "USD", "CAUSE")
     lines = table(columns, rows) if rows else [dim("no attempt yet")]
     lines += [f"{dim('attempt')} {each['number']}  {each['reason']}" for each in found if each.get("reason")]
     Output(as_json).finish({"job_id": job_id, "attempts": found}, *lines)

@@ -119,7 +119,7 @@ class Admission:
             if entry is None or not entry.is_preempted:
                 break
             pool = self._pool(entry.pool)
-            billed = self.jobs.billed_seconds(job.tenant, job.job_id, attempts - 1)
+            billed = self.jobs.taken_seconds(job.tenant, job.job_id, attempts - 1)
             limit = job.time_limit.seconds
             after = entry.requeued(self.now(), min(job.estimated_seconds, limit) - billed, limit - billed)
             reason = f"Preempted by {entry.preempted_by}, its checkpoint is kept. {_reason(pool, entry)}"

@@ -200,7 +200,7 @@ class Lifecycle:
 
     def _seconds_left(self, job: Job, number: int, max_wait: int | None) -> int:
         """How long the attempt of this number may have its instance: what those before it left of the job's limits."""
-        left = job.time_limit.seconds - self.store.billed_seconds(job.tenant, job.job_id, number - 1)
+        left = job.time_limit.seconds - self.store.taken_seconds(job.tenant, job.job_id, number - 1)
         return left if max_wait is None else min(left, max_wait)
 
     def _wait_left(self, job: Job) -> int | None:

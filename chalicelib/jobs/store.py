@@ -305,9 +305,12 @@ class JobStore:
         """The first so many attempts: one more may be recorded for a retry that never came."""
         return [each for each in self.attempts(tenant, job_id) if each.number <= count] if count else []
 
-    def billed_seconds(self, tenant: str, job_id: str, attempts: int) -> int:
-        """What the first so many attempts were billed for together."""
-        return sum(each.billable_seconds or 0 for each in self.first_attempts(tenant, job_id, attempts))
+    def taken_seconds(self, tenant: str, job_id: str, attempts: int) -> int:
+        """What the first so many attempts took of the job's time limit together: on spot more than they were billed for."""
+        return sum(
+            max(each.training_seconds or 0, each.billable_seconds or 0)
+            for each in self.first_attempts(tenant, job_id, attempts)
+        )
 
     def runtimes(self, tenant: str, name: str, instance_type: str) -> Lookup[Runtimes]:
         """How long completed jobs of this name took on this instance type."""

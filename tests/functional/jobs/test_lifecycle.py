@@ -291,6 +291,14 @@ class TestSpot:
         history = jobs.store.spot_history("acme", job.allocation.instance_type)
         assert (history.interruptions, history.seconds) == (2, 1000)
 
+    def test_never_runs_longer_than_it_said_however_little_is_billed(self, jobs: Jobs, spot: str) -> None:
+        jobs.lifecycle.plan("acme", spot)
+        took = {"training_seconds": 3000, "billable_seconds": 1200}
+        jobs.backends.sagemaker.says(_name(spot), BackendState.FAILED, reason="InternalServerError: lost", **took)
+        assert jobs.lifecycle.assess("acme", spot, 1, None)["next"] == "retry"
+        condition = jobs.lifecycle.plan("acme", spot)["request"]["StoppingCondition"]
+        assert condition == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 7200}
+
     def test_never_waits_longer_than_it_said_over_all_attempts(self, jobs: Jobs, spot: str) -> None:
         jobs.lifecycle.plan("acme", spot)
         jobs.backends.sagemaker.says(_name(spot), BackendState.FAILED, reason="InternalServerError: lost")
