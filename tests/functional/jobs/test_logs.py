@@ -120,6 +120,17 @@ class TestRead:
         assert [(entry.attempt, entry.message) for entry in page.entries] == [(1, "first"), (2, "second")]
         assert page.is_end
 
+    def test_reads_one_attempt_to_its_own_end(self, jobs: Jobs, reader: LogReader, logs: FakeLogs) -> None:
+        job_id = _job(jobs, attempts=2)
+        logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["first", EXIT]
+        logs.streams[f"aimatrix-{job_id}-2/algo-1-9"] = ["second"]
+        job = jobs.service.get(ALICE, job_id)
+        first, second = (reader.read(job, Position.from_text(None, only), 100, only) for only in (1, 2))
+        assert (_texts(first.entries), first.is_end) == (["first"], True)
+        assert (_texts(second.entries), second.is_end) == (["second"], False)
+        with pytest.raises(InvalidRequest):
+            Position.from_text(first.position.to_cursor().encode(), 2)
+
     def test_is_not_at_the_end_before_the_job_is_finished(self, jobs: Jobs, reader: LogReader, logs: FakeLogs) -> None:
         job_id = _job(jobs)
         logs.streams[f"aimatrix-{job_id}-1/algo-1-1"] = ["one", EXIT]
