@@ -11,6 +11,7 @@ from collections.abc import Callable
 from benchmarks import (
     audit,
     burst,
+    chaos,
     idempotency,
     idle,
     latency,
@@ -37,15 +38,23 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "memory": memory.measure,
     "audit": audit.measure,
     "idle": idle.measure,
+    "chaos": chaos.measure,
 }
+
+
+LONG = frozenset({"chaos"})
+"""Measurements that take many minutes: only when they are named."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(MEASUREMENTS)}; all by default"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which ones: {', '.join(MEASUREMENTS)}; all but the long ones ({', '.join(sorted(LONG))}) by default",
     )
-    wanted = parser.parse_args().names or list(MEASUREMENTS)
+    wanted = parser.parse_args().names or [name for name in MEASUREMENTS if name not in LONG]
     unknown = sorted(set(wanted) - set(MEASUREMENTS))
     if unknown:
         parser.error(f"there is no measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}")

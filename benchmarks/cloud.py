@@ -74,6 +74,11 @@ def up(state: Path) -> Cloud:
     return Cloud(state, addresses["api"], addresses["aws"], time.monotonic() - began)
 
 
+def up_again(running: Cloud) -> None:
+    """Start a cloud whose processes were killed: on the same state, so on the same ports."""
+    _aimatrix("up", "--state", str(running.state), "--detach", "--json")
+
+
 def down(state: Path) -> None:
     _aimatrix("down", "--state", str(state), "--json")
 
