@@ -35,6 +35,10 @@ class Shape(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
+class Nothing(Shape):
+    """The body of a request that needs none."""
+
+
 S = TypeVar("S", bound=Shape)
 
 

@@ -25,7 +25,7 @@ from chalicelib.errors import ErrorCode, FieldProblem, InvalidRequest, ServiceEr
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.log import logger
-from chalicelib.shape import Shape, read
+from chalicelib.shape import Nothing, Shape, read
 
 S = TypeVar("S", bound=Shape)
 Handler = Callable[..., "Reply"]
@@ -90,6 +90,14 @@ class Request:
 
     def shape(self, shape: type[S]) -> S:
         return read(shape, self.body)
+
+    def no_body(self) -> None:
+        """
+        Raises:
+            InvalidRequest: there is one, with something in it.
+        """
+        if self.body:
+            read(Nothing, self.body)
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         text = self.query.get(name)

@@ -12,10 +12,6 @@ from chalicelib.shape import Shape
 _MONTH = 30 * 24 * 3600
 
 
-class ImportRequest(Shape):
-    """Nothing: what an import does is said by the account."""
-
-
 class PoolRequest(Shape):
     """`limit` 0 lets nothing start any more; what runs goes on."""
 

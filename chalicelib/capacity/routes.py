@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.capacity import views
-from chalicelib.capacity.request import ImportRequest, PoolRequest
+from chalicelib.capacity.request import PoolRequest
 from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("POST", "/v1/admin/capacity/import", authorizer=authorizer, needs=Permission.CAPACITY_MANAGE)
     def import_capacity(request: Request) -> Reply:
         request.only("dry_run")
-        if request.body:
-            request.shape(ImportRequest)
+        request.no_body()
         dry_run = request.flag("dry_run")
         importing = platform.capacity_import
         report = importing.plan(request.caller) if dry_run else importing.apply(request.caller)

@@ -20,6 +20,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("POST", "/v1/admin/reconciler", authorizer=authorizer, needs=Permission.RECONCILE)
     def reconcile(request: Request) -> Reply:
         request.only()
+        request.no_body()
         asked_at = platform.reconciler.request(request.caller)
         return Reply({"asked_at": to_text(asked_at), "report": "/api/v1/admin/reconciler"}, status=202)
 
