@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimatrix.client.errors import ApiError
 from aimatrix.client.transport import Transport
 
 _PATH = "/admin/reconciler"
@@ -70,9 +69,5 @@ class ReconcilerCalls:
 
     def latest(self) -> SweepReport | None:
         """The last sweep's report; None before the first."""
-        try:
-            return SweepReport.from_document(self.transport.document("GET", _PATH))
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        document = self.transport.document("GET", _PATH)
+        return SweepReport.from_document(document) if document["began_at"] else None

@@ -85,3 +85,17 @@ class Report:
                 for repair in self.repairs
             ],
         }
+
+
+NO_SWEEP: dict[str, Any] = {
+    "began_at": None,
+    "ended_at": None,
+    "complete": False,
+    "tenants": 0,
+    "open_jobs": 0,
+    "running": 0,
+    "orphan_seconds": 0,
+    "repairs_by_kind": {},
+    "repairs": [],
+}
+"""The report of an installation that was never swept."""

@@ -10,10 +10,10 @@ from typing import Any
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
-from chalicelib.errors import NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.reconciler.gateways import Sweeper
+from chalicelib.reconciler.repair import NO_SWEEP
 from chalicelib.reconciler.store import SweepStore
 
 
@@ -33,12 +33,6 @@ class ReconcilerService:
         return now
 
     def latest(self, caller: Caller) -> dict[str, Any]:
-        """
-        Raises:
-            NotFound: there was no sweep yet.
-        """
+        """The last sweep's report; before the first one, that of none."""
         caller.require(Permission.RECONCILE)
-        found = self.store.latest()
-        if found is None:
-            raise NotFound("sweep")
-        return found
+        return self.store.latest() or NO_SWEEP

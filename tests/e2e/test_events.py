@@ -82,6 +82,9 @@ class TestAJobsLife:
         assert (model["modelId"], model["servable"]) == (job.model_id, True)
         metrics = listener.until("training.metrics.recorded", jobId=job.job_id)
         assert {point["name"] for point in metrics["detail"]["metrics"]} <= {"loss"}
+        history = ada.jobs.history(job.job_id)
+        assert history.is_equal, history.document
+        assert [change.kind for change in history.changes][-1] == "Ended"
         ids = [event["detail"]["eventId"] for event in listener.seen]
         assert len(set(ids)) == len(ids)
 

@@ -13,7 +13,7 @@ from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Backend, Job, JobStatus
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Labels
-from chalicelib.reconciler.repair import Kind, Report
+from chalicelib.reconciler.repair import NO_SWEEP, Kind, Report
 from chalicelib.reconciler.store import SweepStore
 from chalicelib.reconciler.sweep import GRACE, Sweep, why
 from tests.functional.jobs.conftest import ALICE, STRANGER, Jobs
@@ -268,6 +268,7 @@ class TestASweep:
     def test_keeps_its_report(self, room: Room) -> None:
         kept = SweepStore(room.jobs.store.table)
         assert kept.latest() is None
+        assert set(NO_SWEEP) == set(room.run().to_dict())
         report = room.run()
         kept.put(replace(report, after="acme"))
         latest = kept.latest()
