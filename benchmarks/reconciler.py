@@ -12,9 +12,12 @@ from typing import Any
 from benchmarks.cloud import Cloud, cloud
 from benchmarks.figures import Figure
 from benchmarks.lists import TENANT, job
+from chalicelib.deployments.store import DeploymentStore
 from chalicelib.jobs.job import JobStatus
 from chalicelib.jobs.store import JobStore, job_item
-from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker
+from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
+from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker, StandingEndpoints
+from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.sweep import Sweep
 from chalicelib.table import Table
 
@@ -60,24 +63,38 @@ def measure() -> list[Figure]:
 
 def _sweeps(running: Cloud) -> list[Counter[str]]:
     counted = Counted()
-    name = json.loads((running.state / "deployment.json").read_bytes())["outputs"]["JobsTable"]
-    table = Table(counted.watch(running.boto("dynamodb")), name)
+    outputs = json.loads((running.state / "deployment.json").read_bytes())["outputs"]
+    table = Table(counted.watch(running.boto("dynamodb")), outputs["JobsTable"])
     nothing: Any = None
-    sweep = Sweep(
+    sagemaker = counted.watch(running.boto("sagemaker"))
+    executions: Any = Executions(counted)
+    jobs = JobRepairs(
         store=JobStore(table),
         tenants=lambda _after: [TENANT],
-        executions=Executions(counted),  # type: ignore[arg-type]
+        executions=executions,
         machine=nothing,
         finishing=lambda: nothing,
         receipts=lambda: nothing,
         admission=nothing,
         backends=nothing,
-        running=(RunningOnSageMaker(counted.watch(running.boto("sagemaker"))),),
+        running=(RunningOnSageMaker(sagemaker),),
         stack="aimatrix",
-        now=lambda: datetime.now(UTC),
+        now=_now,
         seconds=time.monotonic,
         pause=time.sleep,
     )
+    machines = Machines(nothing, executions)
+    deployments = DeploymentRepairs(
+        store=DeploymentStore(replace(table, name=outputs["DeploymentsTable"])),
+        deploy=machines,
+        undeploy=machines,
+        finishing=nothing,
+        describing=nothing,
+        standing=StandingEndpoints(sagemaker),
+        stack="aimatrix",
+        now=_now,
+    )
+    sweep = Sweep(jobs, deployments, _now, time.monotonic)
     since = datetime.now(UTC) - LONG_AGO
     opened = [replace(job(number), status=JobStatus.RUNNING, updated_at=since) for number in range(OPEN)]
     table.put_all([job_item(each) for each in opened])
@@ -91,3 +108,7 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
         assert (report.open_jobs, report.repairs) == (OPEN, ())
         found.append(Counter(counted.calls))
     return found
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from chalicelib.quotas.check import QuotaCheck
     from chalicelib.quotas.rounds import Rounds
     from chalicelib.quotas.service import QuotaService
+    from chalicelib.reconciler.deployments import DeploymentRepairs
+    from chalicelib.reconciler.jobs import JobRepairs
     from chalicelib.reconciler.service import ReconcilerService
     from chalicelib.reconciler.store import SweepStore
     from chalicelib.reconciler.sweep import Sweep
@@ -378,14 +380,20 @@ class Platform:
 
     @cached_property
     def sweep(self) -> Sweep:
+        from chalicelib.reconciler.sweep import Sweep
+
+        return Sweep(self.job_repairs, self.deployment_repairs, self.now, time.monotonic)
+
+    @cached_property
+    def job_repairs(self) -> JobRepairs:
         from chalicelib.jobs.definitions import JobDefinitions
         from chalicelib.jobs.gateways import Machine
         from chalicelib.reconciler.gateways import Executions, RunningOnBatch, RunningOnSageMaker
-        from chalicelib.reconciler.sweep import Sweep
+        from chalicelib.reconciler.jobs import JobRepairs
 
         queues = JobDefinitions(lambda: self.clients.batch, self.settings).queues()
         on_batch = (RunningOnBatch(self.clients.batch, queues),) if queues else ()
-        return Sweep(
+        return JobRepairs(
             store=self.job_store,
             tenants=self.quotas.store.tenants_after,
             executions=Executions(self.clients.stepfunctions, self.settings.train_job_executions),
@@ -399,6 +407,28 @@ class Platform:
             now=self.now,
             seconds=time.monotonic,
             pause=time.sleep,
+        )
+
+    @cached_property
+    def deployment_repairs(self) -> DeploymentRepairs:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
+        from chalicelib.reconciler.gateways import Executions, StandingEndpoints
+
+        def machines(arn: str) -> Machines:
+            stepfunctions = self.clients.stepfunctions
+            executions = arn.replace(":stateMachine:", ":execution:") + ":"
+            return Machines(DeploymentMachine(stepfunctions, arn), Executions(stepfunctions, executions))
+
+        return DeploymentRepairs(
+            store=self.deployment_store,
+            deploy=machines(self.settings.deploy_model_arn),
+            undeploy=machines(self.settings.undeploy_model_arn),
+            finishing=self.deployment_finishing,
+            describing=self._endpoints(),
+            standing=StandingEndpoints(self.clients.sagemaker),
+            stack=self.settings.stack,
+            now=self.now,
         )
 
     @cached_property
@@ -523,7 +553,7 @@ class Platform:
             endpoints=self._endpoints(),
             image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
             around=lambda tenant: Surroundings(
-                self.tenant_roles.require(tenant, Purpose.SERVING), self.settings.region
+                self.tenant_roles.require(tenant, Purpose.SERVING), self.settings.region, self.settings.stack
             ),
         )
 

@@ -76,9 +76,10 @@ def events_are_confined_to_our_names(template: Json) -> Iterator[str]:
         if "ScheduleExpression" in properties:
             continue
         pattern = properties["EventPattern"]
-        machines = [[names.machine_arn(machine)] for machine in names.MACHINES]
+        machines = [names.machine_arn(machine) for machine in names.MACHINES]
         is_ours = any(
-            wanted in pattern.get("detail", {}).values() for wanted in ([{"prefix": names.NAME_PREFIX}], *machines)
+            wanted == [{"prefix": names.NAME_PREFIX}] or (wanted and all(each in machines for each in wanted))
+            for wanted in pattern.get("detail", {}).values()
         )
         if any(source.startswith("aws.") for source in pattern["source"]) and not is_ours:
             yield f"{logical_id} wakes a function for every event of the account"

@@ -58,7 +58,7 @@ SCHEDULES = (
     ),
     Schedule(
         "ReconcileSchedule",
-        "Compares open jobs with what drives and runs them",
+        "Compares open jobs and deployments with what drives and runs them",
         "rate(5 minutes)",
         names.function("reconcile"),
     ),
@@ -74,11 +74,14 @@ RULES = (
         names.function("on_training_event"),
     ),
     Rule(
-        "TrainJobExecutionRule",
-        "An execution of train_job ended without ending its job",
+        "ExecutionRule",
+        "An execution ended without ending what it was started for",
         "aws.states",
         "Step Functions Execution Status Change",
-        {"stateMachineArn": [names.machine_arn("train-job")], "status": ["FAILED", "TIMED_OUT", "ABORTED"]},
+        {
+            "stateMachineArn": [names.machine_arn(machine) for machine in names.MACHINES],
+            "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+        },
         names.function("on_execution_event"),
     ),
     Rule(

@@ -90,6 +90,7 @@ _SWEEP = (
         "RECEIPT_KEY_ARN",
     ),
     *("BATCH_QUEUE_PREFIX", "BATCH_GPU_TYPES"),
+    *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
 )
 
 SHAPES: dict[str, Shape] = {
@@ -137,8 +138,8 @@ SHAPES: dict[str, Shape] = {
         1024,
         (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
     ),
-    "reconcile": Shape("Compares open jobs with what drives and runs them", 900, 1024, _SWEEP),
-    "on_execution_event": Shape("Ends a job whose execution ended without it", 120, 1024, _SWEEP),
+    "reconcile": Shape("Compares open jobs and deployments with what drives and runs them", 900, 1024, _SWEEP),
+    "on_execution_event": Shape("Ends what an execution ended without ending", 120, 1024, _SWEEP),
     "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",
@@ -153,7 +154,7 @@ SHAPES: dict[str, Shape] = {
         "Decides how a model is served",
         30,
         512,
-        ("DEPLOYMENTS_TABLE", "MODELS_TABLE", "TENANT_ROLES", "SERVING_POLICY_ARN"),
+        ("STACK", "DEPLOYMENTS_TABLE", "MODELS_TABLE", "TENANT_ROLES", "SERVING_POLICY_ARN"),
     ),
     "await_endpoint": Shape("Notes who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),
     "on_endpoint_event": Shape("Answers who waits for an endpoint", 30, 512, ("DEPLOYMENTS_TABLE",)),

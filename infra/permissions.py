@@ -100,8 +100,9 @@ READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
 READ_KEY_PEPPER = Grant("ReadKeyPepper", ("secretsmanager:GetSecretValue",), (names.att("KeyPepper", "Id"),))
 VERIFY_KEYS = Grant("VerifyKeys", ("dynamodb:GetItem", "dynamodb:UpdateItem"), (table_arn("keys"),))
 START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machine_arn(m) for m in names.MACHINES))
-START_JOBS = Grant("StartJobs", ("states:StartExecution",), (machine_arn("train-job"),))
-DESCRIBE_EXECUTIONS = Grant("DescribeExecutions", ("states:DescribeExecution",), (execution_arn("train-job", "*"),))
+DESCRIBE_EXECUTIONS = Grant(
+    "DescribeExecutions", ("states:DescribeExecution",), tuple(execution_arn(m, "*") for m in names.MACHINES)
+)
 CALL_RECONCILER = Grant("CallReconciler", ("lambda:InvokeFunction",), (names.function("reconcile").arn,))
 FIND_TRAINING = (
     Grant("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
@@ -164,6 +165,10 @@ READ_SERVICE_QUOTAS = Grant(
     "ReadServiceQuotas", ("servicequotas:ListServiceQuotas", "servicequotas:GetServiceQuota"), ("*",)
 )
 DESCRIBE_ENDPOINTS = Grant("DescribeEndpoints", ("sagemaker:DescribeEndpoint",), (sagemaker_arn("endpoint"),))
+FIND_ENDPOINTS = (
+    Grant("ListEndpoints", ("sagemaker:ListEndpoints",), ("*",)),
+    Grant("ReadEndpointTags", ("sagemaker:ListTags",), (sagemaker_arn("endpoint"),)),
+)
 DELETE_ENDPOINTS = Grant("DeleteEndpoints", ("sagemaker:DeleteEndpoint",), (sagemaker_arn("endpoint"),))
 TAKE_BACK_ENDPOINTS = Grant(
     "TakeBackEndpoints",
@@ -216,6 +221,18 @@ END_JOBS = (
     STOP_BATCH,
 )
 """What the one way to every terminal status needs."""
+
+SETTLE_DEPLOYMENTS = (
+    read_and_write("deployments"),
+    read_and_write("models"),
+    DESCRIBE_ENDPOINTS,
+    TAKE_BACK_ENDPOINTS,
+    DELETE_ENDPOINTS,
+)
+"""What the one way to every settled status of a deployment needs."""
+
+REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, DELETE_REVISIONS, DESCRIBE_EXECUTIONS, START_MACHINES)
+"""What the reconciler needs for what it knows the name of; a sweep has to find it first."""
 
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     names.API: (
@@ -289,8 +306,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         REGISTER_IN_MLFLOW,
     ),
     "finish_job": END_JOBS,
-    "reconcile": (*END_JOBS, read("quotas"), START_JOBS, DESCRIBE_EXECUTIONS, *FIND_TRAINING),
-    "on_execution_event": (*END_JOBS, DESCRIBE_EXECUTIONS),
+    "reconcile": (*REPAIR, read("quotas"), *FIND_TRAINING, *FIND_ENDPOINTS),
+    "on_execution_event": REPAIR,
     "on_training_event": (
         read_and_write("jobs"),
         COUNT_USAGE,
@@ -320,13 +337,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
     "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
     "smoke_test": (read("models"), read_and_write("deployments"), INVOKE_ENDPOINTS),
-    "finish_deployment": (
-        read_and_write("deployments"),
-        read_and_write("models"),
-        DESCRIBE_ENDPOINTS,
-        TAKE_BACK_ENDPOINTS,
-        DELETE_ENDPOINTS,
-    ),
+    "finish_deployment": SETTLE_DEPLOYMENTS,
     "publish_events": (
         Grant("PublishEvents", ("events:PutEvents",), (arn("events", "event-bus/${AWS::StackName}"),)),
         *(read_stream(table) for table in ("jobs", "models", "deployments", "metrics", "audit")),

@@ -12,7 +12,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "metrics": (),
     "quotas": ("kind",),
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
-    "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"),
+    "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model", "live"),
     "audit": ("tenant", "actor", "subject", "action"),
     "usage": ("tenant-month", "owner-month"),
     "keys": ("tenant", "owner"),

@@ -11,6 +11,7 @@ UNCONFINABLE: dict[str, str] = {
     "batch:DescribeJobs": "list_awsbatch: no resource type; it only reads",
     "batch:ListJobs": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeJobDefinitions": "list_awsbatch: no resource type; it only reads",
+    "sagemaker:ListEndpoints": "list_amazonsagemaker: no resource type; it only reads",
     "sagemaker:ListTrainingJobs": "list_amazonsagemaker: no resource type; it only reads",
     "servicequotas:ListServiceQuotas": "list_servicequotas: no resource type; it only reads",
     "servicequotas:GetServiceQuota": "as servicequotas:ListServiceQuotas",

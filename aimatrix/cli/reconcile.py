@@ -1,4 +1,4 @@
-"""``aimatrix reconcile``: have jobs compared with what runs."""
+"""``aimatrix reconcile``: have jobs and deployments compared with what runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def reconcile(
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare open jobs with what drives and runs them, now, and put right what differs. For administrators.
+    """Compare open jobs and deployments with what drives and runs them, now, and put right what differs.
+
+    For administrators of the installation.
 
     The service does so by itself every five minutes.
 
@@ -34,9 +36,15 @@ def reconcile(
     if found is None:
         output.finish({"repairs": []}, "no sweep yet")
         return
-    rows = [(each["kind"], each["tenant"], each["job_id"], each["detail"]) for each in found.repairs]
-    lines = table(("REPAIR", "TENANT", "JOB", "WHY"), rows) if rows else []
+    rows = [(each["kind"], each["tenant"], each["subject"], each["detail"]) for each in found.repairs]
+    lines = table(("REPAIR", "TENANT", "ABOUT", "WHY"), rows) if rows else []
     said = counted(len(rows), "repairs") if rows else "nothing to repair"
-    looked = f"{counted(found.open_jobs, 'open jobs')}, {counted(found.running, 'running attempts')}"
+    counts = (
+        (found.open_jobs, "open jobs"),
+        (found.running, "running attempts"),
+        (found.deployments, "deployments"),
+        (found.endpoints, "endpoints"),
+    )
+    looked = ", ".join(counted(number, what) for number, what in counts)
     unfinished = "" if found.complete else "; the sweep was not complete, the next one goes on"
     output.finish(found.document, *lines, f"{looked}: {bold(said)}, {found.orphan_seconds} orphan-seconds{unfinished}")

@@ -19,14 +19,16 @@ class SweepReport:
 
     Attributes:
         complete: whether it came to the end; if not, the next one goes on.
-        orphan_seconds: for how long attempts ran that no open job owned.
-        repairs: ``{"kind", "tenant", "job_id", "detail", "orphan_seconds"}`` each.
+        orphan_seconds: for how long something ran that nobody owned.
+        repairs: ``{"kind", "tenant", "subject", "detail", "orphan_seconds"}`` each.
     """
 
     began_at: str
     complete: bool
     open_jobs: int
     running: int
+    deployments: int
+    endpoints: int
     orphan_seconds: int
     repairs: tuple[Mapping[str, Any], ...]
     document: Mapping[str, Any] = field(repr=False)
@@ -38,6 +40,8 @@ class SweepReport:
             complete=document["complete"],
             open_jobs=document["open_jobs"],
             running=document["running"],
+            deployments=document["deployments"],
+            endpoints=document["endpoints"],
             orphan_seconds=document["orphan_seconds"],
             repairs=tuple(document["repairs"]),
             document=document,

@@ -25,7 +25,10 @@ class DeploymentStatus(Enum):
 
 TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {
     DeploymentStatus.DEPLOYING: frozenset({DeploymentStatus.ACTIVE, DeploymentStatus.FAILED}),
-    DeploymentStatus.ACTIVE: frozenset({DeploymentStatus.DEPLOYING, DeploymentStatus.INACTIVE}),
+    # Failed: its endpoint was taken away behind its back.
+    DeploymentStatus.ACTIVE: frozenset(
+        {DeploymentStatus.DEPLOYING, DeploymentStatus.INACTIVE, DeploymentStatus.FAILED}
+    ),
     DeploymentStatus.FAILED: frozenset({DeploymentStatus.DEPLOYING, DeploymentStatus.INACTIVE}),
     # Being taken down: it answers no more, and its endpoint is not gone yet.
     DeploymentStatus.INACTIVE: frozenset({DeploymentStatus.TERMINATED}),
@@ -110,6 +113,11 @@ class Deployment:
     def current(self) -> Revision:
         """The revision that the status is about."""
         return self.active if self.active and self.status is not DeploymentStatus.DEPLOYING else self.target
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has an endpoint, or should have, or should not any more and has one yet."""
+        return self.status in {DeploymentStatus.DEPLOYING, DeploymentStatus.ACTIVE, DeploymentStatus.INACTIVE}
 
     def answers(self) -> bool:
         """Whether predictions can be asked for; while another revision is on its way the active one goes on."""

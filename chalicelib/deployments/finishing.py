@@ -75,6 +75,15 @@ class Finishing:
             except StaleDeployment:
                 continue
 
+    def lose(self, deployment: Deployment, reason: str) -> Deployment:
+        """An active deployment has no endpoint any more: failed, and its models released.
+
+        Raises:
+            StaleDeployment: somebody else changed the record; look again.
+        """
+        writes = self._released(deployment, self._models_of(deployment))
+        return self.store.update(deployment, deployment.failed(reason[:MAX_REASON]), self.now(), *writes)
+
     def _settled(
         self, deployment: Deployment, endpoint: Endpoint, error: str | None
     ) -> tuple[Deployment, tuple[Write, ...]]:

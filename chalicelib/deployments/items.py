@@ -10,6 +10,8 @@ from chalicelib.clock import from_text, to_text
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Failure, Revision
 from chalicelib.table import Item, as_json
 
+LIVE = "live"
+
 
 def partition(tenant: str, wanted: DeploymentFilter) -> str:
     """The value of the index key that a list reads."""
@@ -49,6 +51,8 @@ def item_of(deployment: Deployment) -> Item:
         "tenant_environment_key": partition(tenant, DeploymentFilter(environment=environment)),
         "tenant_environment_status_key": partition(tenant, DeploymentFilter(environment, status)),
         "model_key": partition(tenant, DeploymentFilter(model_id=deployment.current.model_id)),
+        # Sparse: only what has, or should have, an endpoint is in this index.
+        "live_key": LIVE if deployment.is_live else None,
         "listed_at": f"{to_text(deployment.created_at)}#{deployment.deployment_id}",
     }
 

@@ -24,6 +24,7 @@ class Surroundings:
 
     serving_role_arn: str
     region: str
+    stack: str
 
 
 def requests(
@@ -31,7 +32,7 @@ def requests(
 ) -> dict[str, Any]:
     """Arguments of CreateModel, CreateEndpointConfig and CreateEndpoint (or UpdateEndpoint, which takes no tags)."""
     name = resource_name(deployment.endpoint, revision.number)
-    tags = _tags(deployment, revision)
+    tags = _tags(deployment, revision, around.stack)
     variant: dict[str, Any] = {
         "VariantName": variant_name(revision.model_version),
         "ModelName": name,
@@ -64,8 +65,9 @@ def deletions(deployment: Deployment) -> dict[str, Any]:
     return {"endpoint_name": deployment.endpoint, "endpoint_config_names": names, "model_names": names}
 
 
-def _tags(deployment: Deployment, revision: Revision) -> list[dict[str, str]]:
+def _tags(deployment: Deployment, revision: Revision, stack: str) -> list[dict[str, str]]:
     values = {
+        "aimatrix:stack": stack,
         "aimatrix:tenant": deployment.tenant,
         "aimatrix:deployment-id": deployment.deployment_id,
         "aimatrix:revision": str(revision.number),

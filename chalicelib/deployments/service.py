@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
@@ -110,8 +111,7 @@ class DeploymentService:
                 break
             except StaleDeployment:
                 continue
-        document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
-        self.undeploy_machine.start(f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document)
+        self.undeploy_machine.start(*undeploying(deployment))
         return deployment
 
     def _there(self, caller: Caller, deployment_id: str) -> Deployment:
@@ -156,10 +156,21 @@ class DeploymentService:
         )
 
     def _start(self, deployment: Deployment) -> Deployment:
-        number = deployment.target.number
-        document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id, "revision": number}
-        self.deploy_machine.start(f"{deployment.deployment_id}-{number}", document)
+        self.deploy_machine.start(*deploying(deployment))
         return deployment
+
+
+def deploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
+    """Name and input of the execution that brings the target up."""
+    number = deployment.target.number
+    document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id, "revision": number}
+    return f"{deployment.deployment_id}-{number}", document
+
+
+def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
+    """Name and input of the execution that takes a deployment down."""
+    document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
+    return f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document
 
 
 def _revision(model: Model, config: DeploymentConfig) -> Revision:

@@ -7,18 +7,19 @@
     endpoint#<endpoint name>        endpoint                 which deployment this endpoint is of
 
 Lists read the indexes `by-tenant`, `by-tenant-status`, `by-tenant-environment`, `by-tenant-environment-status` and
-`by-model`, newest first.
+`by-model`, newest first; `by-live` has those of all tenants that have or should have an endpoint, and no others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.clock import is_id
 from chalicelib.cursor import Cursor
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter
-from chalicelib.deployments.items import deployment_of, item_of, partition
+from chalicelib.deployments.items import LIVE, deployment_of, item_of, partition
 from chalicelib.table import ConditionFailed, Table, Write
 
 _LISTED = ("pk", "sk", "listed_at")
@@ -29,6 +30,7 @@ _INDEX = {
     (True, True): ("by-tenant-environment-status", "tenant_environment_status_key"),
 }
 _BY_MODEL = ("by-model", "model_key")
+_LIVE_PAGE = 100
 _UNCHANGED = "#record_version = :read_version"
 _NAMES = {"#record_version": "record_version"}
 
@@ -129,6 +131,16 @@ class DeploymentStore:
             found += [each for each in map(deployment_of, page.items) if _matches(each, wanted)]
             if cursor is None or len(found) == offset + limit:
                 return DeploymentPage(tuple(found[offset:]), cursor)
+
+    def live(self) -> Iterator[Deployment]:
+        """All tenants' deployments that have or should have an endpoint. The index lags behind the records a little."""
+        after = None
+        while True:
+            page = self.table.query(("live_key", LIVE), index="by-live", after=after, limit=_LIVE_PAGE)
+            yield from map(deployment_of, page.items)
+            after = page.cursor
+            if after is None:
+                return
 
     @staticmethod
     def cursor(text: str | None, tenant: str, wanted: DeploymentFilter) -> Cursor | None:

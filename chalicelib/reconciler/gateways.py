@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -46,17 +46,18 @@ class Execution:
 
 @dataclass(frozen=True)
 class Executions:
-    """
+    """The executions of one state machine.
+
     Args:
-        prefix: what the ARNs of all executions begin with; the rest is a job's id.
+        prefix: what their ARNs begin with; the rest is an execution's name.
     """
 
     client: SFNClient
     prefix: str
 
-    def of(self, job_id: str) -> Execution:
+    def of(self, name: str) -> Execution:
         try:
-            found = self.client.describe_execution(executionArn=self.prefix + job_id)
+            found = self.client.describe_execution(executionArn=self.prefix + name)
         except self.client.exceptions.ExecutionDoesNotExist:
             return Execution(Driving.ABSENT)
         driving = Driving(found["status"].lower().replace("_", "-").replace("pending-redrive", "running"))
@@ -80,10 +81,15 @@ class Attempting:
 
 @dataclass(frozen=True)
 class Labels:
-    """Whose an attempt is, by its tags."""
+    """Whose something is, by its tags."""
 
     stack: str | None
     tenant: str | None
+    deployment_id: str | None = None
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str]) -> Labels:
+        return cls(tags.get("aimatrix:stack"), tags.get("aimatrix:tenant"), tags.get("aimatrix:deployment-id"))
 
 
 class RunningOn(Protocol):
@@ -113,9 +119,7 @@ class RunningOnSageMaker:
                     )
 
     def labels(self, attempt: Attempting) -> Labels:
-        found = self.client.list_tags(ResourceArn=attempt.handle)["Tags"]
-        tags = {tag["Key"]: tag["Value"] for tag in found}
-        return Labels(tags.get("aimatrix:stack"), tags.get("aimatrix:tenant"))
+        return _labels(self.client, attempt.handle)
 
     def stop(self, attempt: Attempting) -> None:
         try:
@@ -146,11 +150,46 @@ class RunningOnBatch:
 
     def labels(self, attempt: Attempting) -> Labels:
         (found,) = self.client.describe_jobs(jobs=[attempt.handle])["jobs"] or ({"tags": {}},)
-        tags = found.get("tags", {})
-        return Labels(tags.get("aimatrix:stack"), tags.get("aimatrix:tenant"))
+        return Labels.of(found.get("tags", {}))
 
     def stop(self, attempt: Attempting) -> None:
         self.client.terminate_job(jobId=attempt.handle, reason="it belongs to no open job")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An endpoint as SageMaker lists it."""
+
+    name: str
+    arn: str
+    created_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class StandingEndpoints:
+    """What costs money until somebody deletes it."""
+
+    client: SageMakerClient
+
+    def all(self) -> Iterator[Standing]:
+        """Every endpoint with our prefix."""
+        pages = self.client.get_paginator("list_endpoints").paginate(
+            NameContains=NAME_PREFIX, PaginationConfig={"PageSize": 100}
+        )
+        for page in pages:
+            for each in page["Endpoints"]:
+                if each["EndpointName"].startswith(NAME_PREFIX):
+                    yield Standing(
+                        each["EndpointName"], each["EndpointArn"], each["CreationTime"], each["LastModifiedTime"]
+                    )
+
+    def labels(self, endpoint: Standing) -> Labels:
+        return _labels(self.client, endpoint.arn)
+
+
+def _labels(client: SageMakerClient, arn: str) -> Labels:
+    return Labels.of({tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]})
 
 
 @dataclass(frozen=True)

@@ -4,40 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from chalicelib.clock import to_text
+from chalicelib.reconciler.gateways import Driving, Execution
+
+GRACE = timedelta(minutes=1)
+"""What is younger is left alone: the one who makes it is still at it."""
 
 
 class Kind(Enum):
     """What was wrong, by what was done about it."""
 
     STARTED = "started"
-    """Nobody had started the job's execution: the call was lost."""
+    """Nobody had started its execution: the call was lost."""
     FINISHED = "finished"
-    """The execution had ended and the job had not."""
+    """The execution had ended, and the job or the deployment had not."""
     STOPPING = "stopping"
-    """The same, and its attempt had to be stopped first: the next sweep finishes it."""
+    """The same, and its attempt or its endpoint has to settle first: the next sweep finishes it."""
     STOPPED_AGAIN = "stopped-again"
     """The job is being cancelled and its attempt ran on."""
     STOPPED_OLDER = "stopped-older"
     """An earlier attempt ran beside the one that counts."""
     STOPPED_ORPHAN = "stopped-orphan"
     """It ran for no job, or for one that has ended."""
+    LOST = "lost"
+    """A deployment's endpoint had gone behind its back: it failed."""
+    WENT_BACK = "went-back"
+    """A deployment's endpoint had been changed behind its back, to something else than is recorded."""
+    DELETED_ORPHAN = "deleted-orphan"
+    """An endpoint stood for no deployment, or for one that has ended."""
 
 
 @dataclass(frozen=True)
 class Repair:
     """
     Attributes:
+        subject: `job/<id>` or `deployment/<id>`, as in the audit log.
         orphan_seconds: for how long something ran that nobody owned.
     """
 
     kind: Kind
     tenant: str
-    job_id: str
+    subject: str
     detail: str
     orphan_seconds: int = 0
 
@@ -47,7 +58,7 @@ class Report:
     """One sweep.
 
     Attributes:
-        open_jobs, running: how many records and attempts were looked at.
+        open_jobs, running, deployments, endpoints: how many records, and things on the backends, were looked at.
         after: the tenant up to which it came, when its time was up before all were done; the next sweep goes on there.
     """
 
@@ -56,6 +67,8 @@ class Report:
     tenants: int
     open_jobs: int
     running: int
+    deployments: int = 0
+    endpoints: int = 0
     repairs: tuple[Repair, ...] = ()
     after: str | None = None
 
@@ -72,13 +85,15 @@ class Report:
             "tenants": self.tenants,
             "open_jobs": self.open_jobs,
             "running": self.running,
+            "deployments": self.deployments,
+            "endpoints": self.endpoints,
             "orphan_seconds": self.orphan_seconds,
             "repairs_by_kind": dict(sorted(by_kind.items())),
             "repairs": [
                 {
                     "kind": repair.kind.value,
                     "tenant": repair.tenant,
-                    "job_id": repair.job_id,
+                    "subject": repair.subject,
                     "detail": repair.detail,
                     "orphan_seconds": repair.orphan_seconds,
                 }
@@ -94,8 +109,24 @@ NO_SWEEP: dict[str, Any] = {
     "tenants": 0,
     "open_jobs": 0,
     "running": 0,
+    "deployments": 0,
+    "endpoints": 0,
     "orphan_seconds": 0,
     "repairs_by_kind": {},
     "repairs": [],
 }
 """The report of an installation that was never swept."""
+
+
+def why(execution: Execution) -> str:
+    """The sentence for what an execution was to end and did not."""
+    match execution.driving:
+        case Driving.ABORTED:
+            said = "The state machine's execution was aborted"
+        case Driving.TIMED_OUT:
+            said = "The state machine's execution timed out"
+        case Driving.SUCCEEDED:
+            said = "The state machine's execution ended without its work"
+        case _:
+            said = "The state machine's execution failed"
+    return f"{said}: {execution.reason}" if execution.reason else f"{said}."

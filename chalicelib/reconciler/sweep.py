@@ -1,70 +1,34 @@
-"""Compares what is recorded with what runs, and repairs both ways. Its cost grows with what is open, not with history.
+"""A sweep: everything open is compared with what drives it, and everything that runs with who owns it.
 
-    open job   execution        →
-    ─────────  ───────────────  ─────────────────────────────────────────────────────────────
-               running             nothing; if it is being cancelled, its attempt is told again
-               absent              started: same name, same execution
-               ended               finished, with the reason; its attempt is stopped first
-
-    attempt    its job          →
-    ─────────  ───────────────  ─────────────────────────────────────────────────────────────
-    runs       open, this one      nothing
-               open, a later one   stopped
-               ended, or nobody's  stopped, if its tags say that it is this installation's
-
-Every repair is one that any other writer might make at the same moment: executions have the job's name, a job ends once, a
-stop of what has ended does nothing. So two sweeps at once do no harm, and neither does one that dies. What is younger than a
-minute is left alone: the one who makes it is still at it.
+Its cost grows with what is open, not with history. Every repair is one that any other writer might make at the same moment:
+executions have deterministic names, a job ends once, a stop of what has ended does nothing. So two sweeps at once do no
+harm, and neither does one that dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from chalicelib.aws import AwsError
-from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
-from chalicelib.costs.issuing import Issuing
-from chalicelib.jobs.finishing import Finishing, StillRunning
-from chalicelib.jobs.gateways import Backends, Machine
-from chalicelib.jobs.job import Job, JobFilter, JobStatus, parse_attempt_name
-from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
-from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
-from chalicelib.reconciler.repair import Kind, Repair, Report
-
-GRACE = timedelta(minutes=1)
-_PAGE = 100
-_STILL_RUNNING_PAUSE_SECONDS = 3.0
+from chalicelib.reconciler.deployments import DeploymentRepairs
+from chalicelib.reconciler.jobs import JobRepairs
+from chalicelib.reconciler.repair import Repair, Report
 
 
 @dataclass(frozen=True)
 class Sweep:
     """
     Args:
-        tenants: by name, those after one of them, or all.
-        running: what each backend of this installation runs.
-        stack: this installation's name, which its attempts carry as a tag.
-        receipts: a job that is finished here gets its receipt here.
         seconds: on any clock that only goes forward.
-        pause: waits some seconds.
     """
 
-    store: JobStore
-    tenants: Callable[[str | None], Iterable[str]]
-    executions: Executions
-    machine: Machine
-    finishing: Callable[[], Finishing]
-    receipts: Callable[[], Issuing]
-    admission: Admission
-    backends: Backends
-    running: tuple[RunningOn, ...]
-    stack: str
+    jobs: JobRepairs
+    deployments: DeploymentRepairs
     now: Clock
     seconds: Callable[[], float]
-    pause: Callable[[float], None]
 
     def run(self, seconds: float, after: str | None = None) -> Report:
         """Sweep for some seconds at most.
@@ -74,127 +38,47 @@ class Sweep:
         """
         began, until = self.now(), self.seconds() + seconds
         repairs: list[Repair] = []
-        count, jobs = 0, 0
+        tenants, open_jobs = 0, 0
         stopped_at, last = None, after
-        for tenant in self.tenants(after):
-            if count and self.seconds() >= until:
+        for tenant in self.jobs.tenants(after):
+            if tenants and self.seconds() >= until:
                 stopped_at = last
                 break
             last = tenant
-            for job in self._open(tenant):
-                jobs += 1
-                repairs += self._carefully(job.tenant, job.job_id, lambda job=job: self.look_at(job))  # type: ignore[misc]
-            count += 1
-        attempts = 0
-        for backend in self.running:
+            for job in self.jobs.open(tenant):
+                open_jobs += 1
+                repairs += _carefully(job.job_id, self.jobs.look_at(job))
+            tenants += 1
+        running = 0
+        for backend in self.jobs.running:
             for attempt in backend.attempts():
-                attempts += 1
-                repairs += self._carefully("?", attempt.name, lambda a=attempt, b=backend: self._owned(a, b))  # type: ignore[misc]
-        return Report(began, self.now(), count, jobs, attempts, tuple(repairs), stopped_at)
-
-    def look_at(self, job: Job) -> Iterator[Repair]:
-        """Whether somebody drives an open job."""
-        if self.now() - job.updated_at < GRACE:
-            return
-        execution = self.executions.of(job.job_id)
-        current = self.store.get(job.tenant, job.job_id)
-        # The lists lag behind, and the job may have ended while its execution was asked about.
-        if current is None or current.status.is_finished or current.version != job.version:
-            return
-        match execution.driving:
-            case Driving.RUNNING:
-                yield from self._stop_again(current)
-            case Driving.ABSENT:
-                self.machine.start(job.tenant, job.job_id)
-                yield Repair(Kind.STARTED, job.tenant, job.job_id, "no execution had been started for it")
-            case _:
-                yield self.finish(current, execution)
-
-    def finish(self, job: Job, execution: Execution) -> Repair:
-        """End a job whose execution is over."""
-        reason = why(execution)
-        try:
-            ended = self.finishing().finish(job.tenant, job.job_id, reason)
-        except StillRunning as error:
-            return Repair(Kind.STOPPING, job.tenant, job.job_id, str(error))
-        self.receipts().issue(ended)
-        return Repair(Kind.FINISHED, job.tenant, job.job_id, reason)
-
-    def finish_at_last(self, job: Job, execution: Execution, seconds: float) -> Repair:
-        """End a job, waiting some seconds for its attempt to stop."""
-        until = self.seconds() + seconds
-        while True:
-            repair = self.finish(job, execution)
-            if repair.kind is Kind.FINISHED or self.seconds() >= until:
-                return repair
-            self.pause(_STILL_RUNNING_PAUSE_SECONDS)
-
-    def _open(self, tenant: str) -> Iterator[Job]:
-        for status in (JobStatus.PENDING, JobStatus.RUNNING):
-            after = None
-            while True:
-                page = self.store.search(tenant, JobFilter(status), _PAGE, 0, after)
-                yield from page.jobs
-                after = page.cursor
-                if after is None:
-                    break
-
-    def _stop_again(self, job: Job) -> Iterator[Repair]:
-        """A stop may have been lost: the wish to cancel is recorded before it is sent."""
-        if job.cancel_requested_at is None or self.now() - job.cancel_requested_at < GRACE:
-            return
-        self.admission.wake(job)
-        for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
-            backend = self.backends.of(attempt.backend)
-            if not backend.describe(attempt).state.is_finished:
-                backend.stop(attempt, "cancelled by the user")
-                yield Repair(Kind.STOPPED_AGAIN, job.tenant, job.job_id, attempt.name)
-
-    def _owned(self, attempt: Attempting, backend: RunningOn) -> Iterator[Repair]:
-        """Whether an attempt that runs is one that its job still wants."""
-        parsed = parse_attempt_name(attempt.name)
-        if parsed is None or self.now() - attempt.created_at < GRACE:
-            return
-        labels = backend.labels(attempt)
-        if labels.stack != self.stack or labels.tenant is None:
-            return
-        job_id, number = parsed
-        job = self.store.get(labels.tenant, job_id)
-        if job is not None and not job.status.is_finished:
-            if number < job.attempts:
-                backend.stop(attempt)
-                yield Repair(Kind.STOPPED_OLDER, labels.tenant, job_id, attempt.name)
-            return
-        backend.stop(attempt)
-        since = _ownerless_since(job, attempt)
-        seconds = max(0, round((self.now() - since).total_seconds()))
-        yield Repair(Kind.STOPPED_ORPHAN, labels.tenant, job_id, attempt.name, seconds)
-
-    @staticmethod
-    def _carefully(tenant: str, what: str, look: Callable[[], Iterator[Repair]]) -> list[Repair]:
-        """One job's trouble holds up no other; the next sweep looks at it again."""
-        try:
-            return list(look())
-        except AwsError:
-            logger.exception("could not be compared", extra={"tenant": tenant, "what": what})
-            return []
+                running += 1
+                repairs += _carefully(attempt.name, self.jobs.owned(attempt, backend))
+        endpoints = self.deployments.endpoints()
+        deployments = set[str]()
+        for deployment in self.deployments.live():
+            deployments.add(deployment.endpoint)
+            look = self.deployments.look_at(deployment, endpoints.get(deployment.endpoint))
+            repairs += _carefully(deployment.deployment_id, look)
+        for name in endpoints.keys() - deployments:
+            repairs += _carefully(name, self.deployments.owned(endpoints[name]))
+        return Report(
+            began_at=began,
+            ended_at=self.now(),
+            tenants=tenants,
+            open_jobs=open_jobs,
+            running=running,
+            deployments=len(deployments),
+            endpoints=len(endpoints),
+            repairs=tuple(repairs),
+            after=stopped_at,
+        )
 
 
-def why(execution: Execution) -> str:
-    """The sentence for a job whose execution ended without it."""
-    match execution.driving:
-        case Driving.ABORTED:
-            said = "The state machine's execution was aborted"
-        case Driving.TIMED_OUT:
-            said = "The state machine's execution timed out"
-        case Driving.SUCCEEDED:
-            said = "The state machine's execution ended without ending the job"
-        case _:
-            said = "The state machine's execution failed"
-    return f"{said}: {execution.reason}" if execution.reason else f"{said}."
-
-
-def _ownerless_since(job: Job | None, attempt: Attempting) -> datetime:
-    if job is None or job.completed_at is None:
-        return attempt.created_at
-    return max(job.completed_at, attempt.created_at)
+def _carefully(what: str, look: Iterator[Repair]) -> list[Repair]:
+    """The trouble of one holds up no other; the next sweep looks at it again."""
+    try:
+        return list(look)
+    except AwsError:
+        logger.exception("could not be compared", extra={"what": what})
+        return []

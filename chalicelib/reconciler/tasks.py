@@ -28,12 +28,12 @@ def reconcile(platform: Platform, _event: object) -> dict[str, Any]:
 
     Metrics:
         Repairs: what a sweep had to put right.
-        OrphanSeconds: for how long attempts ran that no open job owned.
+        OrphanSeconds: for how long something ran that nobody owned.
     """
     report = platform.sweep.run(SWEEP_SECONDS, platform.sweep_store.after())
     platform.sweep_store.put(report)
     for repair in report.repairs:
-        fields = {"tenant": repair.tenant, "job_id": repair.job_id, "detail": repair.detail}
+        fields = {"tenant": repair.tenant, "subject": repair.subject, "detail": repair.detail}
         logger.warning("repaired", extra={"kind": repair.kind.value, **fields})
     metric("Repairs", len(report.repairs), platform.settings.stack)
     metric("OrphanSeconds", report.orphan_seconds, platform.settings.stack)
@@ -46,17 +46,32 @@ def on_execution_event(platform: Platform, event: Mapping[str, Any]) -> None:
     """A "Step Functions Execution Status Change" to failed, timed out or aborted: only a hint to look."""
     detail = event["detail"]
     given = json.loads(detail["input"]) if detail.get("input") else {}
-    tenant, job_id = str(given.get("tenant", "")), str(given.get("job_id", ""))
+    tenant = str(given.get("tenant", ""))
+    if deployment_id := str(given.get("deployment_id", "")):
+        _settle_deployment(platform, tenant, deployment_id)
+    else:
+        _end_job(platform, tenant, str(given.get("job_id", "")))
+
+
+def _end_job(platform: Platform, tenant: str, job_id: str) -> None:
     job = platform.job_store.get(tenant, job_id) if tenant and job_id else None
     if job is None or job.status.is_finished:
         logger.info("nothing to end", extra={"job_id": job_id})
         return
     platform.meter.for_job(tenant, job_id)
-    execution = platform.sweep.executions.of(job_id)
+    execution = platform.job_repairs.executions.of(job_id)
     if execution.driving is Driving.RUNNING:
         logger.info("driven again", extra={"job_id": job_id})
         return
-    repair = platform.sweep.finish_at_last(job, execution, FINISH_SECONDS)
+    repair = platform.job_repairs.finish_at_last(job, execution, FINISH_SECONDS)
     logger.info("ended without its execution", extra={"job_id": job_id, "kind": repair.kind.value})
     if repair.kind is not Kind.FINISHED:
         raise NotYet(repair.detail)
+
+
+def _settle_deployment(platform: Platform, tenant: str, deployment_id: str) -> None:
+    """At once where the endpoint has settled; what takes minutes is left to the sweeps."""
+    deployment = platform.deployment_store.get(tenant, deployment_id)
+    repairs = list(platform.deployment_repairs.look_at_once(deployment)) if deployment and deployment.is_live else []
+    kinds = [repair.kind.value for repair in repairs]
+    logger.info("settled without its execution", extra={"deployment_id": deployment_id, "repairs": kinds})

@@ -57,7 +57,7 @@ class TestOnDemand:
             assert report["complete"]
             assert report["open_jobs"] >= 1
             assert report["running"] >= 1
-            assert job.job_id not in [repair["job_id"] for repair in report["repairs"]]
+            assert f"job/{job.job_id}" not in [repair["subject"] for repair in report["repairs"]]
             bob.jobs.cancel(job.job_id)
             assert bob.jobs.wait(job.job_id, timeout=60).status == "cancelled"
 

@@ -64,6 +64,11 @@ def read_both_logs(platform: Platform) -> None:
         platform.logs.group_of(backend)
 
 
+def _repairs(platform: Platform) -> tuple[object, ...]:
+    jobs = platform.job_repairs
+    return jobs.finishing(), jobs.receipts(), platform.backends.batch, platform.deployment_repairs
+
+
 # What each function's handler reaches for, beside what that in turn needs: see the rooms' routes and tasks.
 USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
@@ -91,8 +96,8 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "admit_jobs": (lambda p: p.capacity_upkeep,),
     "check_quotas": (lambda p: (p.quotas, p.quota_rounds, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
-    "reconcile": (lambda p: (p.sweep, p.sweep.finishing(), p.sweep.receipts(), p.sweep_store, p.backends.batch),),
-    "on_execution_event": (lambda p: (p.sweep, p.sweep.finishing(), p.sweep.receipts(), p.backends.batch),),
+    "reconcile": (lambda p: (p.sweep, *_repairs(p), p.sweep_store),),
+    "on_execution_event": (_repairs,),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
     "ingest_logs": (lambda p: p.reports,),
     "record_history": (lambda p: p.ledger,),

@@ -60,7 +60,7 @@ class TestBuiltTemplate:
             ("ModelsTable", {"tenant", "tenant-status", "tenant-framework", "tenant-framework-status"}),
             (
                 "DeploymentsTable",
-                {"tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model"},
+                {"tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model", "live"},
             ),
             ("AuditTable", {"tenant", "actor", "subject", "action"}),
             ("MetricsTable", set()),

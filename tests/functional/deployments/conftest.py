@@ -202,7 +202,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
                 models=models,
                 endpoints=sagemaker,
                 image_of=lambda framework, gpu: f"registry/{framework}:{'gpu' if gpu else 'cpu'}",
-                around=lambda tenant: Surroundings(f"arn:aws:iam::123456789012:role/{tenant}", "us-east-1"),
+                around=lambda tenant: Surroundings(f"arn:aws:iam::123456789012:role/{tenant}", "us-east-1", "ours"),
             ),
             waiting=Waiting(store, sagemaker, waiters),
             smoke=SmokeTest(store, models, runtime, pauses.append, clock),

@@ -1,11 +1,11 @@
-"""The reconciler: what is recorded and what runs are brought together again, from either side."""
+"""Jobs under the reconciler: what is recorded and what runs are brought together again, from either side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,10 +13,14 @@ from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Backend, Job, JobStatus
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Labels
-from chalicelib.reconciler.repair import NO_SWEEP, Kind, Report
+from chalicelib.reconciler.jobs import JobRepairs
+from chalicelib.reconciler.repair import GRACE, NO_SWEEP, Kind, Report, why
 from chalicelib.reconciler.store import SweepStore
-from chalicelib.reconciler.sweep import GRACE, Sweep, why
+from chalicelib.reconciler.sweep import Sweep
 from tests.functional.jobs.conftest import ALICE, STRANGER, Jobs
+
+if TYPE_CHECKING:
+    from chalicelib.reconciler.deployments import DeploymentRepairs
 
 LATER = GRACE.total_seconds() + 1
 
@@ -50,6 +54,14 @@ class FakeRunning:
         self.stopped.append(attempt.name)
 
 
+class NoDeployments:
+    def endpoints(self) -> dict[str, Any]:
+        return {}
+
+    def live(self) -> list[Any]:
+        return []
+
+
 @dataclass
 class Receipts:
     issued: list[str] = field(default_factory=list)
@@ -64,7 +76,16 @@ class Room:
     executions: FakeExecutions
     running: FakeRunning
     receipts: Receipts
-    sweep: Sweep
+    repairs: JobRepairs
+
+    @property
+    def sweep(self) -> Sweep:
+        return self.sweep_with()
+
+    def sweep_with(self, **changes: Any) -> Sweep:
+        """A sweep in which some of what it asks is another."""
+        repairs = replace(self.repairs, **changes)
+        return Sweep(repairs, cast("DeploymentRepairs", NoDeployments()), repairs.now, repairs.seconds)
 
     def submitted(self) -> Job:
         job = self.jobs.service.submit(ALICE, self.jobs.request(), None)
@@ -85,7 +106,7 @@ class Room:
 def room(jobs: Jobs) -> Room:
     executions, receipts = FakeExecutions(), Receipts()
     running = FakeRunning(created=jobs.clock())
-    sweep = Sweep(
+    repairs = JobRepairs(
         store=jobs.store,
         tenants=jobs.quotas.store.tenants_after,
         executions=executions,  # type: ignore[arg-type]
@@ -100,7 +121,7 @@ def room(jobs: Jobs) -> Room:
         seconds=lambda: 0.0,
         pause=lambda _: None,
     )
-    return Room(jobs, executions, running, receipts, sweep)
+    return Room(jobs, executions, running, receipts, repairs)
 
 
 class TestAnOpenJob:
@@ -116,7 +137,7 @@ class TestAnOpenJob:
         (job,) = room.jobs.service.search(ALICE, _everything(), 10, 0, None).jobs
         room.executions.states[job.job_id] = Execution(Driving.ABSENT)
         (repair,) = room.run().repairs
-        assert (repair.kind, repair.job_id) == (Kind.STARTED, job.job_id)
+        assert (repair.kind, repair.subject) == (Kind.STARTED, f"job/{job.job_id}")
         assert room.jobs.machine.started == [("acme", job.job_id)]
 
     @pytest.mark.parametrize(
@@ -179,11 +200,11 @@ class TestAnOpenJob:
 
             def of(self, job_id: str) -> Execution:
                 if not seen:
-                    seen.append(replace(room.sweep, executions=_aborted(job_id)).run(60))
+                    seen.append(room.sweep_with(executions=_aborted(job_id)).run(60))
                 return Execution(Driving.ABORTED)
 
         room.jobs.clock.advance(LATER)
-        other = replace(room.sweep, executions=Interleaved()).run(60)  # type: ignore[arg-type]
+        other = room.sweep_with(executions=Interleaved()).run(60)
         assert [repair.kind for repair in (*seen[0].repairs, *other.repairs)] == [Kind.FINISHED]
         assert room.jobs.accounts.check(ADMIN_OF_ACME)[0].differences == ()
 
@@ -195,14 +216,14 @@ class TestAnOpenJob:
             pauses.append(seconds)
             room.jobs.backends.sagemaker.says(f"aimatrix-{job.job_id}-1", BackendState.STOPPED, billable_seconds=5)
 
-        waiting = replace(room.sweep, pause=pause, seconds=lambda: float(len(pauses)))
+        waiting = replace(room.repairs, pause=pause, seconds=lambda: float(len(pauses)))
         assert waiting.finish_at_last(job, Execution(Driving.ABORTED), 30).kind is Kind.FINISHED
         assert len(pauses) == 1
 
     def test_is_given_up_for_now_when_its_attempt_does_not_stop(self, room: Room) -> None:
         job = room.submitted()
         seconds = iter(range(100))
-        waiting = replace(room.sweep, seconds=lambda: float(next(seconds)))
+        waiting = replace(room.repairs, seconds=lambda: float(next(seconds)))
         assert waiting.finish_at_last(job, Execution(Driving.ABORTED), 5).kind is Kind.STOPPING
         with pytest.raises(StillRunning):
             room.jobs.finishing.finish("acme", job.job_id, None)
@@ -260,7 +281,7 @@ class TestASweep:
         room.jobs.service.submit(STRANGER, room.jobs.request(STRANGER), None)
         room.jobs.clock.advance(LATER)
         seconds = iter([0.0, 100.0])
-        report = replace(room.sweep, seconds=lambda: next(seconds)).run(60)
+        report = room.sweep_with(seconds=lambda: next(seconds)).run(60)
         assert (report.tenants, report.after) == (1, first.tenant)
         rest = room.run(report.after)
         assert (rest.tenants, rest.after) == (1, None)

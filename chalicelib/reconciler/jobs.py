@@ -1,0 +1,150 @@
+"""Jobs: what is recorded and what runs are compared, and put right from either side.
+
+open job   execution        →
+─────────  ───────────────  ─────────────────────────────────────────────────────────────
+           running             nothing; if it is being cancelled, its attempt is told again
+           absent              started: same name, same execution
+           ended               finished, with the reason; its attempt is stopped first
+
+attempt    its job          →
+─────────  ───────────────  ─────────────────────────────────────────────────────────────
+runs       open, this one      nothing
+           open, a later one   stopped
+           ended, or nobody's  stopped, if its tags say that it is this installation's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.audit.entry import subject
+from chalicelib.capacity.admission import Admission
+from chalicelib.clock import Clock
+from chalicelib.costs.issuing import Issuing
+from chalicelib.jobs.finishing import Finishing, StillRunning
+from chalicelib.jobs.gateways import Backends, Machine
+from chalicelib.jobs.job import Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.store import JobStore
+from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
+from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
+
+_PAGE = 100
+_STILL_RUNNING_PAUSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class JobRepairs:
+    """
+    Args:
+        tenants: by name, those after one of them, or all.
+        running: what each backend of this installation runs.
+        stack: this installation's name, which its attempts carry as a tag.
+        receipts: a job that is finished here gets its receipt here.
+        seconds: on any clock that only goes forward.
+        pause: waits some seconds.
+    """
+
+    store: JobStore
+    tenants: Callable[[str | None], Iterable[str]]
+    executions: Executions
+    machine: Machine
+    finishing: Callable[[], Finishing]
+    receipts: Callable[[], Issuing]
+    admission: Admission
+    backends: Backends
+    running: tuple[RunningOn, ...]
+    stack: str
+    now: Clock
+    seconds: Callable[[], float]
+    pause: Callable[[float], None]
+
+    def open(self, tenant: str) -> Iterator[Job]:
+        """All open jobs of a tenant."""
+        for status in (JobStatus.PENDING, JobStatus.RUNNING):
+            after = None
+            while True:
+                page = self.store.search(tenant, JobFilter(status), _PAGE, 0, after)
+                yield from page.jobs
+                after = page.cursor
+                if after is None:
+                    break
+
+    def look_at(self, job: Job) -> Iterator[Repair]:
+        """Whether somebody drives an open job."""
+        if self.now() - job.updated_at < GRACE:
+            return
+        execution = self.executions.of(job.job_id)
+        current = self.store.get(job.tenant, job.job_id)
+        # The lists lag behind, and the job may have ended while its execution was asked about.
+        if current is None or current.status.is_finished or current.version != job.version:
+            return
+        match execution.driving:
+            case Driving.RUNNING:
+                yield from self._stop_again(current)
+            case Driving.ABSENT:
+                self.machine.start(job.tenant, job.job_id)
+                yield Repair(Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it")
+            case _:
+                yield self.finish(current, execution)
+
+    def finish(self, job: Job, execution: Execution) -> Repair:
+        """End a job whose execution is over."""
+        reason = why(execution)
+        try:
+            ended = self.finishing().finish(job.tenant, job.job_id, reason)
+        except StillRunning as error:
+            return Repair(Kind.STOPPING, job.tenant, job_subject(job.job_id), str(error))
+        self.receipts().issue(ended)
+        return Repair(Kind.FINISHED, job.tenant, job_subject(job.job_id), reason)
+
+    def finish_at_last(self, job: Job, execution: Execution, seconds: float) -> Repair:
+        """End a job, waiting some seconds for its attempt to stop."""
+        until = self.seconds() + seconds
+        while True:
+            repair = self.finish(job, execution)
+            if repair.kind is Kind.FINISHED or self.seconds() >= until:
+                return repair
+            self.pause(_STILL_RUNNING_PAUSE_SECONDS)
+
+    def owned(self, attempt: Attempting, backend: RunningOn) -> Iterator[Repair]:
+        """Whether an attempt that runs is one that its job still wants."""
+        parsed = parse_attempt_name(attempt.name)
+        if parsed is None or self.now() - attempt.created_at < GRACE:
+            return
+        labels = backend.labels(attempt)
+        if labels.stack != self.stack or labels.tenant is None:
+            return
+        job_id, number = parsed
+        job = self.store.get(labels.tenant, job_id)
+        if job is not None and not job.status.is_finished:
+            if number < job.attempts:
+                backend.stop(attempt)
+                yield Repair(Kind.STOPPED_OLDER, labels.tenant, job_subject(job_id), attempt.name)
+            return
+        backend.stop(attempt)
+        since = _ownerless_since(job, attempt)
+        seconds = max(0, round((self.now() - since).total_seconds()))
+        yield Repair(Kind.STOPPED_ORPHAN, labels.tenant, job_subject(job_id), attempt.name, seconds)
+
+    def _stop_again(self, job: Job) -> Iterator[Repair]:
+        """A stop may have been lost: the wish to cancel is recorded before it is sent."""
+        if job.cancel_requested_at is None or self.now() - job.cancel_requested_at < GRACE:
+            return
+        self.admission.wake(job)
+        for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
+            backend = self.backends.of(attempt.backend)
+            if not backend.describe(attempt).state.is_finished:
+                backend.stop(attempt, "cancelled by the user")
+                yield Repair(Kind.STOPPED_AGAIN, job.tenant, job_subject(job.job_id), attempt.name)
+
+
+def _ownerless_since(job: Job | None, attempt: Attempting) -> datetime:
+    if job is None or job.completed_at is None:
+        return attempt.created_at
+    return max(job.completed_at, attempt.created_at)
+
+
+def job_subject(job_id: str) -> str:
+    return subject("job", job_id)
