@@ -146,7 +146,7 @@ class TestAnOpenJob:
             (Execution(Driving.ABORTED, "Operator: tidying"), "execution was aborted: Operator: tidying"),
             (Execution(Driving.TIMED_OUT), "execution timed out."),
             (Execution(Driving.FAILED, "States.Runtime"), "execution failed: States.Runtime"),
-            (Execution(Driving.SUCCEEDED), "execution ended without ending the job."),
+            (Execution(Driving.SUCCEEDED), "execution ended without its work."),
         ],
     )
     def test_that_nobody_drives_any_more_is_stopped_and_then_ended(
