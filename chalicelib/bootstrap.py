@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.audit.service import AuditService
     from chalicelib.audit.store import AuditStore
     from chalicelib.capacity.admission import Admission
+    from chalicelib.capacity.batch_queue import BatchQueue
     from chalicelib.capacity.importing import Importing
     from chalicelib.capacity.preemption import Preemption
     from chalicelib.capacity.queue import Queue
@@ -258,7 +259,7 @@ class Platform:
     def queue(self) -> Queue:
         from chalicelib.capacity.queue import Queue
 
-        return Queue(self.jobs, self._capacity_store, self.now)
+        return Queue(self.jobs, self._capacity_store, self.now, self._batch_queue())
 
     @cached_property
     def quota_check(self) -> QuotaCheck:
@@ -575,6 +576,21 @@ class Platform:
         from chalicelib.deployments.finishing import Finishing
 
         return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+
+    def _batch_queue(self) -> BatchQueue | None:
+        from chalicelib.capacity.batch_queue import BatchQueue, BatchQueues
+        from chalicelib.jobs.definitions import JobDefinitions
+
+        max_vcpus = self.settings.batch_max_vcpus
+        if max_vcpus is None:
+            return None
+
+        def owner(tenant: str, job_id: str) -> str | None:
+            job = self.job_store.get(tenant, job_id)
+            return job.user if job else None
+
+        queue_of = JobDefinitions(lambda: self.clients.batch, self.settings).queue_of
+        return BatchQueue(BatchQueues(lambda: self.clients.batch), max_vcpus, owner, queue_of, self.now)
 
     def _signer(self) -> Signer:
         from chalicelib.costs.signer import Signer

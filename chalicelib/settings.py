@@ -131,6 +131,11 @@ class Settings:
         return frozenset(filter(None, self._get("BATCH_GPU_TYPES").split(",")))
 
     @property
+    def batch_max_vcpus(self) -> int | None:
+        """The most that the machines of each Batch queue may have; None without Batch."""
+        return int(self._get("BATCH_MAX_VCPUS")) if self._get("BATCH_MAX_VCPUS") else None
+
+    @property
     def batch_disk_gib(self) -> int | None:
         """Disk of every Batch machine, or None where the stack was installed without a Batch part."""
         return int(self.environment.get(PREFIX + "BATCH_DISK_GIB") or 0) or None

@@ -12,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chalicelib.capacity.pool import DEFAULT_HALF_LIFE_SECONDS
 from infra.names import BATCH_QUEUES, NAME_PREFIX, Json, att, pascal, ref, stack_name, sub
 
 BOOTSTRAP = Path(__file__).parent.parent / "trainer" / "bootstrap.py"
 
 _CONDITION = "HasBatch"
+_POLICY = "BatchSchedulingPolicy"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,20 @@ def _queue(queue: str) -> Json:
             "JobQueueName": stack_name(f"training-{queue}"),
             "Priority": 1,
             "State": "ENABLED",
+            "SchedulingPolicyArn": ref(_POLICY),
             "ComputeEnvironmentOrder": [{"Order": 1, "ComputeEnvironment": ref(_environment_id(queue))}],
+        },
+    }
+
+
+def _scheduling_policy() -> Json:
+    """Users share a queue's machines evenly, by what they used during the last day; each has one share identifier."""
+    return {
+        "Type": "AWS::Batch::SchedulingPolicy",
+        "Properties": {
+            "Name": stack_name("training"),
+            "FairsharePolicy": {"ShareDecaySeconds": DEFAULT_HALF_LIFE_SECONDS, "ComputeReservation": 0},
+            "Tags": {"aimatrix:stack": ref("AWS::StackName")},
         },
     }
 
@@ -184,6 +199,7 @@ def fragment() -> Json:
             "Properties": {"Roles": [ref("BatchInstanceRole")]},
         },
         "BatchLaunchTemplate": _launch_template(),
+        _POLICY: _scheduling_policy(),
         **{_environment_id(queue): _environment(queue) for queue in BATCH_QUEUES},
         **{_queue_id(queue): _queue(queue) for queue in BATCH_QUEUES},
         "BatchJobDefinition": _job_definition(),

@@ -115,6 +115,9 @@ ANSWER_JOBS = Grant("AnswerJobs", ("states:SendTaskSuccess",), (machine_arn("tra
 DESCRIBE_TRAINING = Grant("DescribeTraining", ("sagemaker:DescribeTrainingJob",), (sagemaker_arn("training-job"),))
 STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker_arn("training-job"),))
 DESCRIBE_BATCH = Grant("DescribeBatch", ("batch:DescribeJobs", "batch:ListJobs"), ("*",))
+LOOK_INTO_BATCH_QUEUES = Grant(
+    "LookIntoBatchQueues", ("batch:GetJobQueueSnapshot",), (names.batch_queue_arn("*"),), when="HasBatch"
+)
 FIND_BATCH_DEFINITIONS = Grant("FindBatchDefinitions", ("batch:DescribeJobDefinitions",), ("*",))
 STOP_BATCH = Grant("StopBatch", ("batch:TerminateJob",), (arn("batch", "job/*"),))
 DEFINE_BATCH_JOBS = Grant(
@@ -253,6 +256,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         ANSWER_JOBS,
         STOP_TRAINING,
         DESCRIBE_BATCH,
+        LOOK_INTO_BATCH_QUEUES,
         STOP_BATCH,
         READ_SERVICE_QUOTAS,
         *READ_TRAINING_LOGS,

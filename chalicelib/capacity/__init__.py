@@ -6,7 +6,7 @@ that does not fit waits in the state machine, with a task token; whoever ends se
 `pool.py` the limit and its counters · `entry.py` a job's place in a pool · `share.py` how much an owner has used lately ·
 `order.py` whose turn it is · `forecast.py` who goes before, and until when · `items.py` and `store.py` DynamoDB ·
 `admission.py` enter, wait, admit, leave · `preemption.py` who gives way to a critical job · `upkeep.py` what the minute's
-schedule looks after · `queue.py` why a job waits, or would · `service.py` an operator's view of the pools · `account.py` and
-`importing.py` limits from the AWS account's own quotas · `gateways.py` task tokens, Service Quotas · `routes.py` and
-`tasks.py` the thin edges.
+schedule looks after · `answer.py` what is said of a wait · `queue.py` why a job waits, or would · `batch_queue.py` the same
+in a queue of Batch · `service.py` an operator's view of the pools · `account.py` and `importing.py` limits from the AWS
+account's own quotas · `gateways.py` task tokens, Service Quotas · `routes.py` and `tasks.py` the thin edges.
 """

@@ -60,20 +60,38 @@ def start_of(
     Returns:
         None when it never fits.
     """
-    free = pool.free
-    if free is None:
+    if pool.limit is None:
         return now
-    ends = [(each.end(now), each.size) for each in admitted]
+    ahead_fitting = ((each.size, each.estimated_seconds) for each in ahead if not pool.is_too_small_for(each.size))
+    return first_fit(pool.limit, [(each.end(now), each.size) for each in admitted], ahead_fitting, entry.size, now)
+
+
+def first_fit(
+    limit: float,
+    held: Iterable[tuple[datetime, float]],
+    ahead: Iterable[tuple[float, float]],
+    size: float,
+    now: datetime,
+) -> datetime | None:
+    """When something of a size fits, each in line taking what becomes free first.
+
+    Args:
+        held: until when how much of the limit is in use.
+        ahead: who goes before: size, and for how many seconds.
+
+    Returns:
+        None when it never fits.
+    """
+    ends = list(held)
+    free = limit - sum(amount for _, amount in ends)
     heapq.heapify(ends)
     at = now
-    for each in (*ahead, entry):
-        if pool.is_too_small_for(each.size):
-            continue
-        while free < each.size and ends:
-            end, size = heapq.heappop(ends)
-            at, free = max(at, end), free + size
-        if free < each.size:
+    for amount, seconds in (*ahead, (size, 0.0)):
+        while free < amount and ends:
+            end, given_back = heapq.heappop(ends)
+            at, free = max(at, end), free + given_back
+        if free < amount:
             return None
-        free -= each.size
-        heapq.heappush(ends, (at + timedelta(seconds=each.estimated_seconds), each.size))
-    return None if pool.is_too_small_for(entry.size) else at
+        free -= amount
+        heapq.heappush(ends, (at + timedelta(seconds=seconds), amount))
+    return at

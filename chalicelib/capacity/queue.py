@@ -9,6 +9,8 @@ from functools import partial
 from itertools import islice, takewhile
 
 from chalicelib.capacity import share
+from chalicelib.capacity.answer import HOLDERS, BindingLimit, Holder, Line, QueueAnswer, may_see
+from chalicelib.capacity.batch_queue import BatchQueue
 from chalicelib.capacity.entry import Entry, State
 from chalicelib.capacity.forecast import Lane, in_line, start_of
 from chalicelib.capacity.order import Order
@@ -20,71 +22,21 @@ from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.job import Job, JobStatus
 from chalicelib.jobs.service import JobService
 
-# How far the line is followed, and how many holders are named.
-OWNERS, IN_LANE, IN_LINE, HOLDERS = 50, 100, 1000, 20
-
-
-@dataclass(frozen=True)
-class BindingLimit:
-    """What a job waits for: it needs `needed` of a `limit` of which `in_use` are taken."""
-
-    pool: str
-    unit: str
-    limit: int | None
-    in_use: int
-    needed: int
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A job that holds some of the limit."""
-
-    job_id: str
-    user: str
-    amount: int
-    expected_end: datetime
-
-
-@dataclass(frozen=True)
-class Line:
-    """
-    Attributes:
-        jobs_ahead: who would go before if nobody else came; at least so many unless `is_exact`.
-        expected_start: None when it is not known.
-        basis: what the expected start rests on, or why there is none.
-    """
-
-    jobs_ahead: int
-    is_exact: bool
-    expected_start: datetime | None
-    basis: str
-
-
-@dataclass(frozen=True)
-class QueueAnswer:
-    """
-    Attributes:
-        state: `waiting`, `admitted`, `running` or `finished`.
-        holders: those that the caller may see; `held_by_others` is what the rest holds together.
-        level: the class of priority that it has now, and when it rises to the next.
-    """
-
-    job: Job
-    state: str
-    reason: str
-    binding: BindingLimit | None = None
-    holders: tuple[Holder, ...] = ()
-    held_by_others: int = 0
-    level: str | None = None
-    rises_at: datetime | None = None
-    line: Line | None = None
+# How far the line is followed.
+OWNERS, IN_LANE, IN_LINE = 50, 100, 1000
 
 
 @dataclass(frozen=True)
 class Queue:
+    """
+    Args:
+        batch: of an installation with Batch queues: why a job waits there.
+    """
+
     jobs: JobService
     store: CapacityStore
     now: Clock
+    batch: BatchQueue | None = None
 
     def why(self, caller: Caller, job_id: str) -> QueueAnswer:
         """
@@ -98,7 +50,7 @@ class Queue:
         if job.status is JobStatus.RUNNING and (entry is None or entry.is_admitted):
             return QueueAnswer(job, "running", _runs(entry))
         if entry is None or entry.is_admitted:
-            return QueueAnswer(job, "admitted", self._on_its_way(job))
+            return self._in_batch(caller, job) or QueueAnswer(job, "admitted", self._on_its_way(job))
         pool = self.store.pool(entry.pool)
         if pool is None:
             raise LookupError(f"there is no pool {entry.pool}, and pools are never deleted")
@@ -111,8 +63,10 @@ class Queue:
         """
         caller.require(Permission.JOBS_SUBMIT)
         pool = self.store.pool(pool_name(job.allocation)) if is_gated(job.backend) else None
+        if not is_gated(job.backend) and self.batch is not None:
+            return self.batch.prospect(job)
         if pool is None or pool.limit is None:
-            return QueueAnswer(job, "admitted", _no_limit(job))
+            return QueueAnswer(job, "admitted", "No limit would keep it from starting.")
         entry = Entry.of(job)
         if pool.is_too_small_for(entry.size):
             return self._waiting(caller, job, pool, entry.parked())
@@ -132,6 +86,13 @@ class Queue:
         reason = f"There is room for it in the pool {pool.name}: it would start at once."
         return replace(answer, state="admitted", reason=reason, rises_at=None, line=line)
 
+    def _in_batch(self, caller: Caller, job: Job) -> QueueAnswer | None:
+        """Of a job that waits in a Batch queue: why."""
+        if is_gated(job.backend) or self.batch is None or not job.attempts:
+            return None
+        attempt = self.jobs.store.attempts(job.tenant, job.job_id)[-1]
+        return self.batch.why(caller, job, attempt)
+
     def _on_its_way(self, job: Job) -> str:
         """What happens to a job that is let in and does not run yet, in its backend's words."""
         attempts = self.jobs.store.attempts(job.tenant, job.job_id)
@@ -149,7 +110,7 @@ class Queue:
         """
         now = self.now()
         admitted = list(self.store.admitted(pool.name))
-        seen = [each for each in admitted if _may_see(caller, each)][:HOLDERS]
+        seen = [each for each in admitted if may_see(caller, each.tenant, each.user)][:HOLDERS]
         holders = tuple(Holder(each.job_id, each.user, each.size, each.end(now)) for each in seen)
         aging = timedelta(seconds=pool.aging_seconds)
         return QueueAnswer(
@@ -210,20 +171,10 @@ class Queue:
         return in_line(pool, lanes, now, are_all_owners=are_all_owners)
 
 
-def _may_see(caller: Caller, entry: Entry) -> bool:
-    return entry.tenant == caller.tenant and (entry.user == caller.user or caller.may(Permission.JOBS_READ_ALL))
-
-
 def _runs(entry: Entry | None) -> str:
     if entry is None or not entry.is_preempted:
         return "The job runs."
     return f"Preempted by {entry.preempted_by}: it is being stopped with its checkpoint kept, and goes back into the queue."
-
-
-def _no_limit(job: Job) -> str:
-    if is_gated(job.backend):
-        return "No limit would keep it from starting."
-    return f"It would go to {job.backend.value}'s own queue at once."
 
 
 def _reason(pool: Pool, entry: Entry) -> str:

@@ -8,8 +8,8 @@ from chalicelib.capacity.pool import LEVELS, Pool
 from chalicelib.clock import to_text
 
 if TYPE_CHECKING:
+    from chalicelib.capacity.answer import QueueAnswer
     from chalicelib.capacity.importing import ImportReport
-    from chalicelib.capacity.queue import QueueAnswer
 
 
 def pool(pool: Pool) -> dict[str, Any]:

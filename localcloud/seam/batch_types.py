@@ -25,6 +25,7 @@ def install(compute: ComputeClient, root: Keys) -> None:
     types = _BatchTypes(compute, root)
     handlers = provisioners._RESOURCE_HANDLERS
     for name, create, delete in (
+        ("SchedulingPolicy", types.scheduling_policy, types.delete_scheduling_policy),
         ("ComputeEnvironment", types.compute_environment, types.delete_compute_environment),
         ("JobQueue", types.job_queue, types.delete_job_queue),
         ("JobDefinition", types.job_definition, types.delete_job_definition),
@@ -51,6 +52,18 @@ class _BatchTypes:
         self._compute = compute
         self._root = root
 
+    def scheduling_policy(self, logical_id: str, properties: Properties, stack: str) -> Provisioned:
+        name = properties.get("Name", f"{stack}-{logical_id}")
+        try:
+            arn = self._call("CreateSchedulingPolicy", {**properties, "Name": name})["arn"]
+        except ComputeError as error:
+            if "already exists" not in str(error).lower():
+                raise
+            found = self._call("ListSchedulingPolicies", {})["schedulingPolicies"]
+            (arn,) = (each["arn"] for each in found if each["arn"].endswith(f"/{name}"))
+            self._call("UpdateSchedulingPolicy", {**properties, "arn": arn})
+        return arn, {"Arn": arn}
+
     def compute_environment(self, logical_id: str, properties: Properties, stack: str) -> Provisioned:
         name = properties.get("ComputeEnvironmentName", f"{stack}-{logical_id}")
         arn = self._ensure("ComputeEnvironment", name, properties)["computeEnvironmentArn"]
@@ -65,6 +78,9 @@ class _BatchTypes:
         arguments = {"JobDefinitionName": f"{stack}-{logical_id}", **properties}
         arn = self._call("RegisterJobDefinition", arguments)["jobDefinitionArn"]
         return arn, {"JobDefinitionArn": arn}
+
+    def delete_scheduling_policy(self, physical_id: str, _properties: Properties) -> None:
+        self._call("DeleteSchedulingPolicy", {"arn": physical_id})
 
     def delete_compute_environment(self, physical_id: str, _properties: Properties) -> None:
         self._call("UpdateComputeEnvironment", {"computeEnvironment": physical_id, "state": "DISABLED"})

@@ -242,3 +242,51 @@ class TestFaults:
             9,
             f"4 jobs behind a pool of 2, throttled, over a limit, without capacity: {lost} lost, {sum(attempts)} attempts",
         )
+
+
+class TestBatchQueue:
+    """The order is Batch's own: between users by share, and the answer is the same as for a pool."""
+
+    LARGE = ResourceRequirements(gpu_count=0, memory_gb=32, cpu_cores=64, disk_gb=20)
+    AT_ONCE = 4  # of 256 vCPUs
+
+    def test_lets_a_user_in_before_the_backlog_of_one_who_has_more(self, cloud: Cloud, tmp_path: Path) -> None:
+        cloud.raise_quota("greta", tenant="fair")
+        cloud.raise_quota("otto", tenant="fair")
+        with cloud.client("greta", tenant="fair") as greta, cloud.client("otto", tenant="fair") as otto:
+
+            def submit(client: Client, priority: str = "medium") -> Job:
+                return scripts.submit(
+                    client, tmp_path, HOLDS, backend="batch", resource_requirements=self.LARGE, priority=priority
+                )
+
+            holding = [submit(greta) for _ in range(self.AT_ONCE)]
+            for job in holding:
+                assert scripts.first_line(greta, job) == "holding"
+            backlog = [submit(greta, priority) for priority in ("low", "high")]
+            for job in backlog:
+                waits(greta, job)
+            late = submit(otto)
+            waits(otto, late)
+            told = otto.jobs.queue(late.job_id).document
+            assert told["binding_limit"] == {
+                "pool": "batch/cpu",
+                "unit": "vCPUs",
+                "limit": 256,
+                "in_use": 256,
+                "needed": 64,
+            }
+            assert (told["position"], told["held_by"]) == (1, {"jobs": [], "others": {"amount": 256}})
+            assert told["expected_start"] is not None
+            assert [greta.jobs.queue(job.job_id).document["position"] for job in backlog] == [3, 2]
+            seen = greta.jobs.queue(backlog[0].job_id).document
+            assert {each["job_id"] for each in seen["held_by"]["jobs"]} == {job.job_id for job in holding}
+            greta.jobs.cancel(holding[0].job_id)
+            assert scripts.first_line(otto, late) == "holding"
+            assert greta.jobs.queue(backlog[1].job_id).document["position"] == 1
+            for client, jobs in ((otto, [late]), (greta, [*backlog, *holding[1:]])):
+                for job in jobs:
+                    client.jobs.cancel(job.job_id)
+                    assert client.jobs.wait(job.job_id, timeout=60).status == "cancelled"
+        with cloud.client("root", "ADMIN", tenant="fair") as admin:
+            assert not admin.quotas.check().differences

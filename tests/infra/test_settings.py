@@ -27,7 +27,7 @@ class Recorded(Mapping[str, str]):
         self.asked.add(name)
         if name.endswith("TENANT_ROLES"):
             return "arn:aws:iam::000000000000:role/aimatrix/stack/"
-        return "500" if name.endswith(("_GIB", "_SIZE")) else "https://example.com"
+        return "500" if name.endswith(("_GIB", "_SIZE", "_VCPUS")) else "https://example.com"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.asked)
@@ -77,7 +77,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: p.api_keys,
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
-        lambda p: (p.queue, p.pools, p.capacity_import),
+        lambda p: (p.queue, p.queue.batch and p.queue.batch.queue_of(None), p.pools, p.capacity_import),
         lambda p: p.reconciler.sweeper(),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from localcloud.compute.batch.names import Arns, ClientFault
+from localcloud.compute.batch.policies import Policies
 from localcloud.compute.batch.requests import check_container, check_retry_and_timeout
 from localcloud.compute.host import Host
 from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
@@ -26,6 +27,7 @@ class Catalog:
         self._host = host
         self._arns = Arns.of(host.settings)
         self._changed = changed
+        self.policies = Policies(host, self._queues_with, changed)
 
     def operations(self) -> Sequence[Operation]:
         on_environment = self._on("compute-environment", "computeEnvironment")
@@ -47,7 +49,8 @@ class Catalog:
                 self._on("job-definition", "jobDefinition")("DeregisterJobDefinition"),
             ),
         ]
-        return [Operation("batch", name, handler, rule) for name, handler, rule in operations]
+        own = [Operation("batch", name, handler, rule) for name, handler, rule in operations]
+        return [*own, *self.policies.operations()]
 
     # Compute environments
 
@@ -117,6 +120,8 @@ class Catalog:
     async def update_queue(self, call: Call) -> Document:
         name, document = self.queue(call.params["jobQueue"])
         changes = {key: value for key, value in call.params.items() if key != "jobQueue"}
+        if "schedulingPolicyArn" in changes and "schedulingPolicyArn" not in document:
+            raise ClientFault("A scheduling policy can't be added to a job queue that was created without one")
         changed = {**document, **changes}
         self._check_order(changed)
         self._host.store.put(QUEUE, name, changed)
@@ -205,12 +210,18 @@ class Catalog:
     def _revisions(self, name: str) -> list[Document]:
         return [held for _, held in self._host.store.scan(DEFINITION) if held["jobDefinitionName"] == name]
 
+    def _queues_with(self, policy_arn: str) -> list[str]:
+        held = self._host.store.scan(QUEUE)
+        return [name for name, document in held if document.get("schedulingPolicyArn") == policy_arn]
+
     def _check_order(self, queue: Document) -> None:
         order = queue.get("computeEnvironmentOrder")
         if not order:
             raise ClientFault("computeEnvironmentOrder must name at least one compute environment")
         for entry in order:
             self.environment(entry["computeEnvironment"])
+        if arn := queue.get("schedulingPolicyArn"):
+            self.policies.get(arn)
 
     def _describe(self, kind: str, arn_kind: str, member: str, params: Document) -> Document:
         wanted = [self._arns.name(arn_kind, item) for item in params.get(member, [])]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from localcloud.compute.batch.catalog import Catalog
+from localcloud.compute.batch.fairshare import Candidate, Use, in_order, usage
 from localcloud.compute.batch.instances import Machine, known_machines
 from localcloud.compute.batch.record import (
     FAILED,
@@ -22,6 +23,7 @@ from localcloud.compute.batch.record import (
     SUCCEEDED,
     WAITING,
     BatchRecord,
+    Document,
 )
 from localcloud.compute.batch.retries import retries
 from localcloud.compute.batch.run import Attempt, AttemptEnd, host_terminated
@@ -61,6 +63,7 @@ class Dispatcher:
         self._running: dict[str, _Running] = {}
         self._held_back: set[str] = set()
         self._faults: dict[str, Rule] = {}
+        self._ended: list[tuple[str, Use]] = []
         self._stopping = False
         self.finishes = Finishes()
 
@@ -105,6 +108,7 @@ class Dispatcher:
         for key, document in list(self._host.store.scan(KIND)):
             record = BatchRecord(document)
             if record.is_terminal:
+                self._remember(record)
                 continue
             self._open[key] = record
             if record.status in (STARTING, RUNNING):
@@ -126,17 +130,19 @@ class Dispatcher:
             return
         for record in list(self._open.values()):
             self._advance(record)
+        queues = self._catalog.queues()
         waiting = [
             Waiting(record.job_id, record.queue, record.requirements)
-            for record in self._open.values()
-            if record.status == RUNNABLE and record.job_id not in self._held_back | self._running.keys()
+            for name, queue in queues.items()
+            for record in self.in_order(name, queue)
+            if record.job_id not in self._held_back
         ]
         if not waiting:
             return
         used: defaultdict[str, float] = defaultdict(float)
         for running in self._running.values():
             used[running.environment] += running.vcpus
-        decision = decide(self._environments(), waiting, used, self._machines)
+        decision = decide(self._environments(queues), waiting, used, self._machines)
         for job_id, reason in decision.stuck.items():
             if self._open[job_id].detail.get("statusReason") != reason:
                 self._open[job_id].detail["statusReason"] = reason
@@ -144,16 +150,45 @@ class Dispatcher:
         for job_id, environment in decision.starts:
             self._start(self._open[job_id], environment)
 
-    def _environments(self) -> dict[str, list[Environment]]:
+    def in_order(self, name: str, queue: Document) -> list[BatchRecord]:
+        """A queue's jobs that could start, the next first."""
+        waiting = [
+            record
+            for record in self._open.values()
+            if record.status == RUNNABLE and record.queue == name and record.job_id not in self._running
+        ]
+        policy = self._catalog.policies.of(queue)
+        if policy is None:
+            return waiting
+        now = self._host.now().timestamp()
+        oldest = now - policy.decay_seconds
+        self._ended = [(queue, use) for queue, use in self._ended if queue != name or (use.ended or now) > oldest]
+        uses = [use for queue, use in self._ended if queue == name]
+        uses += [_use(record) for record in self.running_in(name)]
+        candidates = [
+            Candidate(record.job_id, record.share, record.priority, record.requirements.vcpus) for record in waiting
+        ]
+        return [self._open[job_id] for job_id in in_order(policy, candidates, usage(policy, uses, now))]
+
+    def running_in(self, name: str) -> list[BatchRecord]:
+        """A queue's jobs that have a machine, or are getting one."""
+        return [self._open[job_id] for job_id in self._running if self._open[job_id].queue == name]
+
+    def active_shares(self, name: str) -> set[str]:
+        return {record.share for record in self._open.values() if record.queue == name}
+
+    def _environments(self, held_queues: Mapping[str, Document]) -> dict[str, list[Environment]]:
         queues: dict[str, list[Environment]] = {}
-        for name, queue in self._catalog.queues().items():
+        for name, queue in held_queues.items():
             queues[name] = []
+            policy = self._catalog.policies.of(queue)
+            usable = policy.usable(len(self.active_shares(name))) if policy else 1.0
             for environment in self._catalog.environments_of(queue):
                 _, held = self._catalog.environment(environment)
                 resources = held["computeResources"]
                 if held["state"] == "ENABLED":
                     types = tuple(resources.get("instanceTypes", ["optimal"]))
-                    queues[name].append(Environment(environment, float(resources["maxvCpus"]), types))
+                    queues[name].append(Environment(environment, float(resources["maxvCpus"]) * usable, types))
         return queues
 
     def _advance(self, record: BatchRecord) -> None:
@@ -226,6 +261,11 @@ class Dispatcher:
         record.enter(status, self._host.now(), reason)
         self._save(record)
 
+    def _remember(self, record: BatchRecord) -> None:
+        """What a share has used counts for a while after the job's end."""
+        if record.share and "startedAt" in record.detail:
+            self._ended.append((record.queue, _use(record)))
+
     def _save(self, record: BatchRecord) -> None:
         """Makes a change of state durable and known."""
         # A kill in between must not leave an end that nobody is told of.
@@ -234,4 +274,12 @@ class Dispatcher:
             self._host.events.record(SOURCE, DETAIL_TYPE, record.describe(), [record.arn], self._host.now())
         if record.is_terminal:
             self._open.pop(record.job_id, None)
+            self._remember(record)
             self.finishes.announce(record.job_id)
+
+
+def _use(record: BatchRecord) -> Use:
+    detail = record.detail
+    began = float(detail.get("startedAt") or detail["createdAt"]) / 1000
+    ended = float(detail["stoppedAt"]) / 1000 if record.is_terminal else None
+    return Use(record.share, record.requirements.vcpus, began, ended)

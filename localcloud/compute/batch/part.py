@@ -12,6 +12,8 @@ from localcloud.compute.batch.catalog import Catalog
 from localcloud.compute.batch.dispatcher import Dispatcher
 from localcloud.compute.batch.names import Arns, ClientFault
 from localcloud.compute.batch.record import RUNNING, WAITING, BatchRecord
+from localcloud.compute.batch.requests import check_scheduling
+from localcloud.compute.batch.snapshots import Snapshots
 from localcloud.compute.batch.submission import check_submission, new_record
 from localcloud.compute.batch.tagging import BatchTags
 from localcloud.compute.host import Host
@@ -32,12 +34,14 @@ class BatchPart:
         self._arns = Arns.of(host.settings)
         self._catalog = Catalog(host, self._on_catalog_change)
         self._dispatcher = Dispatcher(host, self._catalog, slots)
+        self._snapshots = Snapshots(host, self._catalog, self._dispatcher)
         self._tags = BatchTags(host.store, self._arns, self._dispatcher)
 
     def operations(self) -> Sequence[Operation]:
         return [
             *self._catalog.operations(),
             *self._tags.operations(),
+            *self._snapshots.operations(),
             Operation("batch", "SubmitJob", self.submit, self._may_submit),
             Operation("batch", "DescribeJobs", self.describe, _anywhere("DescribeJobs")),
             Operation("batch", "ListJobs", self.list_jobs, _anywhere("ListJobs")),
@@ -60,6 +64,7 @@ class BatchPart:
         queue_name, queue = self._catalog.queue(request["jobQueue"])
         if queue["state"] != "ENABLED":
             raise ClientFault(f"Job queue {queue_name} is disabled: it takes no jobs")
+        check_scheduling(request, is_fair_share="schedulingPolicyArn" in queue)
         definition = self._catalog.definition(request["jobDefinition"])
         for dependency in request.get("dependsOn", []):
             if "jobId" not in dependency or "type" in dependency:

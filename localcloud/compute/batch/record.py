@@ -67,6 +67,15 @@ class BatchRecord:
         return int(self.detail["retryStrategy"]["attempts"])
 
     @property
+    def share(self) -> str:
+        """Its share identifier; empty in a queue without a scheduling policy."""
+        return str(self.detail.get("shareIdentifier", ""))
+
+    @property
+    def priority(self) -> int:
+        return int(self.detail.get("schedulingPriority", 0))
+
+    @property
     def requirements(self) -> Requirements:
         return Requirements.of(self.container)
 
@@ -120,7 +129,7 @@ class BatchRecord:
     def summary(self) -> Document:
         """The entry in ListJobs."""
         members = ("jobArn", "jobId", "jobName", "createdAt", "status", "statusReason", "startedAt", "stoppedAt",
-                   "jobDefinition", "isCancelled", "isTerminated")  # fmt: skip
+                   "jobDefinition", "isCancelled", "isTerminated", "shareIdentifier")  # fmt: skip
         shown = {member: self.detail[member] for member in members if member in self.detail}
         ended = {member: self.container[member] for member in ("exitCode", "reason") if member in self.container}
         return {**shown, "container": ended}

@@ -9,7 +9,9 @@ from typing import Any
 from localcloud.compute.batch.names import ClientFault
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SHARE = re.compile(r"[A-Za-z0-9]{1,255}")
 MAX_ATTEMPTS = 10
+MAX_PRIORITY = 9999
 MIN_TIMEOUT_SECONDS = 60
 
 
@@ -19,6 +21,23 @@ def check_name(member: str, name: str) -> None:
             f"{member} should match valid pattern: up to 128 letters, numbers, hyphens and underscores, the first a "
             f"letter or number"
         )
+
+
+def check_share(identifier: str) -> None:
+    if not _SHARE.fullmatch(identifier):
+        raise ClientFault("shareIdentifier must be 1 to 255 letters and numbers")
+
+
+def check_scheduling(request: Mapping[str, Any], *, is_fair_share: bool) -> None:
+    """A queue with a scheduling policy wants a share of every job; a queue without one wants none."""
+    if not is_fair_share and {"shareIdentifier", "schedulingPriorityOverride"} & request.keys():
+        raise ClientFault("shareIdentifier and schedulingPriorityOverride are for queues with a scheduling policy")
+    if is_fair_share:
+        if "shareIdentifier" not in request:
+            raise ClientFault("shareIdentifier must be given: the job queue has a fair-share scheduling policy")
+        check_share(request["shareIdentifier"])
+    if not 0 <= request.get("schedulingPriorityOverride", 0) <= MAX_PRIORITY:
+        raise ClientFault(f"schedulingPriorityOverride must be between 0 and {MAX_PRIORITY}")
 
 
 def check_container(container: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Which waiting job may start, and where. Pure: a decision over values.
 
-Queues are served by priority, the jobs of a queue in the order of submission. A job that must wait for room keeps those
+Queues are served by priority, the jobs of a queue in the order in which they are given: that of submission, or of
+`fairshare.py`. A job that must wait for room keeps those
 behind it, in its own and in lower queues, from taking that room: otherwise small jobs would starve a large one. A job that
 fits no machine at all holds up nobody; it stays RUNNABLE with the reason, as on AWS.
 """
@@ -49,7 +50,7 @@ def decide(
     """
     Args:
         queues: enabled environments in order, by queue; the queue of highest priority first.
-        waiting: RUNNABLE jobs in order of submission.
+        waiting: RUNNABLE jobs, those of each queue in order.
         used: vCPUs in use by environment.
     """
     taken = defaultdict(float, used)

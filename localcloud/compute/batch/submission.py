@@ -54,6 +54,10 @@ def new_record(
     }
     if timeout is not None:
         detail["timeout"] = timeout
+    if "shareIdentifier" in request:
+        detail["shareIdentifier"] = request["shareIdentifier"]
+        priority = request.get("schedulingPriorityOverride", definition.get("schedulingPriority", 0))
+        detail["schedulingPriority"] = priority
     return BatchRecord({"detail": detail})
 
 

@@ -95,7 +95,7 @@ class TestProspect:
         room.limit(0)
         assert told(queue, room)["would_wait"] is True
         batch = told(queue, room, backend=Backend.BATCH)
-        assert batch == {"would_wait": False, "reason": "It would go to batch's own queue at once."}
+        assert batch == {"would_wait": False, "reason": "No limit would keep it from starting."}
 
     def test_says_no_more_than_it_has_looked_at(self, queue: Queue, room: Room) -> None:
         room.limit(1)

@@ -1,0 +1,113 @@
+"""Scheduling policies: how a queue divides its machines between share identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from localcloud.compute.batch.fairshare import MAX_DECAY_SECONDS, MAX_RESERVATION, MAX_SHARES, Policy
+from localcloud.compute.batch.names import Arns, ClientFault
+from localcloud.compute.batch.requests import check_name, check_share
+from localcloud.compute.host import Host
+from localcloud.compute.operations import Authorization, Call, Document, Operation
+from localcloud.compute.paging import page_of
+from localcloud.compute.store import AlreadyThere
+
+POLICY = "batch-scheduling-policy"
+PAGE = 100
+_WEIGHTS = (0.0001, 999.9999)
+
+
+class Policies:
+    """`users_of` names a policy's queues; `changed` is called when jobs may have become able to start."""
+
+    def __init__(self, host: Host, users_of: Callable[[str], Sequence[str]], changed: Callable[[], None]) -> None:
+        self._host = host
+        self._arns = Arns.of(host.settings)
+        self._users_of = users_of
+        self._changed = changed
+
+    def operations(self) -> Sequence[Operation]:
+        operations: list[tuple[str, Any, Callable[[Document], Authorization]]] = [
+            ("CreateSchedulingPolicy", self.create, lambda params: self._may("CreateSchedulingPolicy", params["name"])),
+            (
+                "DescribeSchedulingPolicies",
+                self.describe,
+                lambda _: Authorization("batch:DescribeSchedulingPolicies"),
+            ),
+            ("ListSchedulingPolicies", self.list_policies, lambda _: Authorization("batch:ListSchedulingPolicies")),
+            ("UpdateSchedulingPolicy", self.update, lambda params: self._may("UpdateSchedulingPolicy", params["arn"])),
+            ("DeleteSchedulingPolicy", self.delete, lambda params: self._may("DeleteSchedulingPolicy", params["arn"])),
+        ]
+        return [Operation("batch", name, handler, rule) for name, handler, rule in operations]
+
+    async def create(self, call: Call) -> Document:
+        name = call.params["name"]
+        check_name("name", name)
+        if "quotaSharePolicy" in call.params:
+            raise ClientFault("quotaSharePolicy is not supported by this emulator")
+        fairshare = call.params.get("fairsharePolicy", {})
+        _check(fairshare)
+        arn = self._arns.make("scheduling-policy", name)
+        document = {"name": name, "arn": arn, "fairsharePolicy": fairshare, "tags": call.params.get("tags", {})}
+        try:
+            self._host.store.insert(POLICY, name, document)
+        except AlreadyThere as error:
+            raise ClientFault("Object already exists") from error
+        return {"name": name, "arn": arn}
+
+    async def describe(self, call: Call) -> Document:
+        wanted = [self._arns.name("scheduling-policy", arn) for arn in call.params["arns"]]
+        held = (self._host.store.get(POLICY, name) for name in wanted)
+        return {"schedulingPolicies": [document for document in held if document is not None]}
+
+    async def list_policies(self, call: Call) -> Document:
+        held = [{"arn": document["arn"]} for _, document in self._host.store.scan(POLICY)]
+        page, token = page_of(held, call.params.get("nextToken"), call.params.get("maxResults", PAGE))
+        return {"schedulingPolicies": page, "nextToken": token}
+
+    async def update(self, call: Call) -> Document:
+        name, document = self.get(call.params["arn"])
+        fairshare: Document = call.params.get("fairsharePolicy") or document["fairsharePolicy"]
+        _check(fairshare)
+        self._host.store.put(POLICY, name, {**document, "fairsharePolicy": fairshare})
+        self._changed()
+        return {}
+
+    async def delete(self, call: Call) -> Document:
+        name, document = self.get(call.params["arn"])
+        if queues := self._users_of(document["arn"]):
+            raise ClientFault(f"Cannot delete, the scheduling policy is used by the job queue {queues[0]}")
+        self._host.store.delete(POLICY, name)
+        return {}
+
+    def get(self, arn: str) -> tuple[str, Document]:
+        name = self._arns.name("scheduling-policy", arn)
+        document = self._host.store.get(POLICY, name)
+        if document is None:
+            raise ClientFault(f"SchedulingPolicy {arn} does not exist")
+        return name, document
+
+    def of(self, queue: Document) -> Policy | None:
+        """A queue's policy; None when it schedules first in, first out."""
+        arn = queue.get("schedulingPolicyArn")
+        return Policy.of(self.get(arn)[1]["fairsharePolicy"]) if arn else None
+
+    def _may(self, action: str, name_or_arn: str) -> Authorization:
+        arn = self._arns.make("scheduling-policy", self._arns.name("scheduling-policy", name_or_arn))
+        return Authorization(f"batch:{action}", (arn,))
+
+
+def _check(fairshare: Document) -> None:
+    """AWS's bounds: https://docs.aws.amazon.com/batch/latest/APIReference/API_FairsharePolicy.html"""
+    if not 0 <= fairshare.get("shareDecaySeconds", 0) <= MAX_DECAY_SECONDS:
+        raise ClientFault(f"shareDecaySeconds must be between 0 and {MAX_DECAY_SECONDS}")
+    if not 0 <= fairshare.get("computeReservation", 0) <= MAX_RESERVATION:
+        raise ClientFault(f"computeReservation must be between 0 and {MAX_RESERVATION}")
+    shares = fairshare.get("shareDistribution", [])
+    if len(shares) > MAX_SHARES:
+        raise ClientFault(f"shareDistribution must have at most {MAX_SHARES} items")
+    for each in shares:
+        check_share(each["shareIdentifier"].removesuffix("*"))
+        if not _WEIGHTS[0] <= each.get("weightFactor", 1.0) <= _WEIGHTS[1]:
+            raise ClientFault(f"weightFactor must be between {_WEIGHTS[0]} and {_WEIGHTS[1]}")
