@@ -76,7 +76,7 @@ def make_parts(host: Host) -> Sequence[Part]:
     return [
         HostPart(host, tags),
         training,
-        BatchPart(host, slots),
+        BatchPart(host, slots, training),
         HostingPart(host, tags),
         AccountPart(host.settings, host.limits),
     ]

@@ -146,6 +146,11 @@ class Catalog:
         held = [(name, document) for name, document in self._host.store.scan(QUEUE) if document["state"] == "ENABLED"]
         return dict(sorted(held, key=lambda item: -int(item[1]["priority"])))
 
+    def service_environments_of(self, queue: Document) -> list[str]:
+        """Names of the service environments of a queue for training jobs, in order."""
+        order = sorted(queue.get("serviceEnvironmentOrder", []), key=lambda entry: int(entry["order"]))
+        return [self._arns.name("service-environment", entry["serviceEnvironment"]) for entry in order]
+
     def environments_of(self, queue: Document) -> list[str]:
         """Names of the queue's compute environments, in order."""
         order = sorted(queue.get("computeEnvironmentOrder", []), key=lambda entry: int(entry["order"]))
@@ -215,10 +220,15 @@ class Catalog:
         return [name for name, document in held if document.get("schedulingPolicyArn") == policy_arn]
 
     def _check_order(self, queue: Document) -> None:
+        if queue.get("jobQueueType") == "SAGEMAKER_TRAINING":
+            if not queue.get("serviceEnvironmentOrder") or queue.get("computeEnvironmentOrder"):
+                raise ClientFault("A queue for SageMaker training jobs has a serviceEnvironmentOrder, and nothing else")
+            for name in self.service_environments_of(queue):
+                self._get("batch-service-environment", name, f"{name} does not exist")
         order = queue.get("computeEnvironmentOrder")
-        if not order:
+        if not order and queue.get("jobQueueType") != "SAGEMAKER_TRAINING":
             raise ClientFault("computeEnvironmentOrder must name at least one compute environment")
-        for entry in order:
+        for entry in order or []:
             self.environment(entry["computeEnvironment"])
         if arn := queue.get("schedulingPolicyArn"):
             self.policies.get(arn)

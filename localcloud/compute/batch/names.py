@@ -15,6 +15,13 @@ class ClientFault(ApiError):
         super().__init__("ClientException", message, 400)
 
 
+class TooManyRequests(ApiError):
+    """Batch took too many calls of one kind in a second."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("TooManyRequestsException", message, 429)
+
+
 @dataclass(frozen=True)
 class Arns:
     region: str

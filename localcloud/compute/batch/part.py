@@ -13,7 +13,7 @@ from localcloud.compute.batch.dispatcher import Dispatcher
 from localcloud.compute.batch.names import Arns, ClientFault
 from localcloud.compute.batch.record import RUNNING, WAITING, BatchRecord
 from localcloud.compute.batch.requests import check_scheduling
-from localcloud.compute.batch.snapshots import Snapshots
+from localcloud.compute.batch.snapshots import Scheduler, Snapshots
 from localcloud.compute.batch.submission import check_submission, new_record
 from localcloud.compute.batch.tagging import BatchTags
 from localcloud.compute.host import Host
@@ -21,6 +21,9 @@ from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.waiting import seconds_of
 from localcloud.compute.operations import Authorization, Call, Document, Operation
 from localcloud.compute.paging import page_of
+from localcloud.compute.queued.part import TRAINING, ServiceJobsPart
+from localcloud.compute.queued.rules import NUM_INSTANCES
+from localcloud.compute.training.part import TrainingPart
 
 MAX_DESCRIBED = 100
 PAGE = 1000
@@ -29,12 +32,13 @@ PAGE = 1000
 class BatchPart:
     """See `operations.Part`."""
 
-    def __init__(self, host: Host, slots: Slots) -> None:
+    def __init__(self, host: Host, slots: Slots, training: TrainingPart) -> None:
         self._host = host
         self._arns = Arns.of(host.settings)
         self._catalog = Catalog(host, self._on_catalog_change)
         self._dispatcher = Dispatcher(host, self._catalog, slots)
-        self._snapshots = Snapshots(host, self._catalog, self._dispatcher)
+        self._service_jobs = ServiceJobsPart(host, self._catalog, training)
+        self._snapshots = Snapshots(host, self._catalog, self._scheduler)
         self._tags = BatchTags(host.store, self._arns, self._dispatcher)
 
     def operations(self) -> Sequence[Operation]:
@@ -42,6 +46,7 @@ class BatchPart:
             *self._catalog.operations(),
             *self._tags.operations(),
             *self._snapshots.operations(),
+            *self._service_jobs.operations(),
             Operation("batch", "SubmitJob", self.submit, self._may_submit),
             Operation("batch", "DescribeJobs", self.describe, _anywhere("DescribeJobs")),
             Operation("batch", "ListJobs", self.list_jobs, _anywhere("ListJobs")),
@@ -54,8 +59,10 @@ class BatchPart:
 
     async def start(self) -> None:
         self._dispatcher.recover()
+        await self._service_jobs.start()
 
     async def stop(self) -> None:
+        await self._service_jobs.stop()
         await self._dispatcher.stop()
 
     async def submit(self, call: Call) -> Document:
@@ -128,6 +135,12 @@ class BatchPart:
 
     def _on_catalog_change(self) -> None:
         self._dispatcher.reschedule()
+        self._service_jobs.reschedule()
+
+    def _scheduler(self, queue: Document) -> tuple[Scheduler, str]:
+        if queue.get("jobQueueType") == TRAINING:
+            return self._service_jobs, NUM_INSTANCES
+        return self._dispatcher, "VCPU"
 
     def _found(self, job_id: str) -> BatchRecord:
         record = self._dispatcher.find(self._arns.name("job", job_id))

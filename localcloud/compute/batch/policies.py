@@ -44,12 +44,14 @@ class Policies:
     async def create(self, call: Call) -> Document:
         name = call.params["name"]
         check_name("name", name)
-        if "quotaSharePolicy" in call.params:
-            raise ClientFault("quotaSharePolicy is not supported by this emulator")
+        quota = call.params.get("quotaSharePolicy")
+        if quota is not None and "fairsharePolicy" in call.params:
+            raise ClientFault("A scheduling policy has a fairsharePolicy or a quotaSharePolicy, and not both")
         fairshare = call.params.get("fairsharePolicy", {})
         _check(fairshare)
         arn = self._arns.make("scheduling-policy", name)
-        document = {"name": name, "arn": arn, "fairsharePolicy": fairshare, "tags": call.params.get("tags", {})}
+        rule: Document = {"fairsharePolicy": fairshare} if quota is None else {"quotaSharePolicy": quota}
+        document = {"name": name, "arn": arn, **rule, "tags": call.params.get("tags", {})}
         try:
             self._host.store.insert(POLICY, name, document)
         except AlreadyThere as error:
@@ -68,6 +70,8 @@ class Policies:
 
     async def update(self, call: Call) -> Document:
         name, document = self.get(call.params["arn"])
+        if "fairsharePolicy" not in document:
+            raise ClientFault("A policy of quota shares can't become one of fair shares")
         fairshare: Document = call.params.get("fairsharePolicy") or document["fairsharePolicy"]
         _check(fairshare)
         self._host.store.put(POLICY, name, {**document, "fairsharePolicy": fairshare})
@@ -89,9 +93,16 @@ class Policies:
         return name, document
 
     def of(self, queue: Document) -> Policy | None:
-        """A queue's policy; None when it schedules first in, first out."""
+        """A queue's fair-share policy; None when it has none."""
         arn = queue.get("schedulingPolicyArn")
-        return Policy.of(self.get(arn)[1]["fairsharePolicy"]) if arn else None
+        if not arn or self.is_by_quota(queue):
+            return None
+        return Policy.of(self.get(arn)[1]["fairsharePolicy"])
+
+    def is_by_quota(self, queue: Document) -> bool:
+        """Whether a queue's capacity is divided into quota shares."""
+        arn = queue.get("schedulingPolicyArn")
+        return bool(arn) and "quotaSharePolicy" in self.get(str(arn))[1]
 
     def _may(self, action: str, name_or_arn: str) -> Authorization:
         arn = self._arns.make("scheduling-policy", self._arns.name("scheduling-policy", name_or_arn))

@@ -76,6 +76,11 @@ class BatchRecord:
         return int(self.detail.get("schedulingPriority", 0))
 
     @property
+    def size(self) -> float:
+        """What it takes of its queue's capacity."""
+        return self.requirements.vcpus
+
+    @property
     def requirements(self) -> Requirements:
         return Requirements.of(self.container)
 

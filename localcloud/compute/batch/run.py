@@ -111,6 +111,9 @@ class Attempt:
         except SpawnError as error:
             return AttemptEnd(127, f"CannotStartContainerError: {error}", "Task failed to start")
         self._changed(record)
+        if record.end_reason is not None:
+            # Ended while its image was looked at: there was nothing to end then.
+            self._execution.end(Cause.STOPPED)
         if fault is not None and fault.fault in ("spot_interruption", "crash"):
             cause = Cause.CRASH if fault.fault == "crash" else Cause.INTERRUPTED
             self._execution.end_later(cause, fault.after_seconds)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from localcloud.compute.batch.catalog import Catalog
-from localcloud.compute.batch.dispatcher import Dispatcher
 from localcloud.compute.batch.names import Arns
 from localcloud.compute.batch.record import milliseconds
 from localcloud.compute.host import Host
@@ -14,15 +14,41 @@ from localcloud.compute.operations import Authorization, Call, Document, Operati
 
 FRONT = 100
 TOP = 20
-_UNIT = "VCPU"
+
+
+class Record(Protocol):
+    """A job of either kind."""
+
+    @property
+    def arn(self) -> str: ...
+    @property
+    def detail(self) -> Document: ...
+    @property
+    def share(self) -> str: ...
+    @property
+    def size(self) -> float:
+        """vCPUs or instances."""
+
+
+class Scheduler(Protocol):
+    """What schedules the jobs of some queues."""
+
+    def in_order(self, name: str, queue: Document) -> Sequence[Record]: ...
+    def running_in(self, name: str) -> Sequence[Record]: ...
+    def active_shares(self, name: str) -> set[str]: ...
 
 
 class Snapshots:
-    def __init__(self, host: Host, catalog: Catalog, dispatcher: Dispatcher) -> None:
+    """
+    Args:
+        schedulers: what schedules a queue's jobs, with the unit that its capacity is counted in; by its document.
+    """
+
+    def __init__(self, host: Host, catalog: Catalog, schedulers: Callable[[Document], tuple[Scheduler, str]]) -> None:
         self._host = host
         self._arns = Arns.of(host.settings)
         self._catalog = catalog
-        self._dispatcher = dispatcher
+        self._schedulers = schedulers
 
     def operations(self) -> Sequence[Operation]:
         return [Operation("batch", "GetJobQueueSnapshot", self.snapshot, self._may)]
@@ -30,24 +56,30 @@ class Snapshots:
     async def snapshot(self, call: Call) -> Document:
         name, queue = self._catalog.queue(call.params["jobQueue"])
         now = milliseconds(self._host.now())
-        front = self._dispatcher.in_order(name, queue)[:FRONT]
+        scheduler, unit = self._schedulers(queue)
+        front = scheduler.in_order(name, queue)[:FRONT]
         by_share: defaultdict[str, float] = defaultdict(float)
-        for record in self._dispatcher.running_in(name):
-            by_share[record.share] += record.requirements.vcpus
+        for record in scheduler.running_in(name):
+            by_share[record.share] += record.size
         total = sum(by_share.values())
         # Not told by AWS's API for a queue that is first in, first out: it has no shares.
         shares = [
-            {"shareIdentifier": share, "capacityUsage": [{"capacityUnit": _UNIT, "quantity": vcpus}]}
-            for share, vcpus in sorted(by_share.items(), key=lambda item: -item[1])
+            {"shareIdentifier": share, "capacityUsage": [{"capacityUnit": unit, "quantity": size}]}
+            for share, size in sorted(by_share.items(), key=lambda item: -item[1])
             if share
         ]
         utilization: Document = {
-            "totalCapacityUsage": [{"capacityUnit": _UNIT, "quantity": total}],
+            "totalCapacityUsage": [{"capacityUnit": unit, "quantity": total}],
             "lastUpdatedAt": now,
         }
-        if "schedulingPolicyArn" in queue:
+        if self._catalog.policies.is_by_quota(queue):
+            named = [
+                {"quotaShareName": each["shareIdentifier"], "capacityUsage": each["capacityUsage"]} for each in shares
+            ]
+            utilization["quotaShareUtilization"] = {"topCapacityUtilization": named[:TOP]}
+        elif "schedulingPolicyArn" in queue:
             utilization["fairshareUtilization"] = {
-                "activeShareCount": len(self._dispatcher.active_shares(name)),
+                "activeShareCount": len(scheduler.active_shares(name)),
                 "topCapacityUtilization": shares[:TOP],
             }
         return {

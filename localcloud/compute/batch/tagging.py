@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.compute.batch.catalog import DEFINITION, ENVIRONMENT, QUEUE
 from localcloud.compute.batch.names import Arns, ClientFault
+from localcloud.compute.batch.policies import POLICY
 from localcloud.compute.operations import Authorization, Call, Document, Operation
 from localcloud.compute.store import DocumentStore
 
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from localcloud.compute.batch.dispatcher import Dispatcher
 
 MAX_TAGS = 50
-_KINDS = {"compute-environment": ENVIRONMENT, "job-queue": QUEUE, "job-definition": DEFINITION}
+_KINDS = {
+    "compute-environment": ENVIRONMENT,
+    "job-queue": QUEUE,
+    "job-definition": DEFINITION,
+    "scheduling-policy": POLICY,
+    "service-environment": "batch-service-environment",
+}
+_SERVICE_JOB = "batch-service-job"
 
 
 class BatchTags:
@@ -57,6 +65,8 @@ class BatchTags:
             record = self._dispatcher.find(name)
             if record is not None:
                 return record.detail["tags"], lambda: self._dispatcher.keep(record)
+        if resource_type == "service-job" and (held := self._store.get(_SERVICE_JOB, name)) is not None:
+            return held["detail"]["tags"], lambda: self._store.put(_SERVICE_JOB, name, held)
         document = self._store.get(_KINDS[resource_type], name) if resource_type in _KINDS else None
         if document is None:
             raise ClientFault(f"Resource {arn} not found")

@@ -24,13 +24,17 @@ from localcloud.compute.training.run import INTERNAL, SERVICE, TrainingRun
 
 
 class TrainingPart:
-    """See `operations.Part`. The store holds the truth; `_runs` holds the jobs that are under way."""
+    """See `operations.Part`. The store holds the truth; `_runs` holds the jobs that are under way.
+
+    `followers` are told of every change of a job.
+    """
 
     def __init__(self, host: Host, slots: Slots) -> None:
         self._host = host
         self._slots = slots
         self._runs: dict[str, tuple[TrainingRecord, TrainingRun, asyncio.Task[None]]] = {}
         self._finishes = Finishes()
+        self.followers: list[Callable[[TrainingRecord], None]] = []
 
     def operations(self) -> Sequence[Operation]:
         return [
@@ -137,6 +141,12 @@ class TrainingPart:
         self._runs[name] = (record, run, task)
         task.add_done_callback(lambda _: self._runs.pop(name, None))
 
+    def find(self, name: str) -> TrainingRecord | None:
+        try:
+            return self._record(name)
+        except ResourceNotFound:
+            return None
+
     def _record(self, name: str) -> TrainingRecord:
         if name in self._runs:
             return self._runs[name][0]
@@ -152,6 +162,8 @@ class TrainingPart:
             self._publish(record)
         if record.is_terminal:
             self._finishes.announce(record.name)
+        for follow in self.followers:
+            follow(record)
 
     def _publish(self, record: TrainingRecord) -> None:
         self._host.events.record(SOURCE, DETAIL_TYPE, detail_of(record), [record.arn], self._host.now())

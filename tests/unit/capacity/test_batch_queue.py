@@ -100,7 +100,9 @@ class TestAJobThatWaits:
         assert told["held_by"]["others"] == {"amount": 4}
         assert (told["position"], told["jobs_ahead"], told["jobs_ahead_is_exact"]) == (2, 1, True)
         # The running ones end within 600 s, and the one ahead needs all for 600 s more.
-        assert told["expected_start"] == (NOW + timedelta(seconds=1200)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        assert told["expected_start"] == (NOW + timedelta(seconds=1200)).isoformat(timespec="milliseconds").replace(
+            "+00:00", "Z"
+        )
         assert told["priority"] == {"submitted": "high", "now": "high", "rises_at": None}
         assert len(batch.calls) <= 5
 
