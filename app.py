@@ -67,6 +67,12 @@ def await_capacity(event: dict[str, Any], _context: object) -> Any:
     return capacity_tasks.await_capacity(platform, event)
 
 
+@app.lambda_function(name="enqueue_attempt")
+@platform.metered
+def enqueue_attempt(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.enqueue_attempt(platform, event)
+
+
 @app.lambda_function(name="admit_jobs")
 def admit_jobs(event: dict[str, Any], _context: object) -> Any:
     return capacity_tasks.admit_jobs(platform, event)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from chalicelib.events.gateways import Bus
     from chalicelib.identity.tokens import Verifier
     from chalicelib.jobs.deletion import Deletion
+    from chalicelib.jobs.enqueueing import Enqueueing
     from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.gateways import Backends
     from chalicelib.jobs.instances import BatchMachines
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from chalicelib.jobs.reports import Reports
     from chalicelib.jobs.service import JobService
     from chalicelib.jobs.store import JobStore
+    from chalicelib.jobs.training_queue import TrainingQueue
     from chalicelib.models.registration import Registration
     from chalicelib.models.service import ModelService
     from chalicelib.models.store import ModelStore
@@ -225,9 +227,13 @@ class Platform:
     def admission(self) -> Admission:
         from chalicelib.capacity.admission import Admission
         from chalicelib.capacity.gateways import Waiters
+        from chalicelib.capacity.pool import GATED
+        from chalicelib.jobs.job import Backend
 
         waiters = Waiters(lambda: self.clients.stepfunctions)
-        return Admission(self._capacity_store, self.job_store, waiters, self.now, time.monotonic)
+        # Where an operator named a Batch queue for SageMaker too, nothing waits here.
+        gated = frozenset[Backend]() if self.settings.training_queue else GATED
+        return Admission(self._capacity_store, self.job_store, waiters, self.now, time.monotonic, gated)
 
     @cached_property
     def capacity_upkeep(self) -> Upkeep:
@@ -259,7 +265,7 @@ class Platform:
     def queue(self) -> Queue:
         from chalicelib.capacity.queue import Queue
 
-        return Queue(self.jobs, self._capacity_store, self.now, self._batch_queue())
+        return Queue(self.jobs, self._capacity_store, self.now, self._batch_queue(), self._training_batch_queue())
 
     @cached_property
     def quota_check(self) -> QuotaCheck:
@@ -389,11 +395,13 @@ class Platform:
     def job_repairs(self) -> JobRepairs:
         from chalicelib.jobs.definitions import JobDefinitions
         from chalicelib.jobs.gateways import Machine
-        from chalicelib.reconciler.gateways import Executions, RunningOnBatch, RunningOnSageMaker
+        from chalicelib.reconciler.gateways import Executions, RunningInQueue, RunningOnBatch, RunningOnSageMaker
         from chalicelib.reconciler.jobs import JobRepairs
 
         queues = JobDefinitions(lambda: self.clients.batch, self.settings).queues()
         on_batch = (RunningOnBatch(self.clients.batch, queues),) if queues else ()
+        training_queue = self.settings.training_queue
+        in_queue = (RunningInQueue(self.clients.batch, training_queue),) if training_queue else ()
         return JobRepairs(
             store=self.job_store,
             tenants=self.quotas.store.tenants_after,
@@ -403,7 +411,7 @@ class Platform:
             receipts=lambda: self.receipts,
             admission=self.admission,
             backends=self.backends,
-            running=(RunningOnSageMaker(self.clients.sagemaker), *on_batch),
+            running=(RunningOnSageMaker(self.clients.sagemaker), *on_batch, *in_queue),
             stack=self.settings.stack,
             now=self.now,
             seconds=time.monotonic,
@@ -464,7 +472,15 @@ class Platform:
             region=self.settings.region,
             now=self.now,
             new_token=lambda: secrets.token_urlsafe(24),
+            training_queue=self._training_queue(),
         )
+
+    @cached_property
+    def enqueueing(self) -> Enqueueing:
+        from chalicelib.capacity.gateways import Waiters
+        from chalicelib.jobs.enqueueing import Enqueueing
+
+        return Enqueueing(self.job_store, self.backends.queued, lambda: Waiters(lambda: self.clients.stepfunctions))
 
     @cached_property
     def finishing(self) -> JobFinishing:
@@ -578,19 +594,40 @@ class Platform:
         return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
 
     def _batch_queue(self) -> BatchQueue | None:
-        from chalicelib.capacity.batch_queue import BatchQueue, BatchQueues
+        from chalicelib.capacity.batch_queue import BatchQueue
+        from chalicelib.capacity.container_queues import ContainerQueues
         from chalicelib.jobs.definitions import JobDefinitions
 
         max_vcpus = self.settings.batch_max_vcpus
         if max_vcpus is None:
             return None
+        arn_of = JobDefinitions(lambda: self.clients.batch, self.settings).queue_of
+        view = ContainerQueues(lambda: self.clients.batch, arn_of, max_vcpus)
+        return BatchQueue(view, self._owner_of_job, self.now)
 
-        def owner(tenant: str, job_id: str) -> str | None:
-            job = self.job_store.get(tenant, job_id)
-            return job.user if job else None
+    def _training_batch_queue(self) -> BatchQueue | None:
+        from chalicelib.capacity.batch_queue import BatchQueue
+        from chalicelib.capacity.service_queues import ServiceQueues
 
-        queue_of = JobDefinitions(lambda: self.clients.batch, self.settings).queue_of
-        return BatchQueue(BatchQueues(lambda: self.clients.batch), max_vcpus, owner, queue_of, self.now)
+        queue = self._training_queue()
+        if queue is None:
+            return None
+        view = ServiceQueues(lambda: self.clients.batch, self.backends.queued, queue)
+        return BatchQueue(view, self._owner_of_job, self.now)
+
+    def _owner_of_job(self, tenant: str, job_id: str) -> str | None:
+        job = self.job_store.get(tenant, job_id)
+        return job.user if job else None
+
+    def _training_queue(self) -> TrainingQueue | None:
+        """The Batch queue that the operator named for SageMaker training jobs."""
+        from chalicelib.jobs.training_queue import Order, TrainingQueue
+
+        arn = self.settings.training_queue
+        if arn is None:
+            return None
+        order = Order(self.settings.training_queue_order)
+        return TrainingQueue(arn, order, self.settings.training_queue_shares)
 
     def _signer(self) -> Signer:
         from chalicelib.costs.signer import Signer

@@ -131,6 +131,20 @@ class Settings:
         return frozenset(filter(None, self._get("BATCH_GPU_TYPES").split(",")))
 
     @property
+    def training_queue(self) -> str | None:
+        """ARN of the Batch queue that an operator named for SageMaker training jobs; None where there is none."""
+        return self._get("TRAINING_QUEUE") or None
+
+    @property
+    def training_queue_order(self) -> str:
+        return self._get("TRAINING_QUEUE_ORDER")
+
+    @property
+    def training_queue_shares(self) -> tuple[str, ...]:
+        """Names of its quota shares."""
+        return tuple(filter(None, self._get("TRAINING_QUEUE_SHARES").split(",")))
+
+    @property
     def batch_max_vcpus(self) -> int | None:
         """The most that the machines of each Batch queue may have; None without Batch."""
         return int(self._get("BATCH_MAX_VCPUS")) if self._get("BATCH_MAX_VCPUS") else None

@@ -93,6 +93,14 @@ RULES = (
         names.function("on_training_event"),
     ),
     Rule(
+        "ServiceJobRule",
+        "A service job of ours changed its status",
+        "aws.batch",
+        "Batch Service Job State Change",
+        {"jobName": [{"prefix": NAME_PREFIX}]},
+        names.function("on_training_event"),
+    ),
+    Rule(
         "SageMakerEndpointRule",
         "An endpoint of ours changed its status",
         "aws.sagemaker",

@@ -47,6 +47,9 @@ SETTINGS: dict[str, Json | str] = {
     "BATCH_MAX_VCPUS": when(_BATCH, ref("BatchMaxCpus"), ""),
     "BATCH_DISK_GIB": when(_BATCH, ref("BatchDiskGiB"), ""),
     "BATCH_JOB_DEFINITION": when(_BATCH, ref("BatchJobDefinition"), ""),
+    "TRAINING_QUEUE": ref("TrainingQueue"),
+    "TRAINING_QUEUE_ORDER": ref("TrainingQueueOrder"),
+    "TRAINING_QUEUE_SHARES": {"Fn::Join": [",", ref("TrainingQueueShares")]},
     "BATCH_LOG_GROUP": sub(names.BATCH_LOG_GROUP),
     "TRAINING_LOG_GROUP": names.TRAINING_LOG_GROUP,
     "AGENT_URI": ref("AgentUri"),
@@ -78,7 +81,9 @@ class Shape:
 
 
 _ATTEMPTS = ("JOBS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET")
-_CAPACITY = ("JOBS_TABLE", "CAPACITY_TABLE")
+_CAPACITY = ("JOBS_TABLE", "CAPACITY_TABLE", "TRAINING_QUEUE")
+
+_TRAINING_QUEUE = ("TRAINING_QUEUE", "TRAINING_QUEUE_ORDER", "TRAINING_QUEUE_SHARES")
 
 _SWEEP = (
     *(
@@ -86,6 +91,7 @@ _SWEEP = (
         "STACK",
         "QUOTAS_TABLE",
         "CAPACITY_TABLE",
+        "TRAINING_QUEUE",
         "TRAIN_JOB_ARN",
         "TRAIN_JOB_EXECUTIONS",
         "RECEIPT_KEY_ARN",
@@ -104,7 +110,7 @@ SHAPES: dict[str, Shape] = {
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
-            *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
+            *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN"),
         ),
     ),
@@ -120,34 +126,48 @@ SHAPES: dict[str, Shape] = {
         1024,
         (
             *(*_ATTEMPTS, "STACK", "TENANT_ROLES", "TRAINING_POLICY_ARN", "AGENT_URI", "MLFLOW_TRACKING_URI"),
-            *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION", "CAPACITY_TABLE"),
+            *("BATCH_QUEUE_PREFIX", "BATCH_JOB_DEFINITION", "CAPACITY_TABLE", *_TRAINING_QUEUE),
         ),
+    ),
+    "enqueue_attempt": Shape(
+        "Submits an attempt to the operator's queue, and notes who waits for its end",
+        60,
+        512,
+        ("JOBS_TABLE", "USAGE_TABLE"),
     ),
     "await_capacity": Shape("Notes which job waits for capacity", 30, 512, (*_CAPACITY, "USAGE_TABLE")),
     "admit_jobs": Shape("Admits jobs that wait for capacity, once a minute", 60, 512, (*_CAPACITY, "ARTIFACTS_BUCKET")),
     "assess_attempt": Shape(
-        "Decides by cause what follows an attempt", 30, 512, (*_ATTEMPTS, "BATCH_QUEUE_PREFIX", "CAPACITY_TABLE")
+        "Decides by cause what follows an attempt",
+        30,
+        512,
+        (*_ATTEMPTS, "BATCH_QUEUE_PREFIX", "CAPACITY_TABLE", *_TRAINING_QUEUE),
     ),
     "register_model": Shape(
         "Registers a job's model, here and in MLflow",
         120,
         1024,
-        ("JOBS_TABLE", "MODELS_TABLE", "USAGE_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
+        (
+            *("JOBS_TABLE", "MODELS_TABLE", "USAGE_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET", "MLFLOW_TRACKING_URI"),
+            *_TRAINING_QUEUE,
+        ),
     ),
     "finish_job": Shape(
         "Ends a job: the one way to every outcome",
         60,
         1024,
-        (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
+        (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAINING_QUEUE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
     ),
     "reconcile": Shape("Compares open jobs and deployments with what drives and runs them", 900, 1024, _SWEEP),
     "on_execution_event": Shape("Ends what an execution ended without ending", 120, 1024, _SWEEP),
-    "on_training_event": Shape("Looks at a job again when its backend reports a change", 30, 512, _ATTEMPTS),
+    "on_training_event": Shape(
+        "Looks at a job again when its backend reports a change", 30, 512, (*_ATTEMPTS, *_TRAINING_QUEUE)
+    ),
     "ingest_logs": Shape(
         "Turns structured log lines into metrics and progress",
         60,
         1024,
-        ("JOBS_TABLE", "METRICS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET"),
+        ("JOBS_TABLE", "METRICS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET", *_TRAINING_QUEUE),
     ),
     "check_quotas": Shape(
         "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")

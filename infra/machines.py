@@ -14,7 +14,7 @@ from infra.names import Json, arn, att, function, ref, sagemaker_arn, stack_name
 DEFINITIONS = Path(__file__).parent.parent / "stepfunctions"
 
 FUNCTIONS_OF: dict[str, tuple[str, ...]] = {
-    "train-job": ("plan_job", "await_capacity", "assess_attempt", "register_model", "finish_job"),
+    "train-job": ("plan_job", "await_capacity", "enqueue_attempt", "assess_attempt", "register_model", "finish_job"),
     "deploy-model": ("plan_deployment", "await_endpoint", "smoke_test", "finish_deployment"),
     "undeploy-model": ("plan_deployment", "finish_deployment"),
 }

@@ -80,6 +80,7 @@ FUNCTIONS = tuple(
         "authorize",
         "plan_job",
         "await_capacity",
+        "enqueue_attempt",
         "admit_jobs",
         "assess_attempt",
         "register_model",
@@ -202,6 +203,9 @@ def tenant_role_arn(purpose: str = "") -> Json:
 def log_group_arn(name: str) -> Json:
     return arn("logs", f"log-group:{name}")
 
+
+QUEUED_TRAINING_ARN = arn("sagemaker", "training-job/AWSBatch*")
+"""Training jobs that Batch makes out of service jobs."""
 
 # s3://bucket/key without its scheme is what an S3 ARN ends with.
 _AGENT_PATH: Json = {"Fn::Select": [1, {"Fn::Split": ["s3://", ref("AgentUri")]}]}

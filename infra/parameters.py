@@ -110,6 +110,27 @@ PARAMETERS: Json = {
         "the id of an AMI, or nothing",
         "",
     ),
+    # The queue is the operator's: its service environments say how many instances there are, its policy in which order.
+    "TrainingQueue": _text(
+        "ARN of an AWS Batch queue for SageMaker training jobs (service jobs), or empty: jobs wait in this service's pools",
+        r"(arn:aws[a-z-]*:batch:[a-z0-9-]+:\d{12}:job-queue/[A-Za-z0-9_-]{1,128})?",
+        "the ARN of a Batch job queue, or nothing",
+        "",
+    ),
+    "TrainingQueueOrder": {
+        "Type": "String",
+        "Description": "The scheduling policy of TrainingQueue: none, one of fair shares, or one of quota shares",
+        "Default": "fair-share",
+        "AllowedValues": ["fifo", "fair-share", "quota-shares"],
+    },
+    "TrainingQueueShares": {
+        "Type": "CommaDelimitedList",
+        "Description": (
+            "Names of the quota shares of TrainingQueue, at most 20; a tenant's jobs go to the share of its name, all "
+            "others to the first"
+        ),
+        "Default": "",
+    },
     "LogRetentionDays": {
         "Type": "Number",
         "Description": "How long logs are kept, in days",
@@ -139,6 +160,7 @@ def _first(parameter: str) -> Json:
 CONDITIONS: Json = {
     "HasBatch": _given(_first("BatchSubnets")),
     "HasBatchV100": {"Fn::And": [{"Condition": "HasBatch"}, _given(ref("BatchV100ImageId"))]},
+    "HasTrainingQueue": _given(ref("TrainingQueue")),
     "ManagedMlflow": _given(ref("MlflowTrackingServerArn")),
     "MakesTrainingLogGroup": {"Fn::Equals": [ref("CreateTrainingLogGroup"), "true"]},
 }

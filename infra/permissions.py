@@ -114,6 +114,46 @@ ANSWER_DEPLOYMENTS = Grant(
 ANSWER_JOBS = Grant("AnswerJobs", ("states:SendTaskSuccess",), (machine_arn("train-job"),))
 DESCRIBE_TRAINING = Grant("DescribeTraining", ("sagemaker:DescribeTrainingJob",), (sagemaker_arn("training-job"),))
 STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker_arn("training-job"),))
+_HAS_QUEUE = "HasTrainingQueue"
+_SERVICE_JOBS = (arn("batch", "service-job/*"),)
+FIND_QUEUED = (
+    Grant("ListQueued", ("batch:ListServiceJobs",), ("*",), when=_HAS_QUEUE),
+    Grant("DescribeQueued", ("batch:DescribeServiceJob",), _SERVICE_JOBS, when=_HAS_QUEUE),
+    # Batch gives the training jobs that it makes a name of its own.
+    Grant("DescribeQueuedTraining", ("sagemaker:DescribeTrainingJob",), (names.QUEUED_TRAINING_ARN,), when=_HAS_QUEUE),
+)
+STOP_QUEUED = Grant("StopQueued", ("batch:TerminateServiceJob",), _SERVICE_JOBS, when=_HAS_QUEUE)
+QUEUED = (*FIND_QUEUED, STOP_QUEUED)
+ENQUEUE = (
+    Grant(
+        "Enqueue",
+        ("batch:SubmitServiceJob", "batch:TagResource"),
+        (names.ref("TrainingQueue"), *_SERVICE_JOBS),
+        when=_HAS_QUEUE,
+    ),
+    Grant(
+        "PassQueuedTrainingRole",
+        ("iam:PassRole",),
+        (names.tenant_role_arn("training"),),
+        {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        when=_HAS_QUEUE,
+    ),
+)
+LOOK_INTO_TRAINING_QUEUE = (
+    Grant(
+        "LookIntoTrainingQueue",
+        ("batch:GetJobQueueSnapshot", "batch:ListQuotaShares"),
+        (names.ref("TrainingQueue"),),
+        when=_HAS_QUEUE,
+    ),
+    Grant(
+        "DescribeTrainingQueue",
+        ("batch:DescribeJobQueues", "batch:DescribeServiceEnvironments"),
+        ("*",),
+        when=_HAS_QUEUE,
+    ),
+)
+READ_SERVICE_JOB_TAGS = Grant("ReadServiceJobTags", ("batch:ListTagsForResource",), _SERVICE_JOBS, when=_HAS_QUEUE)
 DESCRIBE_BATCH = Grant("DescribeBatch", ("batch:DescribeJobs", "batch:ListJobs"), ("*",))
 LOOK_INTO_BATCH_QUEUES = Grant(
     "LookIntoBatchQueues", ("batch:GetJobQueueSnapshot",), (names.batch_queue_arn("*"),), when="HasBatch"
@@ -222,6 +262,7 @@ END_JOBS = (
     DESCRIBE_BATCH,
     STOP_TRAINING,
     STOP_BATCH,
+    *QUEUED,
 )
 """What the one way to every terminal status needs."""
 
@@ -257,6 +298,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         STOP_TRAINING,
         DESCRIBE_BATCH,
         LOOK_INTO_BATCH_QUEUES,
+        *LOOK_INTO_TRAINING_QUEUE,
+        *QUEUED,
         STOP_BATCH,
         READ_SERVICE_QUOTAS,
         *READ_TRAINING_LOGS,
@@ -278,6 +321,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DESCRIBE_BATCH,
         FIND_BATCH_DEFINITIONS,
         STOP_TRAINING,
+        *QUEUED,
         DEFINE_BATCH_JOBS,
         PASS_BATCH_ROLE,
         *make_roles("training"),
@@ -290,6 +334,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         LIST_ARTIFACTS,
         STOP_TRAINING,
     ),
+    "enqueue_attempt": (read_and_write("jobs"), COUNT_USAGE, ANSWER_JOBS, *QUEUED, *ENQUEUE),
     "assess_attempt": (
         read_and_write("jobs"),
         COUNT_USAGE,
@@ -299,6 +344,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TELL_MISSING_ARTIFACTS,
         DESCRIBE_TRAINING,
         DESCRIBE_BATCH,
+        *FIND_QUEUED,
     ),
     "register_model": (
         read_and_write("jobs"),
@@ -319,6 +365,9 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DESCRIBE_BATCH,
         STOP_TRAINING,
         STOP_BATCH,
+        *QUEUED,
+        READ_SERVICE_JOB_TAGS,
+        ANSWER_JOBS,
     ),
     "ingest_logs": (
         Grant(

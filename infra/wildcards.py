@@ -10,6 +10,9 @@ from __future__ import annotations
 UNCONFINABLE: dict[str, str] = {
     "batch:DescribeJobs": "list_awsbatch: no resource type; it only reads",
     "batch:ListJobs": "list_awsbatch: no resource type; it only reads",
+    "batch:ListServiceJobs": "list_awsbatch: no resource type; it only reads",
+    "batch:DescribeJobQueues": "list_awsbatch: no resource type; it only reads",
+    "batch:DescribeServiceEnvironments": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeJobDefinitions": "list_awsbatch: no resource type; it only reads",
     "sagemaker:ListEndpoints": "list_amazonsagemaker: no resource type; it only reads",
     "sagemaker:ListTrainingJobs": "list_amazonsagemaker: no resource type; it only reads",

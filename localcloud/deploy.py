@@ -67,7 +67,11 @@ def build(directory: Path) -> Build:
 
 
 def parameters(settings: Settings, template: dict[str, Any], agent_uri: str) -> dict[str, str]:
-    """The stack's parameters on a laptop; those that the template does not have are left out."""
+    """The stack's parameters on a laptop; of its own, those that the template does not have are left out.
+
+    Raises:
+        DeployError: one that the user gave is none of the template's.
+    """
     values = {
         "TokenIssuer": settings.issuer_url,
         "TokenAudience": AUDIENCE,
@@ -79,7 +83,10 @@ def parameters(settings: Settings, template: dict[str, Any], agent_uri: str) -> 
         "BatchV100ImageId": "ami-00000000",
         "DeploymentBucket": BUCKET,
     }
-    return {name: value for name, value in values.items() if name in template.get("Parameters", {})}
+    known = template.get("Parameters", {})
+    if unknown := sorted(settings.parameters.keys() - known.keys()):
+        raise DeployError(f"the template has no parameter {', '.join(unknown)}")
+    return {name: value for name, value in {**values, **settings.parameters}.items() if name in known}
 
 
 def packaged(template: dict[str, Any], key: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import platformdirs
@@ -50,6 +50,8 @@ class Settings:
     access_key_id: str
     secret_access_key: str
     control_secret: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Values for the template's parameters, beside those that a laptop gives."""
 
     @property
     def api_url(self) -> str:
@@ -116,18 +118,21 @@ class StateDir:
             document = json.loads(self.settings_file.read_bytes())
         except FileNotFoundError:
             return None
-        return Settings(**{field.name: document[field.name] for field in fields(Settings)})
+        return Settings(**{each.name: document[each.name] for each in fields(Settings) if each.name in document})
 
-    def prepare(self, port: int | None) -> Settings:
+    def prepare(self, port: int | None, parameters: Mapping[str, str] | None = None) -> Settings:
         """Load or make the settings; internal ports stay what they were unless somebody else has taken them.
 
         Args:
             port: the front door's port; None keeps the last one (8000 in a new directory).
+            parameters: values for the template's parameters; None keeps the last ones.
         """
         self.create()
         settings = self.load() or _fresh_settings(port or DEFAULT_PORT)
         if port is not None:
             settings = replace(settings, port=port)
+        if parameters is not None:
+            settings = replace(settings, parameters=dict(parameters))
         settings = with_free_ports(settings)
         write_private(self.settings_file, json.dumps(asdict(settings), indent=2).encode())
         return settings

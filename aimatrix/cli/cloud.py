@@ -22,6 +22,12 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=1024, max=65535, help="Port of the front door (default: the last one, or 8000).")
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value for a parameter of the template. Repeatable; kept for the next up.", metavar="NAME=VALUE"
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once every part is healthy.")] = False,
     state: options.State = None,
     as_json: options.Json = False,
@@ -46,7 +52,8 @@ def up(
             output.note(dim("Ctrl-C ends it"))
 
     launcher = tools(ctx).launcher()
-    launcher.up(state, port, detach=detach, progress=lambda step: output.note(dim(step)), ready=ready)
+    given = parsing.pairs(parameter, "--parameter") if parameter else None
+    launcher.up(state, port, parameters=given, detach=detach, progress=lambda step: output.note(dim(step)), ready=ready)
 
 
 def down(ctx: typer.Context, state: options.State = None, as_json: options.Json = False) -> None:

@@ -85,6 +85,7 @@ def _cloud(
     addresses = launcher.up(
         state,
         port or _free_port(),
+        parameters=None,
         detach=True,
         progress=lambda step: teller.tell(dim("starting"), step),
         ready=lambda _: None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -28,12 +28,13 @@ class LocalLauncher:
         state: Path | None,
         port: int | None,
         *,
+        parameters: Mapping[str, str] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],
     ) -> Addresses:
         with _said_as_command_errors():
-            return commands.up(state, port, detach=detach, progress=progress, ready=ready)
+            return commands.up(state, port, parameters=parameters, detach=detach, progress=progress, ready=ready)
 
     def down(self, state: Path | None) -> bool:
         with _said_as_command_errors():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ class Launcher(Protocol):
         state: Path | None,
         port: int | None,
         *,
+        parameters: Mapping[str, str] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],

@@ -23,10 +23,10 @@ from chalicelib.aws import AwsError
 from chalicelib.capacity.entry import Entry
 from chalicelib.capacity.gateways import Waiters
 from chalicelib.capacity.order import Order
-from chalicelib.capacity.pool import Pool, is_gated, pool_name
+from chalicelib.capacity.pool import GATED, Pool, pool_name
 from chalicelib.capacity.store import CapacityStore, Stale
 from chalicelib.clock import Clock
-from chalicelib.jobs.job import Job
+from chalicelib.jobs.job import Backend, Job
 from chalicelib.jobs.life import Entered, Requeued
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.log import logger
@@ -41,6 +41,7 @@ class Admission:
     """
     Args:
         monotonic: seconds, for how long admitting others has taken.
+        gated: backends whose jobs wait here.
     """
 
     store: CapacityStore
@@ -48,6 +49,7 @@ class Admission:
     waiters: Waiters
     now: Clock
     monotonic: Callable[[], float]
+    gated: frozenset[Backend] = GATED
 
     def claim(self, job: Job) -> Job | None:
         """The job as it is recorded now, if it may run; None when it has to wait.
@@ -168,7 +170,7 @@ class Admission:
             The job, recorded with its pool; None when there is no limit for it.
         """
         while job.pool is None:
-            if not is_gated(job.backend) or job.attempts or job.status.is_finished:
+            if job.backend not in self.gated or job.attempts or job.status.is_finished:
                 return None
             pool = self.store.pool(pool_name(job.allocation))
             if pool is None or pool.limit is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.capacity.account import AccountQuota, PoolQuota, families_of, pool_quotas, training_instances
 from chalicelib.capacity.gateways import ServiceQuotas
-from chalicelib.capacity.pool import Pool, is_gated
+from chalicelib.capacity.pool import Pool
 from chalicelib.capacity.request import PoolRequest
 from chalicelib.capacity.service import PoolService
 from chalicelib.errors import Unavailable
@@ -78,7 +78,7 @@ class Importing:
         caller.require(Permission.CAPACITY_MANAGE)
         until = self.monotonic() + READ_SECONDS
         instances = training_instances(self._in_time(until))
-        backends = [backend for backend in Backend if is_gated(backend)]
+        backends = [backend for backend in Backend if backend in self.pools.admission.gated]
         found = [
             PoolImport(quota, self.pools.store.pool(quota.pool))
             for backend in backends

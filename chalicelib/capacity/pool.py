@@ -12,6 +12,9 @@ LEVELS = ("low", "medium", "high", "critical")
 """Classes of priority, the last first served. A waiting job's level is its class, raised by its age."""
 LOWEST, HIGHEST = 0, len(LEVELS) - 1
 
+GATED = frozenset({Backend.SAGEMAKER})
+"""Backends whose jobs wait here: Batch has a queue of its own, and an operator may name one for SageMaker too."""
+
 MAX_LIMIT = 1_000_000
 DEFAULT_HALF_LIFE_SECONDS = 24 * 3600
 DEFAULT_AGING_SECONDS = 6 * 3600
@@ -91,8 +94,3 @@ def size_in_pool(allocation: Allocation) -> int:
 
 def unit_of(name: str) -> str:
     return "vCPUs" if name.endswith(f"/{_CPU}") else "GPUs"
-
-
-def is_gated(backend: Backend) -> bool:
-    """Whether this gate decides when a backend's jobs start: Batch has a queue of its own."""
-    return backend is Backend.SAGEMAKER

@@ -111,7 +111,7 @@ class Preemption:
     def _stop(self, entry: Entry) -> None:
         attempt = self.jobs.attempt(entry.tenant, entry.job_id, entry.preempted_attempt)
         if attempt is not None:
-            self.backends.of(attempt.backend).stop(attempt, entry.preempted_by or "preempted")
+            self.backends.of(attempt).stop(attempt, entry.preempted_by or "preempted")
 
 
 def fewest(needed: int, able: Iterable[Entry]) -> list[Entry]:

@@ -14,12 +14,12 @@ from chalicelib.capacity.batch_queue import BatchQueue
 from chalicelib.capacity.entry import Entry, State
 from chalicelib.capacity.forecast import Lane, in_line, start_of
 from chalicelib.capacity.order import Order
-from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool, is_gated, pool_name
+from chalicelib.capacity.pool import HIGHEST, LEVELS, Pool, pool_name
 from chalicelib.capacity.store import ADMITTED, CapacityStore
 from chalicelib.clock import Clock
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
-from chalicelib.jobs.job import Job, JobStatus
+from chalicelib.jobs.job import Backend, Job, JobStatus
 from chalicelib.jobs.service import JobService
 
 # How far the line is followed.
@@ -31,12 +31,14 @@ class Queue:
     """
     Args:
         batch: of an installation with Batch queues: why a job waits there.
+        training: of one whose SageMaker jobs wait in an operator's Batch queue: the same.
     """
 
     jobs: JobService
     store: CapacityStore
     now: Clock
     batch: BatchQueue | None = None
+    training: BatchQueue | None = None
 
     def why(self, caller: Caller, job_id: str) -> QueueAnswer:
         """
@@ -62,9 +64,10 @@ class Queue:
         It stands where admission would put it: behind the other jobs of its owner, with the owner's share as it is.
         """
         caller.require(Permission.JOBS_SUBMIT)
-        pool = self.store.pool(pool_name(job.allocation)) if is_gated(job.backend) else None
-        if not is_gated(job.backend) and self.batch is not None:
-            return self.batch.prospect(job)
+        elsewhere = self._elsewhere(job)
+        if elsewhere is not None:
+            return elsewhere.prospect(job)
+        pool = self.store.pool(pool_name(job.allocation)) if job.backend in self.jobs.admission.gated else None
         if pool is None or pool.limit is None:
             return QueueAnswer(job, "admitted", "No limit would keep it from starting.")
         entry = Entry.of(job)
@@ -88,10 +91,17 @@ class Queue:
 
     def _in_batch(self, caller: Caller, job: Job) -> QueueAnswer | None:
         """Of a job that waits in a Batch queue: why."""
-        if is_gated(job.backend) or self.batch is None or not job.attempts:
+        elsewhere = self._elsewhere(job)
+        if elsewhere is None or not job.attempts:
             return None
         attempt = self.jobs.store.attempts(job.tenant, job.job_id)[-1]
-        return self.batch.why(caller, job, attempt)
+        return elsewhere.why(caller, job, attempt)
+
+    def _elsewhere(self, job: Job) -> BatchQueue | None:
+        """The queue of Batch that a job waits in, where it is not one of our pools."""
+        if job.backend in self.jobs.admission.gated:
+            return None
+        return self.batch if job.backend is Backend.BATCH else self.training
 
     def _on_its_way(self, job: Job) -> str:
         """What happens to a job that is let in and does not run yet, in its backend's words."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.capacity.admission import Admission
-from chalicelib.capacity.pool import Pool, is_gated
+from chalicelib.capacity.pool import GATED, Pool
 from chalicelib.capacity.request import PoolRequest
 from chalicelib.capacity.store import CapacityStore, Stale
 from chalicelib.clock import Clock
@@ -53,7 +53,7 @@ class PoolService:
             InvalidRequest: there are no machines of this kind, or their backend has a queue of its own.
         """
         caller.require(Permission.CAPACITY_MANAGE)
-        check_name(name)
+        check_name(name, self.admission.gated)
         done = self.audit.entry(caller, Action.SET_CAPACITY_POOL, subject("pool", name), limit=str(wanted.limit))
         while True:
             before = self.store.pool(name)
@@ -85,7 +85,7 @@ class PoolService:
         self.admission.admit(name, ADMIT_SECONDS)
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, gated: frozenset[Backend] = GATED) -> None:
     """
     Raises:
         InvalidRequest: a pool of this name could hold nothing.
@@ -93,6 +93,9 @@ def check_name(name: str) -> None:
     if name.partition("/")[0] == Backend.BATCH.value:
         cure = "Set BatchMaxCpus of the stack: Batch has a queue of its own."
         raise InvalidRequest.about(FieldProblem("pool", "is Batch's", cure))
+    if not gated:
+        cure = "Change the queue's service environment: the parameter TrainingQueue sends these jobs to it."
+        raise InvalidRequest.about(FieldProblem("pool", "is a Batch queue's", cure))
     known = pool_names()
     if name not in known:
         raise InvalidRequest.about(FieldProblem("pool", f"is {name[:80]!r}", f"Use one of {', '.join(known)}."))
@@ -100,5 +103,4 @@ def check_name(name: str) -> None:
 
 def pool_names() -> list[str]:
     """The pools that can have a limit: one for each kind of machine that jobs are given."""
-    gated = [backend for backend in Backend if is_gated(backend)]
-    return sorted({f"{each.value}/{kind.gpu_type or 'cpu'}" for each in gated for kind in price_list(each.value).types})
+    return sorted({f"{each.value}/{kind.gpu_type or 'cpu'}" for each in GATED for kind in price_list(each.value).types})

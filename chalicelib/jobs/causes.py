@@ -117,7 +117,7 @@ def cause_of(found: BackendJob, error: str | None, said: str | None = None) -> C
     if found.timed_out:
         return Cause.TIME_LIMIT
     if found.state is BackendState.STOPPED:
-        return Cause.STOPPED
+        return Cause.PREEMPTED if found.is_preempted else Cause.STOPPED
     if found.state is not BackendState.FAILED:
         return _by_category(error or "") or Cause.REFUSED
     reason = found.reason or ""

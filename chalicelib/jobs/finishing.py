@@ -52,9 +52,9 @@ class Finishing:
             if job.status.is_finished:
                 break
             attempt = self.store.attempt(tenant, job_id, job.attempts) if job.attempts else None
-            found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
+            found = self.backends.of(attempt).describe(attempt) if attempt else ABSENT
             if attempt and found.state in {BackendState.STARTING, BackendState.RUNNING}:
-                self.backends.of(attempt.backend).stop(attempt, "the job ended")
+                self.backends.of(attempt).stop(attempt, "the job ended")
                 raise StillRunning(f"the attempt {attempt.name} is being stopped")
             if attempt and attempt.billable_seconds is None and found.state is not BackendState.ABSENT:
                 attempt = billed_as(attempt, found)

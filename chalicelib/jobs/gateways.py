@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
+    from chalicelib.jobs.training_queue import QueuedBackend
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -60,6 +62,7 @@ class BackendJob:
         started_at, ended_at: when it got its instance and gave it back.
         training_seconds, billable_seconds: how long that was, and what AWS bills of it, once it has ended.
         interruptions: how often managed spot training took its instance away and gave it another.
+        is_preempted: it was stopped because a queue needed its place for another job.
         exit_code: of the container, where the backend tells it apart from the reason.
     """
 
@@ -75,6 +78,7 @@ class BackendJob:
     billable_seconds: int | None = None
     exit_code: int | None = None
     interruptions: int = 0
+    is_preempted: bool = False
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -109,7 +113,7 @@ class SageMakerBackend:
 
     def describe(self, attempt: Attempt) -> BackendJob:
         try:
-            document = self.client.describe_training_job(TrainingJobName=attempt.name)
+            document = self.client.describe_training_job(TrainingJobName=attempt.backend_id or attempt.name)
         except self.client.exceptions.ClientError as error:
             # SageMaker says "Requested resource not found." as a ValidationException.
             if error_code(error) in {"ValidationException", "ResourceNotFound"} and "not found" in str(error).lower():
@@ -123,7 +127,7 @@ class SageMakerBackend:
             state=state,
             secondary_status=secondary,
             reason=document.get("FailureReason"),
-            backend_id=attempt.name,
+            backend_id=attempt.backend_id or attempt.name,
             timed_out=secondary in {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"},
             started_at=document.get("TrainingStartTime"),
             ended_at=document.get("TrainingEndTime"),
@@ -215,8 +219,18 @@ class Backends:
         return SageMakerBackend(self.clients.sagemaker)
 
     @cached_property
+    def queued(self) -> QueuedBackend:
+        """SageMaker behind a Batch queue."""
+        from chalicelib.jobs.training_queue import QueuedBackend
+
+        return QueuedBackend(lambda: self.clients.batch, SageMakerBackend(self.clients.sagemaker))
+
+    @cached_property
     def batch(self) -> JobBackend:
         return BatchBackend(self.clients.batch)
 
-    def of(self, backend: Backend) -> JobBackend:
-        return self.sagemaker if backend is Backend.SAGEMAKER else self.batch
+    def of(self, attempt: Attempt) -> JobBackend:
+        """What runs an attempt."""
+        if attempt.backend is Backend.BATCH:
+            return self.batch
+        return self.queued if attempt.queue else self.sagemaker

@@ -195,7 +195,7 @@ class Attempt:
 
     Attributes:
         token: random; the agent proves with it that a structured log line is of this attempt.
-        queue: ARN of the Batch queue that it is submitted to; None on SageMaker.
+        queue: ARN of the Batch queue that it is submitted to; None where it goes to SageMaker at once.
         backend_id: the SageMaker training job's name, or the Batch job's id once it is known.
         cause: why it did not complete, a value of `causes.Cause`; `reason` says it in words.
         started_at, ended_at: when it got its instance and gave it back, as the backend says.

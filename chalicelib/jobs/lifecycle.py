@@ -25,11 +25,12 @@ from chalicelib.jobs.images import training_image
 from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix
 from chalicelib.jobs.life import AttemptPlanned, ModelRegistered, Observed, Started
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_manifest
-from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec
+from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec, tags
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.service import MAX_DATASET_OBJECTS
 from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.jobs.training_queue import PREEMPTED, TrainingQueue
 from chalicelib.objects import Objects
 from chalicelib.quotas.charge import MIN_TIME_LIMIT_SECONDS
 
@@ -55,18 +56,19 @@ class Lifecycle:
     region: str
     now: Clock
     new_token: Callable[[], str]
+    training_queue: TrainingQueue | None = None
 
     def plan(self, tenant: str, job_id: str) -> dict[str, Any]:
         """What the machine does next with the latest attempt.
 
         Returns:
-            `next`: `sagemaker` or `batch` with the `request`; `assess` when the backend has the attempt already, ended or
-            not (the machine was started again); `wait` for capacity; `finish` when nothing is left to run.
+            `next`: `sagemaker`, `batch` or `queue` with the `request`; `assess` when the backend has the attempt already,
+            ended or not (the machine was started again); `wait` for capacity; `finish` when nothing is left to run.
         """
         job = self.store.require(tenant, job_id)
         number = max(1, job.attempts)
         attempt = self.store.attempt(tenant, job_id, number)
-        found = self.backends.of(attempt.backend).describe(attempt) if attempt else ABSENT
+        found = self.backends.of(attempt).describe(attempt) if attempt else ABSENT
         if job.status.is_finished:
             return {"next": "finish", "attempt": number}
         if found.state is not BackendState.ABSENT:
@@ -86,22 +88,26 @@ class Lifecycle:
         seconds = self._seconds_left(job, number, max_wait)
         document = spec(job, attempt, seconds, self._inputs(job), self.objects.bucket)
         self.objects.write_json(f"{attempt_prefix(tenant, job_id, number)}spec.json", document)
-        return {"next": job.backend.value, "attempt": number, "request": self._request(job, attempt, seconds, max_wait)}
+        following = "queue" if attempt.backend is Backend.SAGEMAKER and attempt.queue else job.backend.value
+        return {"next": following, "attempt": number, "request": self._request(job, attempt, seconds, max_wait)}
 
     def assess(self, tenant: str, job_id: str, number: int, error: str | None) -> dict[str, Any]:
         """How an attempt ended.
 
         Returns:
-            `next`: `register`; `retry` or `await` (it still runs) with `wait_seconds`; or `finish`.
+            `next`: `register`; `retry` or `await` (it still runs) with `wait_seconds`; `queue` (it still waits or runs in
+            the operator's queue, whose events tell its end); or `finish`.
         """
         job = self.store.require(tenant, job_id)
         attempt = self.store.attempt(tenant, job_id, number)
         if attempt is None or job.status.is_finished:
             return {"next": "finish", "attempt": number}
-        found = self.backends.of(attempt.backend).describe(attempt)
+        found = self.backends.of(attempt).describe(attempt)
         if found.state is BackendState.COMPLETED and job.cancel_requested_at is None:
             return {"next": "register", "attempt": number}
         if found.state in {BackendState.STARTING, BackendState.RUNNING}:
+            if attempt.backend is Backend.SAGEMAKER and attempt.queue:
+                return {"next": "queue", "attempt": number}
             return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
         said = self._said(job, attempt)
         cause = cause_of(found, error, said)
@@ -118,7 +124,7 @@ class Lifecycle:
         if self._seconds_left(job, number + 1, self._wait_left(job)) < MIN_TIME_LIMIT_SECONDS:
             self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
-        if cause is Cause.PREEMPTED:
+        if preempted_by:
             self.admission().requeue(job, number + 1)
             return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
@@ -130,7 +136,7 @@ class Lifecycle:
         attempt = self.store.attempt(tenant, job_id, number)
         if attempt is None:
             return
-        found = self.backends.of(attempt.backend).describe(attempt)
+        found = self.backends.of(attempt).describe(attempt)
         seen = replace(
             attempt,
             log_stream=found.log_stream or attempt.log_stream,
@@ -145,7 +151,7 @@ class Lifecycle:
         job = self.store.get(tenant, job_id)
         if job is not None and job.cancel_requested_at is not None and not job.status.is_finished:
             # The cancel came between the plan and the creation: what it could not stop then is stopped now.
-            self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+            self.backends.of(attempt).stop(attempt, "cancelled by the user")
         if found.state is BackendState.RUNNING:
             self.running(tenant, job_id, self.now(), found.secondary_status)
         elif found.secondary_status:
@@ -186,7 +192,9 @@ class Lifecycle:
 
     def _record_attempt(self, job: Job, number: int) -> Attempt:
         """The attempt of this number, recorded if it is not yet; the job counts it, also if a crash came between the two."""
-        queue = self.definitions.queue_of(job.allocation.gpu_type) if job.backend is Backend.BATCH else None
+        queue = self.training_queue.arn if self.training_queue else None
+        if job.backend is Backend.BATCH:
+            queue = self.definitions.queue_of(job.allocation.gpu_type)
         attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue)
         if not self.store.put_attempt(attempt):
             found = self.store.attempt(job.tenant, job.job_id, number)
@@ -239,7 +247,10 @@ class Lifecycle:
         image = custom or training_image(job.framework, gpu=job.allocation.gpu_count > 0, region=self.region)
         around = self.around(job.tenant)
         if job.backend is Backend.SAGEMAKER:
-            return sagemaker_request(job, attempt, seconds, image, around, max_wait)
+            request = sagemaker_request(job, attempt, seconds, image, around, max_wait)
+            if self.training_queue is None or attempt.queue is None:
+                return request
+            return self.training_queue.request(job, attempt, request, tags(job, attempt, around))
         definition = self.definitions.for_container(image, around.training_role_arn)
         return batch_request(job, attempt, seconds, definition, around)
 
@@ -264,6 +275,8 @@ def _reason(job: Job, found: BackendJob, cause: Cause, error: str | None, said: 
         return f"{limit} {said}"[:MAX_REASON] if said else limit
     if cause in {Cause.SCRIPT, Cause.OUT_OF_MEMORY} and said:
         return said[:MAX_REASON]
+    if found.is_preempted:
+        return PREEMPTED
     if cause is Cause.STOPPED:
         return "The training job was stopped outside this service."
     return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]

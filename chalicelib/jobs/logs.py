@@ -185,7 +185,7 @@ class LogReader:
                 entries.append(
                     LogEntry(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), message, attempt.number)
                 )
-        instance = "" if attempt.backend is Backend.BATCH else stream.removeprefix(f"{attempt.name}/")
+        instance = "" if attempt.backend is Backend.BATCH else stream.partition("/")[2]
         position = replace(position, instance=instance, token=token, ended=ended)
         if not entries and answer["events"]:
             # Only structured lines: there may be more behind them.
@@ -195,11 +195,17 @@ class LogReader:
     def _stream(self, attempt: Attempt, group: str, instance: str) -> str:
         if attempt.backend is Backend.BATCH:
             return attempt.log_stream or self.backends.batch.describe(attempt).log_stream or ""
+        training_job = attempt.name
+        if attempt.queue:
+            # Batch chose the name of the training job.
+            training_job = attempt.backend_id or self.backends.of(attempt).describe(attempt).backend_id or ""
+        if not training_job:
+            return ""
         if instance:
-            return f"{attempt.name}/{instance}"
+            return f"{training_job}/{instance}"
         try:
             found = self.client.describe_log_streams(
-                logGroupName=group, logStreamNamePrefix=f"{attempt.name}/", limit=1
+                logGroupName=group, logStreamNamePrefix=f"{training_job}/", limit=1
             )
         except self.client.exceptions.ResourceNotFoundException:
             return ""

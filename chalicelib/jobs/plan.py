@@ -21,7 +21,7 @@ ARGUMENTS = ["train", "--root", ROOT]
 MAX_LOG_BYTES = 60_000_000
 GIB = 1024**3
 # Within one user's jobs; between users Batch goes by their shares. Batch takes 0 to 9999.
-_PRIORITIES = {"low": 100, "medium": 400, "high": 700, "critical": 1000}
+PRIORITIES = {"low": 100, "medium": 400, "high": 700, "critical": 1000}
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def batch_request(job: Job, attempt: Attempt, seconds: int, definition: str, aro
         },
         "timeout": {"attemptDurationSeconds": seconds},
         "shareIdentifier": share_identifier(job.tenant, job.user),
-        "schedulingPriorityOverride": _PRIORITIES[job.priority],
+        "schedulingPriorityOverride": PRIORITIES[job.priority],
         "tags": tags(job, attempt, around),
     }
 

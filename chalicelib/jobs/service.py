@@ -200,7 +200,7 @@ class JobService:
         # Between the intent and this stop the backend's job may not exist yet: the planning task reads the intent
         # before it creates one, and the backend's own "it runs" event finds the intent after.
         for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
-            self.backends.of(attempt.backend).stop(attempt, "cancelled by the user")
+            self.backends.of(attempt).stop(attempt, "cancelled by the user")
         self.admission.wake(job)
         return job
 

@@ -285,6 +285,15 @@ class JobStore:
             return False
         return True
 
+    def put_attempt_token(self, attempt: Attempt, token: str) -> None:
+        """Note whose state machine waits for the end of an attempt; the latest one counts."""
+        item = {"pk": _pk(attempt.tenant, attempt.job_id), "sk": f"waiter#{attempt.number:05d}", "token": token}
+        self.table.write(self.table.put(item))
+
+    def attempt_token(self, tenant: str, job_id: str, number: int) -> str | None:
+        item = self.table.get(_pk(tenant, job_id), f"waiter#{number:05d}")
+        return str(item["token"]) if item else None
+
     def change_attempt(self, attempt: Attempt) -> None:
         self.table.write(self.table.put(_attempt_item(attempt)))
 

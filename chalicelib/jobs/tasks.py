@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Event = Mapping[str, Any]
 
+SERVICE_JOB_EVENT = "Batch Service Job State Change"
+
 
 def plan_job(platform: Platform, event: Event) -> dict[str, Any]:
     answer = platform.lifecycle.plan(event["tenant"], event["job_id"])
@@ -36,18 +38,30 @@ def finish_job(platform: Platform, event: Event) -> dict[str, Any]:
     return {"status": job.status.value}
 
 
+def enqueue_attempt(platform: Platform, event: Event) -> dict[str, Any]:
+    tenant, job_id, number = event["tenant"], event["job_id"], int(event["attempt"])
+    is_answered = platform.enqueueing.enqueue(tenant, job_id, number, event["request"], event["token"])
+    logger.info("in the queue", extra={"job_id": job_id, "attempt": number, "answered": is_answered})
+    return {"answered": is_answered}
+
+
 def on_training_event(platform: Platform, event: Event) -> None:
-    """A "SageMaker Training Job State Change" or a "Batch Job State Change": only a hint to look."""
+    """A state change of a SageMaker training job, a Batch job or a Batch service job: only a hint to look."""
     detail = event["detail"]
     parsed = parse_attempt_name(detail.get("TrainingJobName") or detail.get("jobName") or "")
+    is_queued = event.get("detail-type") == SERVICE_JOB_EVENT
     tags = detail.get("Tags") or detail.get("tags") or {}
     tenant = tags.get("aimatrix:tenant")
+    if parsed is not None and is_queued:
+        tenant = platform.backends.queued.tenant_of(detail["jobArn"])
     if parsed is None or tenant is None:
         logger.info("not one of ours", extra={"event_id": event.get("id")})
         return
     job_id, number = parsed
     platform.meter.for_job(tenant, job_id)
     platform.lifecycle.observe(tenant, job_id, number)
+    if is_queued:
+        platform.enqueueing.answer(tenant, job_id, number)
     logger.info("observed", extra={"job_id": job_id, "attempt": number})
 
 

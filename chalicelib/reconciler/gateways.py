@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from chalicelib.jobs.job import Backend
 
@@ -154,6 +154,39 @@ class RunningOnBatch:
 
     def stop(self, attempt: Attempting) -> None:
         self.client.terminate_job(jobId=attempt.handle, reason="it belongs to no open job")
+
+
+_QUEUED = ("SUBMITTED", "PENDING", "RUNNABLE", "SCHEDULED", "STARTING", "RUNNING")
+
+
+@dataclass(frozen=True)
+class RunningInQueue:
+    """Service jobs in the queue that an operator named for training jobs; Batch stops their training jobs with them."""
+
+    client: BatchClient
+    queue: str
+
+    def attempts(self) -> Iterator[Attempting]:
+        for status in _QUEUED:
+            token: str | None = None
+            while True:
+                more: Any = {"nextToken": token} if token else {}
+                page: Any = self.client.list_service_jobs(
+                    jobQueue=self.queue, jobStatus=cast("Any", status), maxResults=100, **more
+                )
+                for job in page["jobSummaryList"]:
+                    if job["jobName"].startswith(NAME_PREFIX):
+                        created = datetime.fromtimestamp(job["createdAt"] / 1000, UTC)
+                        yield Attempting(Backend.SAGEMAKER, job["jobName"], job["jobId"], created)
+                token = page.get("nextToken")
+                if not token:
+                    break
+
+    def labels(self, attempt: Attempting) -> Labels:
+        return Labels.of(self.client.describe_service_job(jobId=attempt.handle).get("tags", {}))
+
+    def stop(self, attempt: Attempting) -> None:
+        self.client.terminate_service_job(jobId=attempt.handle, reason="it belongs to no open job")
 
 
 @dataclass(frozen=True)

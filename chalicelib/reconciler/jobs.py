@@ -134,7 +134,7 @@ class JobRepairs:
             return
         self.admission.wake(job)
         for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
-            backend = self.backends.of(attempt.backend)
+            backend = self.backends.of(attempt)
             if not backend.describe(attempt).state.is_finished:
                 backend.stop(attempt, "cancelled by the user")
                 yield Repair(Kind.STOPPED_AGAIN, job.tenant, job_subject(job.job_id), attempt.name)

@@ -87,8 +87,9 @@ class Cloud:
             admin.quotas.set_user(user, Limits())
 
 
-def start(state: Path, port: int | None = None) -> Cloud:
-    done = aimatrix("up", "--state", str(state), "--port", str(port or free_port()), "--detach", "--json")
+def start(state: Path, port: int | None = None, parameters: Mapping[str, str] | None = None) -> Cloud:
+    given = [word for name, value in (parameters or {}).items() for word in ("--parameter", f"{name}={value}")]
+    done = aimatrix("up", "--state", str(state), "--port", str(port or free_port()), *given, "--detach", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return Cloud(state, last_json(done.stdout))
 

@@ -25,6 +25,8 @@ class Recorded(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
+        if name.endswith("QUEUE_ORDER"):
+            return "fair-share"
         if name.endswith("TENANT_ROLES"):
             return "arn:aws:iam::000000000000:role/aimatrix/stack/"
         return "500" if name.endswith(("_GIB", "_SIZE", "_VCPUS")) else "https://example.com"
@@ -64,6 +66,10 @@ def read_both_logs(platform: Platform) -> None:
         platform.logs.group_of(backend)
 
 
+def _without_gpu() -> Any:
+    return SimpleNamespace(allocation=SimpleNamespace(gpu_count=0))
+
+
 def _repairs(platform: Platform) -> tuple[object, ...]:
     jobs = platform.job_repairs
     return jobs.finishing(), jobs.receipts(), platform.backends.batch, platform.deployment_repairs
@@ -77,7 +83,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: p.api_keys,
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
-        lambda p: (p.queue, p.queue.batch and p.queue.batch.queue_of(None), p.pools, p.capacity_import),
+        lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),
         lambda p: p.reconciler.sweeper(),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
@@ -93,12 +99,13 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     ),
     "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),
     "await_capacity": (lambda p: (p.meter, p.admission),),
+    "enqueue_attempt": (lambda p: (p.meter, p.enqueueing, p.backends.queued),),
     "admit_jobs": (lambda p: p.capacity_upkeep,),
     "check_quotas": (lambda p: (p.quotas, p.quota_rounds, p.settings.stack),),
     "finish_job": (lambda p: (p.finishing, p.receipts, p.backends.batch),),
     "reconcile": (lambda p: (p.sweep, *_repairs(p), p.sweep_store),),
     "on_execution_event": (_repairs,),
-    "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch),),
+    "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.enqueueing),),
     "ingest_logs": (lambda p: p.reports,),
     "record_history": (lambda p: p.ledger,),
     "publish_events": (lambda p: p.event_bus,),

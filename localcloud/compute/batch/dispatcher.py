@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from localcloud.compute.batch.catalog import Catalog
-from localcloud.compute.batch.fairshare import Candidate, Use, in_order, usage
+from localcloud.compute.batch.fairshare import Candidate, History, Use, in_order
 from localcloud.compute.batch.instances import Machine, known_machines
 from localcloud.compute.batch.record import (
     FAILED,
@@ -63,7 +63,7 @@ class Dispatcher:
         self._running: dict[str, _Running] = {}
         self._held_back: set[str] = set()
         self._faults: dict[str, Rule] = {}
-        self._ended: list[tuple[str, Use]] = []
+        self._history = History()
         self._stopping = False
         self.finishes = Finishes()
 
@@ -161,14 +161,11 @@ class Dispatcher:
         if policy is None:
             return waiting
         now = self._host.now().timestamp()
-        oldest = now - policy.decay_seconds
-        self._ended = [(queue, use) for queue, use in self._ended if queue != name or (use.ended or now) > oldest]
-        uses = [use for queue, use in self._ended if queue == name]
-        uses += [_use(record) for record in self.running_in(name)]
+        used = self._history.usage(name, policy, [_use(record) for record in self.running_in(name)], now)
         candidates = [
             Candidate(record.job_id, record.share, record.priority, record.requirements.vcpus) for record in waiting
         ]
-        return [self._open[job_id] for job_id in in_order(policy, candidates, usage(policy, uses, now))]
+        return [self._open[job_id] for job_id in in_order(policy, candidates, used)]
 
     def running_in(self, name: str) -> list[BatchRecord]:
         """A queue's jobs that have a machine, or are getting one."""
@@ -263,8 +260,8 @@ class Dispatcher:
 
     def _remember(self, record: BatchRecord) -> None:
         """What a share has used counts for a while after the job's end."""
-        if record.share and "startedAt" in record.detail:
-            self._ended.append((record.queue, _use(record)))
+        if "startedAt" in record.detail:
+            self._history.remember(record.queue, _use(record))
 
     def _save(self, record: BatchRecord) -> None:
         """Makes a change of state durable and known."""

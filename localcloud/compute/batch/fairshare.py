@@ -60,6 +60,24 @@ class Use:
     ended: float | None = None
 
 
+@dataclass
+class History:
+    """What has ended and still counts, by queue."""
+
+    ended: dict[str, list[Use]] = field(default_factory=dict)
+
+    def remember(self, queue: str, use: Use) -> None:
+        if use.share:
+            self.ended.setdefault(queue, []).append(use)
+
+    def usage(self, queue: str, policy: Policy, running: Iterable[Use], now: float) -> dict[str, float]:
+        """As the function of this name; what lies before the decay is forgotten."""
+        oldest = now - policy.decay_seconds
+        kept = [use for use in self.ended.get(queue, []) if use.ended is not None and use.ended > oldest]
+        self.ended[queue] = kept
+        return usage(policy, [*kept, *running], now)
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A job that could start: jobs are given in order of submission."""

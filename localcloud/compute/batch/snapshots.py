@@ -82,6 +82,18 @@ class Snapshots:
                 "activeShareCount": len(scheduler.active_shares(name)),
                 "topCapacityUtilization": shares[:TOP],
             }
+        if self._catalog.policies.is_by_quota(queue):
+            of_shares: dict[str, list[Document]] = {}
+            for record in scheduler.in_order(name, queue):
+                shown = {"jobArn": record.arn, "earliestTimeAtPosition": record.detail["createdAt"]}
+                of_shares.setdefault(record.share, []).append(shown)
+            return {
+                "frontOfQuotaShares": {
+                    "quotaShares": {share: jobs[:FRONT] for share, jobs in of_shares.items()},
+                    "lastUpdatedAt": now,
+                },
+                "queueUtilization": utilization,
+            }
         return {
             "frontOfQueue": {
                 # Since it was submitted: when exactly it came to its place is not kept here.

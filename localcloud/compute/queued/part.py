@@ -52,6 +52,7 @@ class ServiceJobsPart:
         self._is_dirty = False
         self._is_stopping = False
         self._started = 0
+        self._history = fairshare.History()
         self._scheduling: asyncio.Task[None] | None = None
         training.followers.append(self._follow)
 
@@ -71,7 +72,9 @@ class ServiceJobsPart:
         """What ended while the emulator was away, or with it, is looked at; everything else waits or runs on."""
         for key, document in list(self._host.store.scan(KIND)):
             record = ServiceRecord(document)
-            if not record.is_terminal:
+            if record.is_terminal:
+                self._remember(record)
+            else:
                 self._open[key] = record
             self._started = max(self._started, record.document.get("started", 0))
         for record in list(self._open.values()):
@@ -179,9 +182,8 @@ class ServiceJobsPart:
         policy = self._queues.policies.of(queue)
         if policy is None:
             return waiting
-        running = self.running_in(name)
-        uses = [fairshare.Use(each.share, each.instances, float(each.detail["scheduledAt"]) / 1000) for each in running]
-        used = fairshare.usage(policy, uses, self._host.now().timestamp())
+        running = [_use(each) for each in self.running_in(name)]
+        used = self._history.usage(name, policy, running, self._host.now().timestamp())
         candidates = [fairshare.Candidate(each.job_id, each.share, each.priority, each.instances) for each in waiting]
         return [self._open[job_id] for job_id in fairshare.in_order(policy, candidates, used)]
 
@@ -349,6 +351,12 @@ class ServiceJobsPart:
                 self._host.events.record(SOURCE, DETAIL_TYPE, record.event(), [record.arn], self._host.now())
         if record.is_terminal:
             self._open.pop(record.job_id, None)
+            self._remember(record)
+
+    def _remember(self, record: ServiceRecord) -> None:
+        """What a share has used counts for a while after the job's end."""
+        if "scheduledAt" in record.detail:
+            self._history.remember(record.queue, _use(record))
 
     def _may_submit(self, params: Document) -> Authorization:
         queue = self._arns.make("job-queue", self._arns.name("job-queue", params["jobQueue"]))
@@ -378,3 +386,10 @@ def _payload(params: Document) -> Document:
 def _is_called(record: ServiceRecord, name: str) -> bool:
     own = str(record.detail["jobName"]).lower()
     return own.startswith(name[:-1]) if name.endswith("*") else own == name
+
+
+def _use(record: ServiceRecord) -> fairshare.Use:
+    detail = record.detail
+    began = float(detail["scheduledAt"]) / 1000
+    ended = float(detail["stoppedAt"]) / 1000 if record.is_terminal else None
+    return fairshare.Use(record.share, record.instances, began, ended)

@@ -113,8 +113,8 @@ class FakeBackends:
     sagemaker: FakeBackend = field(default_factory=FakeBackend)
     batch: FakeBackend = field(default_factory=FakeBackend)
 
-    def of(self, backend: Backend) -> FakeBackend:
-        return self.sagemaker if backend is Backend.SAGEMAKER else self.batch
+    def of(self, attempt: Attempt) -> FakeBackend:
+        return self.sagemaker if attempt.backend is Backend.SAGEMAKER else self.batch
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib.capacity import views
-from chalicelib.capacity.batch_queue import BatchQueue, BatchQueues
+from chalicelib.capacity.batch_queue import BatchQueue
+from chalicelib.capacity.container_queues import ContainerQueues
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.job import Attempt, Backend, Job
 from chalicelib.jobs.plan import share_identifier
@@ -71,7 +72,8 @@ class FakeBatch:
 def waiting(batch: FakeBatch, job_id: str = "mine", caller: Caller = ALICE) -> Any:
     users = {each: user for each, (_, _, user, _) in batch.jobs.items()}
     client: Any = batch
-    queue = BatchQueue(BatchQueues(lambda: client), MAX, lambda _, each: users.get(each), lambda _: QUEUE, lambda: NOW)
+    view = ContainerQueues(lambda: client, lambda _: QUEUE, MAX)
+    queue = BatchQueue(view, lambda _, each: users.get(each), lambda: NOW)
     answer = queue.why(caller, job(job_id), Attempt("acme", job_id, 1, "t", Backend.BATCH, NOW, queue=QUEUE))
     return None if answer is None else views.answer(answer)
 
@@ -138,7 +140,7 @@ class TestAJobThatIsNotMade:
     @pytest.mark.parametrize(("in_use", "would_wait"), [(4, False), (5, True)])
     def test_would_wait_when_there_is_no_room(self, in_use: int, would_wait: bool) -> None:
         client: Any = FakeBatch({"r": ("RUNNING", in_use, "bob", None)})
-        queue = BatchQueue(BatchQueues(lambda: client), MAX, lambda *_: None, lambda _: QUEUE, lambda: NOW)
+        queue = BatchQueue(ContainerQueues(lambda: client, lambda _: QUEUE, MAX), lambda *_: None, lambda: NOW)
         told = views.prospect(queue.prospect(job()))
         assert told["would_wait"] is would_wait
         assert "s-training-cpu" in told["reason"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ class FakeLauncher:
     """An embedded cloud that starts and stops at once."""
 
     running: bool = False
+    parameters: Mapping[str, str] | None = None
     error: Exception | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -32,11 +33,13 @@ class FakeLauncher:
         state: Path | None,
         port: int | None,
         *,
+        parameters: Mapping[str, str] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],
     ) -> Addresses:
         self.calls.append(("up", (state, port, detach)))
+        self.parameters = parameters
         if self.error:
             raise self.error
         addresses = Addresses(API, "http://127.0.0.1:1", "http://127.0.0.1:2", str(state), self.running)

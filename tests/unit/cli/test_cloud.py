@@ -81,3 +81,16 @@ class TestToken:
         terminal.launcher.error = CommandError(ExitCode.UNREACHABLE, "not_running", "start it first")
 
         assert terminal.run("token", "--user", "ada").exit_code == 8
+
+
+class TestParameters:
+    def test_of_the_template_are_given_to_the_cloud(self, terminal: Terminal) -> None:
+        assert terminal.run("up", "--detach", "--parameter", "BatchMaxCpus=64", "--parameter", "A=b=c").exit_code == 0
+        assert terminal.launcher.parameters == {"BatchMaxCpus": "64", "A": "b=c"}
+
+    def test_that_are_not_given_stay_as_they_were(self, terminal: Terminal) -> None:
+        terminal.run("up", "--detach")
+        assert terminal.launcher.parameters is None
+
+    def test_without_a_value_are_refused(self, terminal: Terminal) -> None:
+        assert "is not NAME=VALUE" in terminal.run("up", "--parameter", "BatchMaxCpus").stderr
