@@ -191,7 +191,7 @@ class TestProtocol:
         assert announced.status_code == streamed.status_code == 413
 
     def test_an_operation_that_is_not_there(self, sagemaker: Any, batch: Any) -> None:
-        for call in (sagemaker.list_notebook_instances, batch.list_scheduling_policies):
+        for call in (sagemaker.list_notebook_instances, batch.list_consumable_resources):
             with pytest.raises(ClientError) as refused:
                 call()
             assert code_of(refused)[1] in (400, 404)
