@@ -18,6 +18,7 @@ from chalicelib.jobs.store import JobStore, job_item
 from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
 from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker, StandingEndpoints
 from chalicelib.reconciler.jobs import JobRepairs
+from chalicelib.reconciler.store import SweepStore
 from chalicelib.reconciler.sweep import Sweep
 from chalicelib.table import Table
 
@@ -75,6 +76,7 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
         machine=nothing,
         finishing=lambda: nothing,
         receipts=lambda: nothing,
+        notes=SweepStore(table),
         admission=nothing,
         backends=nothing,
         running=(RunningOnSageMaker(sagemaker),),

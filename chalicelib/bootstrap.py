@@ -409,6 +409,7 @@ class Platform:
             machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
             finishing=lambda: self.finishing,
             receipts=lambda: self.receipts,
+            notes=self.sweep_store,
             admission=self.admission,
             backends=self.backends,
             running=(RunningOnSageMaker(self.clients.sagemaker), *on_batch, *in_queue),

@@ -7,6 +7,7 @@ The same point written twice is one item, so log lines may be delivered more tha
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from chalicelib.cursor import Cursor
 from chalicelib.table import Item, Table
 
 MAX_NAME = 250
+# Step and time take 37 of the 1,024 bytes that a sort key has.
+_MAX_KEY_BYTES, _BEGINNING_BYTES = 980, 800
 _STEP_ZERO = 2**63  # MLflow's steps are signed 64 bit; shifted, text order is number order
 
 
@@ -53,7 +56,7 @@ class MetricStore:
         """Points in order of name and step, of one metric or of all."""
         if name is not None and len(name) > MAX_NAME:
             return MetricPage((), None)
-        prefix = ("sk", f"{_escaped(name)}#") if name is not None else None
+        prefix = ("sk", f"{_key_of(name)}#") if name is not None else None
         page = self.table.query(("pk", f"{tenant}#{job_id}"), begins_with=prefix, after=after, limit=limit)
         return MetricPage(tuple(point_of(item) for item in page.items), page.cursor)
 
@@ -63,15 +66,21 @@ class MetricStore:
         return Cursor({**cursor.key, "pk": f"{tenant}#{job_id}"}) if cursor else None
 
 
-def _escaped(name: str) -> str:
-    return name.replace("%", "%25").replace("#", "%23")
+def _key_of(name: str) -> str:
+    """A name as the sort key begins with it: readable; where 1,024 bytes are too few, its beginning and a hash."""
+    escaped = name.replace("%", "%25").replace("#", "%23")
+    if len(escaped.encode()) <= _MAX_KEY_BYTES:
+        return escaped
+    beginning = escaped.encode()[:_BEGINNING_BYTES].decode(errors="ignore")
+    # No name has these two characters side by side when it is escaped.
+    return f"{beginning}%~{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def item_of(tenant: str, job_id: str, point: MetricPoint) -> Item:
     milliseconds = round(point.timestamp.timestamp() * 1000)
     return {
         "pk": f"{tenant}#{job_id}",
-        "sk": f"{_escaped(point.name)}#{point.step + _STEP_ZERO:020d}#{milliseconds:015d}",
+        "sk": f"{_key_of(point.name)}#{point.step + _STEP_ZERO:020d}#{milliseconds:015d}",
         "name": point.name,
         "value": repr(point.value),  # DynamoDB's numbers know neither NaN nor infinity
         "step": point.step,
@@ -104,6 +113,7 @@ def point_from(values: Any) -> MetricPoint:
     number = float(value)
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         raise ValueError("a metric's name is missing or too long")
+    name.encode()  # half of a character is no text
     step = int(step or 0)
     if not -_STEP_ZERO <= step < _STEP_ZERO:
         raise ValueError("a step is out of range")

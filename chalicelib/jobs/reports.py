@@ -115,7 +115,9 @@ class Reports:
                         run = Run(str(line.values["experiment_id"]), str(line.values["run_id"]))
                         self.store.set_run(source.tenant, source.job_id, run)
                     case "metrics":
-                        points.extend(point_from(values) for values in line.values["points"])
+                        fresh, wrong = _points(line.values["points"])
+                        points.extend(fresh)
+                        refused += wrong
                     case "exit":
                         reason = line.values.get("reason")
                         self.store.set_exit_reason(
@@ -123,7 +125,7 @@ class Reports:
                         )
                     case "progress":
                         progress = (progress or Progress()).updated(_progress(line.values))
-            except (ValueError, KeyError, TypeError, OverflowError):
+            except (ValueError, KeyError, TypeError, OverflowError, OSError):
                 refused += 1
         if points:
             self.metrics.put(source.tenant, source.job_id, points)
@@ -131,6 +133,17 @@ class Reports:
             before = self.store.report(source.tenant, source.job_id).progress
             self.store.set_progress(source.tenant, source.job_id, before.updated(progress))
         return refused
+
+
+def _points(given: Iterable[Any]) -> tuple[list[MetricPoint], int]:
+    """The points of a line, and how many of it are none: one that is wrong takes no other with it."""
+    points, wrong = [], 0
+    for values in given:
+        try:
+            points.append(point_from(values))
+        except (ValueError, TypeError, OverflowError, OSError):
+            wrong += 1
+    return points, wrong
 
 
 def _progress(values: Mapping[str, Any]) -> Progress:

@@ -29,6 +29,7 @@ from chalicelib.jobs.job import Job, JobFilter, JobStatus, parse_attempt_name
 from chalicelib.jobs.store import JobStore
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
+from chalicelib.reconciler.store import SweepStore
 
 _PAGE = 100
 _STILL_RUNNING_PAUSE_SECONDS = 3.0
@@ -42,6 +43,7 @@ class JobRepairs:
         running: what each backend of this installation runs.
         stack: this installation's name, which its attempts carry as a tag.
         receipts: a job that is finished here gets its receipt here.
+        notes: which of them have none yet.
         seconds: on any clock that only goes forward.
         pause: waits some seconds.
     """
@@ -52,6 +54,7 @@ class JobRepairs:
     machine: Machine
     finishing: Callable[[], Finishing]
     receipts: Callable[[], Issuing]
+    notes: SweepStore
     admission: Admission
     backends: Backends
     running: tuple[RunningOn, ...]
@@ -92,12 +95,27 @@ class JobRepairs:
     def finish(self, job: Job, execution: Execution) -> Repair:
         """End a job whose execution is over."""
         reason = why(execution)
+        self.notes.expect_receipt(job.tenant, job.job_id)
         try:
             ended = self.finishing().finish(job.tenant, job.job_id, reason)
         except StillRunning as error:
             return Repair(Kind.STOPPING, job.tenant, job_subject(job.job_id), str(error))
-        self.receipts().issue(ended)
+        self._seal(ended)
         return Repair(Kind.FINISHED, job.tenant, job_subject(job.job_id), reason)
+
+    def seal_again(self) -> Iterator[Repair]:
+        """Receipts of jobs that were ended here by somebody who did not come to it."""
+        for tenant, job_id in self.notes.expected_receipts():
+            job = self.store.get(tenant, job_id)
+            if job is None:
+                self.notes.receipt_issued(tenant, job_id)
+            elif job.status.is_finished:
+                self._seal(job)
+                yield Repair(Kind.SEALED, tenant, job_subject(job_id), "its receipt was missing")
+
+    def _seal(self, job: Job) -> None:
+        self.receipts().issue(job)
+        self.notes.receipt_issued(job.tenant, job.job_id)
 
     def finish_at_last(self, job: Job, execution: Execution, seconds: float) -> Repair:
         """End a job, waiting some seconds for its attempt to stop."""

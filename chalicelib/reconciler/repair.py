@@ -24,6 +24,8 @@ class Kind(Enum):
     """The execution had ended, and the job or the deployment had not."""
     STOPPING = "stopping"
     """The same, and its attempt or its endpoint has to settle first: the next sweep finishes it."""
+    SEALED = "sealed"
+    """A job had been ended by a sweep, or for an execution, that did not come to its receipt."""
     STOPPED_AGAIN = "stopped-again"
     """The job is being cancelled and its attempt ran on."""
     STOPPED_OLDER = "stopped-older"

@@ -37,7 +37,7 @@ class Sweep:
             after: go on behind this tenant, where the last sweep had no time left.
         """
         began, until = self.now(), self.seconds() + seconds
-        repairs: list[Repair] = []
+        repairs = _carefully("receipts", self.jobs.seal_again())
         tenants, open_jobs = 0, 0
         stopped_at, last = None, after
         for tenant in self.jobs.tenants(after):

@@ -57,6 +57,7 @@ def _end_job(platform: Platform, tenant: str, job_id: str) -> None:
     job = platform.job_store.get(tenant, job_id) if tenant and job_id else None
     if job is None or job.status.is_finished:
         logger.info("nothing to end", extra={"job_id": job_id})
+        list(platform.job_repairs.seal_again())
         return
     platform.meter.for_job(tenant, job_id)
     execution = platform.job_repairs.executions.of(job_id)

@@ -17,7 +17,7 @@ from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Job, attempt_prefix
 from chalicelib.quotas.quota import Limits, Owner, month_of
 from tests.e2e.conftest import Cloud
-from tests.e2e.services import Services, World, services_on
+from tests.e2e.sweeps.services import Services, World, services_on
 from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e

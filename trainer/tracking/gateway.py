@@ -86,7 +86,8 @@ class Gateway:
         name = match.group("name") if match else ""
         if method == "GET":
             return self._read(name, target, headers)
-        document = _parse(headers, body)
+        body = _inflated(headers, body)
+        document = _parse(body)
         if document is None:
             return self._forward(method, target, headers, body)
         if self._console.mask is not None:
@@ -203,14 +204,18 @@ class Gateway:
         self._console.say(f"mlflow: the experiment {name!r} is this job's own, {self._run.experiment_name!r}")
 
 
-def _parse(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
+def _inflated(headers: Mapping[str, str], body: bytes) -> bytes:
+    """The body as it was before the client compressed it: ids are translated in it, and it goes on without the header."""
     encoding = {name.lower(): value for name, value in headers.items()}.get("content-encoding", "").lower()
-    if encoding in {"gzip", "deflate"}:
-        try:
-            inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
-            body = inflate.decompress(body, _BODY_LIMIT)
-        except zlib.error:
-            return None
+    if encoding not in {"gzip", "deflate"}:
+        return body
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _BODY_LIMIT)
+    except zlib.error:
+        return body
+
+
+def _parse(body: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(body)
     except ValueError:

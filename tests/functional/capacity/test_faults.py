@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.jobs.job import JobStatus
-from tests.e2e.faulty import Died, Fault
+from tests.e2e.sweeps.faulty import Died, Fault
 from tests.faults import Shows
 from tests.functional.capacity.conftest import POOL, Machines, Room
 

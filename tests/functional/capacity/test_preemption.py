@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.capacity.preemption import fewest
 from chalicelib.jobs.job import Attempt, Backend
-from tests.e2e.faulty import Died, Fault
+from tests.e2e.sweeps.faulty import Died, Fault
 from tests.faults import Shows
 from tests.functional.capacity.conftest import HOUR, POOL, Room
 from tests.functional.capacity.test_faults import WiredRoom

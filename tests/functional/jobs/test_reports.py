@@ -118,6 +118,19 @@ class TestReports:
         assert jobs.reports.take([_line(job_id, "metrics", points=[point])]) == 1
         assert _points(jobs, job_id) == ()
 
+    @pytest.mark.parametrize("name", ["\U0001f600" * 250, "%" * 250, "#" * 250, "ü" * 250])
+    def test_with_the_longest_names_are_kept_and_found(self, jobs: Jobs, job_id: str, name: str) -> None:
+        points = [[name, 1.0, step, None, AT] for step in (1, -(2**63), 2**63 - 1)]
+        assert jobs.reports.take([_line(job_id, "metrics", points=points)]) == 0
+        found = jobs.metrics.read("acme", job_id, name=name, limit=10, after=None).points
+        assert [(point.name, point.step) for point in found] == [(name, -(2**63)), (name, 1), (name, 2**63 - 1)]
+
+    @pytest.mark.parametrize("bad", [["\ud800", 1, 1, None, AT], ["late", 1, 1, None, 10**30], ["", 1, 1, None, AT], 7])
+    def test_one_wrong_point_takes_no_other_with_it(self, jobs: Jobs, job_id: str, bad: Any) -> None:
+        good = [["loss", 1.0, 1, None, AT], ["loss", 0.5, 2, None, AT]]
+        assert jobs.reports.take([_line(job_id, "metrics", points=[good[0], bad, good[1]])]) == 1
+        assert [point.step for point in _points(jobs, job_id)] == [1, 2]
+
     def test_never_wake_a_finished_job(self, jobs: Jobs, job_id: str) -> None:
         jobs.finishing.finish("acme", job_id, "over")
         jobs.reports.take([_line(job_id, "started", at=AT)])

@@ -65,8 +65,12 @@ class NoDeployments:
 @dataclass
 class Receipts:
     issued: list[str] = field(default_factory=list)
+    lost: int = 0
 
     def issue(self, job: Job) -> None:
+        if self.lost:
+            self.lost -= 1
+            raise ConnectionError("the signing key did not answer")
         self.issued.append(job.job_id)
 
 
@@ -113,6 +117,7 @@ def room(jobs: Jobs) -> Room:
         machine=jobs.machine,  # type: ignore[arg-type]
         finishing=lambda: jobs.finishing,
         receipts=lambda: receipts,  # type: ignore[arg-type, return-value]
+        notes=SweepStore(jobs.store.table),
         admission=jobs.admission,
         backends=jobs.backends,  # type: ignore[arg-type]
         running=(running,),
@@ -272,6 +277,20 @@ class TestWhatRuns:
     def test_since_a_moment_ago_is_left_alone(self, room: Room) -> None:
         room.running.created = room.jobs.clock() + timedelta(seconds=LATER)
         room.running.listed["aimatrix-no-such-job-1"] = Labels("ours", "acme")
+        assert room.run().repairs == ()
+
+
+class TestAReceipt:
+    def test_that_was_not_come_to_is_made_by_the_next_sweep(self, room: Room) -> None:
+        job = room.submitted()
+        room.jobs.backends.sagemaker.says(f"aimatrix-{job.job_id}-1", BackendState.STOPPED, billable_seconds=5)
+        room.executions.states[job.job_id] = Execution(Driving.ABORTED)
+        room.receipts.lost = 1
+        with pytest.raises(ConnectionError):
+            room.run()
+        assert room.now(job).status is JobStatus.FAILED
+        assert [repair.kind for repair in room.run().repairs] == [Kind.SEALED]
+        assert room.receipts.issued == [job.job_id]
         assert room.run().repairs == ()
 
 

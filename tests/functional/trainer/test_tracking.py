@@ -130,6 +130,8 @@ post("runs/log-batch", run_id=RUN, metrics=metrics)
 zipped = {"run_id": RUN, "metrics": [{"key": "zipped", "value": "NaN", "timestamp": "7"}]}
 body = gzip.compress(json.dumps(zipped).encode())
 call("POST", "/api/3.0/mlflow/runs/log-batch", raw=body, headers={"Content-Encoding": "gzip"})
+restore = gzip.compress(json.dumps({"run_id": RUN}).encode())
+call("POST", "/api/2.0/mlflow/runs/restore", raw=restore, headers={"Content-Encoding": "gzip"})
 ajax = {"run_uuid": RUN, "run_id": RUN, "key": "ajax", "value": 1, "timestamp": 1}
 call("POST", "/ajax-api/2.0/mlflow/runs/log-metric", ajax)
 """
@@ -144,6 +146,8 @@ call("POST", "/ajax-api/2.0/mlflow/runs/log-metric", ajax)
         ]
         (run,) = mlflow.runs.values()
         assert [name for name, _, _ in run["metrics"]] == ["m0", "m1", "m2", "zipped", "ajax"]
+        # Also a call that is handed on at once, and not read, arrives with the real run's id, and not compressed.
+        assert mlflow.calls("runs/restore") == [{"run_id": run["info"]["run_id"]}]
 
     def test_a_child_runs_metrics_are_its_own(self, tracked: Container, mlflow: FakeMlflow) -> None:
         tracked.script = (

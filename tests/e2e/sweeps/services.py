@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.audit.entry import Action
 from chalicelib.bootstrap import Platform
 from chalicelib.clock import utc_now
+from chalicelib.deployments.deployment import Deployment
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Job, JobFilter, JobStatus, attempt_prefix
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.settings import Settings
 from tests.e2e.conftest import Cloud
-from tests.e2e.faulty import FaultyClients
+from tests.e2e.sweeps.faulty import FaultyClients
 from tests.functional.jobs.conftest import FakeBackends
 
 _NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
@@ -30,6 +33,9 @@ class World:
     admin: Caller
     request: TrainingJobRequest
     job: Job | None = None
+    model_id: str = ""
+    deployment: Deployment | None = None
+    things: dict[str, Any] = field(default_factory=dict)
 
     @property
     def job_id(self) -> str:
@@ -67,7 +73,8 @@ class Services:
             "resource_requirements": small,
         }
         request = TrainingJobRequest.model_validate({"name": "sweep", "framework": "sklearn", "config": config})
-        return World(caller, Caller(tenant, "root", frozenset({"ADMIN"})), request)
+        admin = Caller(tenant, "root", frozenset({"ADMIN", "USER", "MODEL_DEPLOYER"}))
+        return World(caller, admin, request)
 
     def submit(self, world: World) -> None:
         world.job = self.platform.jobs.submit(world.caller, world.request, "the-key")
@@ -86,9 +93,24 @@ class Services:
         world = self.planned()
         self.backends.sagemaker.says(f"aimatrix-{world.job_id}-1", state, billable_seconds=100, **more)
         artifacts = [{"name": "m", "size_bytes": 1234}]
-        key = f"{attempt_prefix(world.caller.tenant, world.job_id, 1)}manifest.json"
-        self.platform.objects.write_json(key, {"schema": 1, "artifacts": artifacts})
+        prefix = attempt_prefix(world.caller.tenant, world.job_id, 1)
+        model = {
+            "kind": "sklearn",
+            "uri": f"s3://{self.platform.settings.artifacts_bucket}/{prefix}model.tar.gz",
+            "size_bytes": 1234,
+            "checksum": "a" * 64,
+            "servable": True,
+        }
+        manifest = {"schema": 1, "job_id": world.job_id, "attempt": 1, "artifacts": artifacts, "model": model}
+        self.platform.objects.write_json(f"{prefix}manifest.json", manifest)
         return world
+
+    def function(
+        self, task: Callable[[Platform, Any], object], event: Callable[[World], dict[str, Any]]
+    ) -> Callable[[World], object]:
+        """A function of the template as Lambda calls it, with what it counts."""
+        call = self.platform.metered(lambda given, _: task(self.platform, given))
+        return lambda world: call(event(world), None)
 
     def finish(self, world: World) -> None:
         self.platform.finishing.finish(world.caller.tenant, world.job_id, None)
@@ -97,6 +119,13 @@ class Services:
         world = self.at_end(BackendState.COMPLETED)
         self.finish(world)
         return world
+
+    def actions(self, world: World, action: Action) -> int:
+        """How often the audit log says that something was done in a world; all that waited is sealed first."""
+        tenant = world.caller.tenant
+        self.platform.audit_sealing.seal(tenant)
+        rows = self.platform.audit_log.store.rows(tenant, 0, 100)
+        return sum(row["action"] == action.value for row in rows)
 
     def balanced(self, world: World, status: JobStatus | None, jobs: int = 1) -> None:
         """One job in this status, and not a counter that differs."""
@@ -111,14 +140,17 @@ def services_on(cloud: Cloud) -> Services:
     """The services as the template wires them; a machine that does nothing stands where jobs would start to run."""
     clients = FaultyClients(cloud)
     functions = cloud.boto("lambda").list_functions()["Functions"]
-    environment = {"AWS_REGION": "us-east-1"}
+    environment = {"AWS_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}
     for function in functions:
         environment |= function.get("Environment", {}).get("Variables", {})
     role = cloud.boto("iam").list_roles()["Roles"][0]["Arn"]
     machine = cloud.boto("stepfunctions").create_state_machine(
         name=f"nothing-{uuid.uuid4()}", definition=json.dumps(_NOTHING), roleArn=role
     )
-    environment["AIMATRIX_TRAIN_JOB_ARN"] = machine["stateMachineArn"]
+    nothing = machine["stateMachineArn"]
+    for which in ("TRAIN_JOB", "DEPLOY_MODEL", "UNDEPLOY_MODEL"):
+        environment[f"AIMATRIX_{which}_ARN"] = nothing
+    environment["AIMATRIX_TRAIN_JOB_EXECUTIONS"] = nothing.replace(":stateMachine:", ":execution:") + ":"
     clock = SkewedClock()
     platform = Platform(clients, Settings(environment), clock)
     backends = FakeBackends()

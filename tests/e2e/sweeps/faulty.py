@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from chalicelib.aws import Clients
+from chalicelib.aws import Clients, count_calls
 from tests.e2e.conftest import Cloud
 
 
@@ -61,11 +61,13 @@ class FaultyClients(Clients):
     """The clients of the services, each call passing the injector that is in place."""
 
     def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
         self._cloud = cloud
         self.injector = Injector()
 
     def _make(self, service: str, config: Any = None) -> Any:
         client = self._cloud.boto(service)
+        count_calls(client, self.calls)
         # These events lie outside botocore's own retries: a fault is seen, and not smoothed over.
         client.meta.events.register("before-call", lambda **event: self.injector.before(**event))
         client.meta.events.register("after-call", lambda **event: self.injector.after(**event))
@@ -90,6 +92,8 @@ class Handler:
     """Something that is repeated until it succeeds.
 
     Attributes:
+        name: of an operation in openapi.json, or of a function of the template.
+        about: tells several of one name apart.
         prepare: makes the world in which it runs, and returns what `run` and `holds` get.
         holds: raises AssertionError when something is not as it must be after the repetition.
     """
@@ -98,6 +102,10 @@ class Handler:
     prepare: Callable[[], Any]
     run: Callable[[Any], object]
     holds: Callable[[Any], None]
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.about})" if self.about else self.name
 
 
 def sweep(clients: FaultyClients, handler: Handler) -> tuple[int, list[str]]:
@@ -119,6 +127,6 @@ def sweep(clients: FaultyClients, handler: Handler) -> tuple[int, list[str]]:
             try:
                 handler.holds(world)
             except AssertionError as error:
-                raise AssertionError(f"{handler.name}, call {at} ({calls[at - 1]}), {fault.value}: {error}") from error
+                raise AssertionError(f"{handler}, call {at} ({calls[at - 1]}), {fault.value}: {error}") from error
             points += 1
     return points, calls

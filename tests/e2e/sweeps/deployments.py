@@ -1,0 +1,116 @@
+"""Deployments, as far as they come without an endpoint: what SageMaker does behind one is not this service's call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib.audit.entry import Action
+from chalicelib.deployments import tasks
+from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus
+from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.models.model import ModelFilter, ModelStatus
+from tests.e2e.sweeps import models
+from tests.e2e.sweeps.faulty import Handler
+from tests.e2e.sweeps.services import Services, World
+
+
+def handlers(on: Services) -> list[Handler]:
+    register = models.handlers(on)[0]
+    config = DeploymentConfig.model_validate({"environment": "staging"})
+
+    def registered() -> World:
+        world: World = register.prepare()
+        register.run(world)
+        return world
+
+    def deploy(world: World) -> None:
+        world.deployment = on.platform.deployments.deploy(world.admin, world.model_id, config)
+
+    def deploying() -> World:
+        world = registered()
+        deploy(world)
+        return world
+
+    def finish(world: World) -> None:
+        deployment = _deployment(world)
+        on.platform.deployment_finishing.finish(deployment.tenant, deployment.deployment_id, 1, "no capacity")
+
+    def failed() -> World:
+        world = deploying()
+        finish(world)
+        return world
+
+    def undeploy(world: World) -> None:
+        on.platform.deployments.undeploy(world.admin, _deployment(world).deployment_id)
+
+    def inactive() -> World:
+        world = failed()
+        undeploy(world)
+        return world
+
+    def waiting() -> World:
+        world = deploying()
+        on.platform.deployment_store.put_waiter(_deployment(world), 1, "nobody-waits")
+        return world
+
+    def is_(status: DeploymentStatus, action: Action, times: int = 1) -> Callable[[World], None]:
+        """One deployment in this status, its model free if nothing wants it, and the log says who asked."""
+
+        def hold(world: World) -> None:
+            tenant = world.caller.tenant
+            page = on.platform.deployment_store.search(tenant, DeploymentFilter(), 10, 0, None)
+            assert [each.status for each in page.deployments] == [status]
+            (model,) = on.platform.model_store.search(tenant, ModelFilter(), 10, 0, None).models
+            assert model.status is ModelStatus.READY
+            assert bool(model.uses) is (status is DeploymentStatus.DEPLOYING)
+            assert on.actions(world, action) == times
+
+        return hold
+
+    def answered(world: World) -> None:
+        waiter = on.platform.deployment_store.waiter(_deployment(world))
+        assert waiter is not None
+        assert waiter.is_answered
+
+    call = on.function
+    on_its_way = is_(DeploymentStatus.DEPLOYING, Action.DEPLOY_MODEL)
+    return [
+        Handler("deployModel", registered, deploy, on_its_way),
+        Handler("deleteDeployment", failed, undeploy, is_(DeploymentStatus.INACTIVE, Action.DELETE_DEPLOYMENT)),
+        Handler("plan_deployment", deploying, call(tasks.plan_deployment, _revision), on_its_way),
+        Handler("await_endpoint", deploying, call(tasks.await_endpoint, _waiter), answered),
+        Handler("on_endpoint_event", waiting, call(tasks.on_endpoint_event, _endpoint_event), answered),
+        Handler("smoke_test", deploying, call(tasks.smoke_test, _revision), on_its_way),
+        Handler(
+            "finish_deployment",
+            deploying,
+            call(tasks.finish_deployment, lambda world: {**_revision(world), "error": {"Error": "E", "Cause": "no"}}),
+            is_(DeploymentStatus.FAILED, Action.DEPLOY_MODEL),
+        ),
+        Handler(
+            "finish_deployment",
+            inactive,
+            call(tasks.finish_deployment, lambda world: {**_revision(world), "action": "undeploy"}),
+            is_(DeploymentStatus.TERMINATED, Action.DELETE_DEPLOYMENT),
+            about="taken down",
+        ),
+    ]
+
+
+def _deployment(world: World) -> Deployment:
+    assert world.deployment is not None
+    return world.deployment
+
+
+def _revision(world: World) -> dict[str, Any]:
+    deployment = _deployment(world)
+    return {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id, "revision": 1}
+
+
+def _waiter(world: World) -> dict[str, Any]:
+    return {**_revision(world), "token": "nobody-waits"}
+
+
+def _endpoint_event(world: World) -> dict[str, Any]:
+    return {"detail": {"EndpointName": _deployment(world).endpoint}}

@@ -1,0 +1,81 @@
+"""What the tables' streams call: the ledger, the audit log's chain, the bus."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from chalicelib.audit import tasks as audit_tasks
+from chalicelib.audit.chain import START
+from chalicelib.audit.entry import Action, subject
+from chalicelib.events import tasks as event_tasks
+from chalicelib.jobs import tasks
+from tests.e2e.conftest import Cloud
+from tests.e2e.sweeps.faulty import Handler
+from tests.e2e.sweeps.services import Services, World
+
+
+def handlers(on: Services, cloud: Cloud) -> list[Handler]:
+    inbox = _Inbox(cloud, on.platform.settings.event_bus)
+
+    def record(world: World) -> dict[str, Any]:
+        """The stream's record of a job's first version."""
+        settings = on.platform.settings
+        key = {"pk": {"S": f"{world.caller.tenant}#{world.job_id}"}, "sk": {"S": "job"}}
+        image = on.clients.dynamodb.get_item(TableName=settings.jobs_table, Key=key)["Item"]
+        arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{settings.jobs_table}/stream/1"
+        change = {"NewImage": image, "Keys": key, "SequenceNumber": "1"}
+        return {"Records": [{"eventSourceARN": arn, "dynamodb": change}]}
+
+    def recorded_once(world: World) -> None:
+        changes = on.platform.ledger.changes(world.caller.tenant, world.job_id)
+        assert [change.version for change in changes] == [1]
+
+    def published(world: World) -> None:
+        """At least once, always with the same id."""
+        assert len(inbox.ids_of(world.job_id)) == 1
+
+    def noted() -> World:
+        world = on.world()
+        on.platform.audit.record(world.caller, Action.CREATE_UPLOAD, subject("upload", "u"))
+        return world
+
+    def inbox_record(world: World) -> dict[str, Any]:
+        return {"Records": [{"dynamodb": {"Keys": {"pk": {"S": f"inbox#{world.caller.tenant}"}}}}]}
+
+    def chained_once(world: World) -> None:
+        found = on.platform.audit_log.verify(world.admin, START, 10)
+        assert (found.walk.broken, found.head.seq, found.waiting) == (None, 1, 0)
+
+    return [
+        Handler("record_history", on.submitted, on.function(tasks.record_history, record), recorded_once),
+        Handler("publish_events", on.submitted, on.function(event_tasks.publish_events, record), published),
+        Handler("chain_audit", noted, on.function(audit_tasks.chain_audit, inbox_record), chained_once),
+    ]
+
+
+class _Inbox:
+    """A queue that every event of the bus goes to."""
+
+    def __init__(self, cloud: Cloud, bus: str) -> None:
+        self._sqs = cloud.boto("sqs")
+        name = f"sweep-{uuid.uuid4().hex[:8]}"
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = cloud.boto("events")
+        pattern = json.dumps({"detail-type": ["training.job.submitted"]})
+        events.put_rule(Name=name, EventBusName=bus, EventPattern=pattern)
+        events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "inbox", "Arn": arn}])
+        self._seen: dict[str, set[str]] = {}
+
+    def ids_of(self, job_id: str) -> set[str]:
+        """The ids of the events about a job that have come; waits for the first."""
+        silent = 0
+        while job_id not in self._seen and silent < 10:
+            answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            silent = 0 if answer.get("Messages") else silent + 1
+            for message in answer.get("Messages", []):
+                detail = json.loads(message["Body"])["detail"]
+                self._seen.setdefault(detail["jobId"], set()).add(detail["eventId"])
+        return self._seen.get(job_id, set())
