@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from trainer.s3 import S3Client, S3Uri
 
 
+# The service reads four mebibytes of a manifest.
+MAX_NAMED = 5000
+
+
 class Report:
     """Filled in as the attempt goes on; `deliver` sends it at the end.
 
@@ -45,7 +49,8 @@ class Report:
             self.reason = reason[:1024]
 
     def document(self) -> dict[str, Any]:
-        """manifest.json."""
+        """manifest.json: of very many artifacts it names the first, the model before all, and counts the rest."""
+        named = sorted(self.artifacts, key=lambda artifact: artifact.type != "model")[:MAX_NAMED]
         return {
             "schema": 1,
             "job_id": self._job_id,
@@ -57,7 +62,9 @@ class Report:
             "started_at": _rfc3339(self.started_at),
             "ended_at": _rfc3339(self.ended_at),
             "run": self.run,
-            "artifacts": [artifact.document() for artifact in self.artifacts],
+            "artifacts": [artifact.document() for artifact in named],
+            "artifacts_total": len(self.artifacts),
+            "artifacts_bytes": sum(artifact.size_bytes for artifact in self.artifacts),
             "model": self.model,
             "metrics": self.metrics,
         }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.capacity.admission import Admission
-from chalicelib.clock import Clock, from_text
+from chalicelib.clock import Clock
 from chalicelib.costs.bill import Bill, bill
 from chalicelib.costs.store import UsageStore
 from chalicelib.costs.usage import usage_of
 from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.job import Attempt, Job, JobStatus
 from chalicelib.jobs.life import Ended, apply
-from chalicelib.jobs.outcome import MAX_REASON, billed_as, read_manifest, stored_bytes
+from chalicelib.jobs.outcome import MAX_REASON, billed_as, listed, read_manifest, script_started_at, stored_bytes
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
@@ -87,16 +87,17 @@ class Finishing:
 
     def _ended(self, job: Job, attempt: Attempt | None, found: BackendJob, costs: Bill, error: str | None) -> Ended:
         manifest = (read_manifest(self.objects, job.tenant, job.job_id, attempt.number) if attempt else None) or {}
-        started = manifest.get("started_at")
+        left = listed(manifest)
         status, reason = _outcome(job, attempt, found, error)
         return Ended(
             status=status,
             at=self.now(),
             used=charge.used(job.allocation, costs, stored_bytes(manifest)),
             failure_reason=reason,
-            started_at=from_text(started) if started else None,
+            started_at=script_started_at(manifest),
             secondary_status=found.secondary_status,
-            artifacts=tuple(manifest.get("artifacts", ())),
+            artifacts=left.artifacts,
+            artifacts_total=left.total,
         )
 
 

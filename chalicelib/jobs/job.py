@@ -171,6 +171,7 @@ class Job:
     failure_reason: str | None = None
     model_id: str | None = None
     artifacts: tuple[Mapping[str, Any], ...] = ()
+    artifacts_total: int = 0
     used: Amounts | None = None
     pool: str | None = None
     waiting_reason: str | None = None

@@ -188,6 +188,7 @@ class Ended(Event):
 
     Attributes:
         started_at: when its script began, if nobody had noted it.
+        artifacts: as many as a record has room for, of `artifacts_total`.
     """
 
     status: JobStatus
@@ -197,6 +198,7 @@ class Ended(Event):
     started_at: datetime | None = None
     secondary_status: str | None = None
     artifacts: tuple[Mapping[str, Any], ...] = ()
+    artifacts_total: int = 0
 
     def applied(self, job: Job) -> Job:
         return replace(
@@ -207,6 +209,7 @@ class Ended(Event):
             failure_reason=self.failure_reason,
             secondary_status=self.secondary_status or job.secondary_status,
             artifacts=self.artifacts,
+            artifacts_total=self.artifacts_total,
             used=self.used,
         )
 

@@ -60,6 +60,7 @@ def summary(job: Job) -> dict[str, Any]:
         "failure_reason": job.failure_reason,
         "model_id": job.model_id,
         "artifacts": [dict(artifact) for artifact in job.artifacts],
+        "artifacts_total": job.artifacts_total,
     }
     return {name: value for name, value in document.items() if value is not None}
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.jobs.job import Job, attempt_prefix
+from chalicelib.jobs.outcome import listed
 from chalicelib.models.model import Archive
 
 MAX_METRICS = 500
@@ -77,7 +78,7 @@ def trained_model(job: Job, attempt: int, manifest: Mapping[str, Any], bucket: s
         logged_model_id=_id(model.get("mlflow_model_id")),
         run_id=_id(run.get("run_id")),
         metrics=_metrics(manifest.get("metrics")),
-        artifacts=tuple(dict(each) for each in manifest.get("artifacts", ()) if each.get("type") == "model"),
+        artifacts=tuple(dict(each) for each in listed(manifest).artifacts if each.get("type") == "model"),
     )
 
 

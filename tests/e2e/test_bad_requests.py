@@ -13,6 +13,7 @@ from aimatrix.client import Client
 from aimatrix.client.uploads import UploadFile
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -109,9 +110,16 @@ class TestBadRequests:
         assert answer.status_code == 400
         assert answer.json()["errors"]
 
-    def test_that_are_too_large_are_refused(self, http: httpx.Client, valid: dict[str, Any]) -> None:
+    def test_that_are_too_large_are_refused(self, http: httpx.Client, valid: dict[str, Any], shows: Shows) -> None:
         assert http.post("/training/jobs", json=_changed(valid, "description", "x" * 1_100_000)).status_code == 413
-        assert http.post("/training/jobs", content=b"x" * 11_000_000).status_code == 413
+        sizes = (6 * 2**20, 2**20 * 9 + 2**19, 10 * 2**20 - 1, 10 * 2**20, 10 * 2**20 + 1, 11_000_000)
+        assert [http.post("/training/jobs", content=b"x" * size).status_code for size in sizes] == [413] * len(sizes)
+        shows(21, f"bodies of {sizes[0]:,} to {sizes[-1]:,} bytes: all 413")
+        before = http.get("/training/jobs").json()["jobs"]
+        blob = _changed(valid, "config.parameters", {"blob": "x" * 1_000_000})
+        assert http.post("/training/jobs", json=blob).status_code == 400
+        assert http.get("/training/jobs").json()["jobs"] == before
+        shows(19, "parameters of 1 MB: 400 before any write")
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=x", "offset=-1", "status=done", "cursor=!!", "surprise=1"])
     def test_wrong_parameters_are_named(self, http: httpx.Client, query: str) -> None:

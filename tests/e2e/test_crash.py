@@ -18,6 +18,7 @@ from aimatrix.client import AimatrixError, Client, DeploymentConfig, JobRequest
 from aimatrix.client.uploads import UploadFile
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json, start, stop
+from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +66,7 @@ def _request(client: Client, folder: Path, script: str) -> JobRequest:
 
 
 class TestCrash:
-    def test_every_acknowledged_job_survives_and_ends(self, own: Cloud, tmp_path: Path) -> None:
+    def test_every_acknowledged_job_survives_and_ends(self, own: Cloud, tmp_path: Path, shows: Shows) -> None:
         acknowledged: list[str] = []
         halfway = threading.Event()
         own.raise_quota("alice")
@@ -96,8 +97,8 @@ class TestCrash:
         with again.client("alice") as client:
             jobs = [client.jobs.wait(job_id, timeout=240) for job_id in acknowledged]
         statuses = {status: sum(job.status == status for job in jobs) for status in {job.status for job in jobs}}
-        print(f"killed {killed} processes; acknowledged {len(jobs)}, lost 0, ended {statuses}")
         assert statuses == {"completed": len(jobs)}
+        shows(3, f"{killed} processes killed amid submissions: {len(jobs)} acknowledged jobs, 0 lost")
         training = [
             each for each in _processes(own.state) if str(own.state / "compute" / "jobs") in " ".join(each.cmdline())
         ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.faults import Shows
 from tests.functional.localcloud.conftest import Cloud, all_gone, until
 
 WRITERS = 4
@@ -84,7 +85,7 @@ def kill_aws(cloud: Cloud) -> None:
 
 
 class TestKill:
-    def test_of_the_aws_services_loses_no_acknowledged_write(self, cloud: Cloud) -> None:
+    def test_of_the_aws_services_loses_no_acknowledged_write(self, cloud: Cloud, shows: Shows) -> None:
         cloud.logs.create_log_stream(logGroupName=GROUP, logStreamName=STREAM)
         acknowledged = [Acknowledged() for _ in range(WRITERS)]
         stop = threading.Event()
@@ -112,7 +113,7 @@ class TestKill:
         events = cloud.logs.get_paginator("filter_log_events").paginate(logGroupName=GROUP, logStreamNames=[STREAM])
         messages = {event["message"] for page in events for event in page["events"]}
         total = sum(seen.count() for seen in acknowledged)
-        print(f"{total} acknowledged writes, {KILLS} kills")
+        shows(3, f"{total} acknowledged writes, {KILLS} kills: 0 lost")
         for seen in acknowledged:
             assert seen.items - items == set()
             assert seen.objects - objects == set()
