@@ -25,8 +25,8 @@ unit: $(VENV)/.dev ## only the tests that start nothing
 e2e: $(VENV)/.dev ## only the tests on the embedded cloud
 	$(PYTEST) tests/e2e
 
-faults: $(VENV)/.dev ## only the tests of faults and bad inputs, and a table of what they found
-	$(PYTEST) -m faults
+faults: $(VENV)/.dev ## only the tests of faults and bad inputs, longer, and a table of what they found
+	AIMATRIX_SEQUENCES=10000 $(PYTEST) -m faults
 
 check: $(VENV)/.dev ## format, lint, types, arrows between modules, template and state machines
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +35,9 @@ from chalicelib.jobs.life import (
 )
 from chalicelib.quotas.quota import Amounts, Reservation
 from tests.faults import Shows
+
+SEQUENCES = int(os.environ.get("AIMATRIX_SEQUENCES", "300"))
+"""Random sequences that each property is tried on; `make faults` tries 10,000."""
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALLOCATION = Allocation(Backend.SAGEMAKER, "ml.m5.large", 1, 0, None, 2, 8, 30, Decimal("0.115"), "list", "2026-01-01")
@@ -129,7 +133,7 @@ class TestAnySequence:
     def test_is_absorbed_by_the_first_terminal_state(self, shows: Shows) -> None:
         tried, late = 0, 0
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=SEQUENCES, deadline=None)
         @given(st.lists(events, max_size=25))
         def run(sequence: list[Event]) -> None:
             nonlocal tried, late
@@ -149,7 +153,7 @@ class TestAnySequence:
     def test_is_the_same_when_events_come_several_times(self, shows: Shows) -> None:
         tried = 0
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=SEQUENCES, deadline=None)
         @given(st.lists(st.tuples(events, st.integers(1, 5)), max_size=15))
         def run(sequence: list[tuple[Event, int]]) -> None:
             nonlocal tried
@@ -164,14 +168,22 @@ class TestAnySequence:
         run()
         shows(5, f"{tried} random sequences, each event 1 to 5 times: 0 differences")
 
-    @settings(max_examples=300, deadline=None)
-    @given(st.lists(events, max_size=25))
-    def test_replayed_from_what_is_written_of_it_gives_the_same_job(self, sequence: list[Event]) -> None:
-        job = replayed = JOB
-        for event in sequence:
-            job = apply(job, event)
-            replayed = apply(replayed, event_from(event.to_dict()))
-        assert replayed == job
+    def test_replayed_from_what_is_written_of_it_gives_the_same_job(self, shows: Shows) -> None:
+        tried = 0
+
+        @settings(max_examples=SEQUENCES, deadline=None)
+        @given(st.lists(events, max_size=25))
+        def run(sequence: list[Event]) -> None:
+            nonlocal tried
+            job = replayed = JOB
+            for event in sequence:
+                job = apply(job, event)
+                replayed = apply(replayed, event_from(event.to_dict()))
+            assert replayed == job
+            tried += 1
+
+        run()
+        shows(6, f"{tried} random sequences: replay equals record")
 
 
 class TestTheTable:
