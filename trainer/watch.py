@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from trainer.checkpoint_watch import CheckpointWatch
     from trainer.console import Console
     from trainer.disk import DiskWatch
     from trainer.layout import Layout
@@ -42,10 +43,12 @@ class Watch:
         self._reporter: Reporter | None = None
         self._patterns: Patterns | None = None
         self._disk: DiskWatch | None = None
+        self._checkpoints: CheckpointWatch | None = None
         self.output = Output(console, limit=spec.log_bytes, observe=self._observe, wants=self._wants)
 
     def begin(self) -> None:
         """Starts looking."""
+        from trainer.checkpoint_watch import CheckpointWatch
         from trainer.disk import DiskWatch
         from trainer.patterns import Patterns
         from trainer.reporter import Reporter
@@ -59,6 +62,7 @@ class Watch:
             log=self._tracking.log if self._tracking is not None else lambda _: None,
             console=self._console,
         )
+        self._checkpoints = CheckpointWatch(self._layout.checkpoints, self._console)
         if self._spec.disk_bytes is not None:
             written = self._layout.written((self._environ.get("TMPDIR"), self._environ.get("HOME")))
             self._disk = DiskWatch(written, self._spec.disk_bytes)
@@ -69,6 +73,8 @@ class Watch:
 
     def close(self) -> None:
         """Sends what is left to send."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         if self._disk is not None:
             self._disk.close()
         if self._reporter is not None:

@@ -106,6 +106,7 @@ def get(
             "status": f"{status(job.status)} {dim(job.secondary_status or '')}".rstrip(),
             "reason": job.failure_reason or job.document.get("waiting_reason"),
             "progress": str(job.progress),
+            "checkpoint": _checkpoint(job.document.get("checkpoint")),
             "framework": job.framework,
             "runs on": allocation(job),
             "time limit": time_limit(job),
@@ -123,6 +124,8 @@ def get(
         f"{dim('artifact')}  {artifact.path}  {size(artifact.size_bytes)}  sha256:{artifact.checksum}"
         for artifact in job.artifacts
     ]
+    if (more := job.document.get("artifacts_total", 0) - len(job.artifacts)) > 0:
+        lines.append(dim(f"and {more} more artifacts: manifest.json of the attempt names them"))
     Output(as_json).finish(job.document, *lines)
 
 
@@ -315,3 +318,11 @@ def delete(
 
 def _optional(value: int | None) -> str:
     return "" if value is None else str(value)
+
+
+def _checkpoint(seen: Mapping[str, Any] | None) -> str | None:
+    if not seen:
+        return None
+    last = seen["last_at"] or "none yet"
+    late = "; overdue" if seen["is_overdue"] else ""
+    return f"{last} ({seen['count']} seen{late})"

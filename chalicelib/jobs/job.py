@@ -114,12 +114,37 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Checkpointing:
+    """What the agent has seen of a job's checkpoints.
+
+    Attributes:
+        count: how often something newer was seen; several within five seconds are one.
+        files, size_bytes: what lay in the directory then.
+    """
+
+    first_at: datetime
+    last_at: datetime
+    count: int
+    files: int
+    size_bytes: int
+
+    def seen(self, at: datetime, files: int, size_bytes: int) -> Checkpointing:
+        """With one more; the same when it is none, as a line is that comes twice."""
+        return Checkpointing(self.first_at, at, self.count + 1, files, size_bytes) if at > self.last_at else self
+
+    def interval_seconds(self) -> float | None:
+        """The mean time from one to the next; None before there are three."""
+        return (self.last_at - self.first_at).total_seconds() / (self.count - 1) if self.count >= 3 else None
+
+
+@dataclass(frozen=True)
 class Report:
     """What the script has said of itself so far. Kept apart from the job's record: it changes often and decides nothing."""
 
     progress: Progress = field(default_factory=Progress)
     run: Run | None = None
     exit_reason: str | None = None
+    checkpointing: Checkpointing | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from chalicelib.jobs.job import Progress, Run
+from chalicelib.jobs.job import Checkpointing, Progress, Run
 from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.metrics import MetricPoint, MetricStore, point_from
 from chalicelib.jobs.outcome import MAX_REASON
@@ -105,6 +105,7 @@ class Reports:
         refused = 0
         points: list[MetricPoint] = []
         progress: Progress | None = None
+        checkpoints: list[tuple[datetime, int, int]] = []
         for line in lines:
             try:
                 match line.kind:
@@ -123,16 +124,34 @@ class Reports:
                         self.store.set_exit_reason(
                             source.tenant, source.job_id, str(reason)[:MAX_REASON] if reason else None
                         )
+                    case "checkpoint":
+                        moment = datetime.fromtimestamp(int(line.values["at"]) / 1000, UTC)
+                        checkpoints.append((moment, int(line.values["files"]), int(line.values["bytes"])))
                     case "progress":
                         progress = (progress or Progress()).updated(_progress(line.values))
             except (ValueError, KeyError, TypeError, OverflowError, OSError):
                 refused += 1
         if points:
             self.metrics.put(source.tenant, source.job_id, points)
+        if checkpoints:
+            self._note(source, sorted(checkpoints))
         if progress:
             before = self.store.report(source.tenant, source.job_id).progress
             self.store.set_progress(source.tenant, source.job_id, before.updated(progress))
         return refused
+
+    def _note(self, source: Source, checkpoints: list[tuple[datetime, int, int]]) -> None:
+        before = seen = self.store.report(source.tenant, source.job_id).checkpointing
+        for at, files, size in checkpoints:
+            files, size = _room_for(files), _room_for(size)
+            seen = seen.seen(at, files, size) if seen else Checkpointing(at, at, 1, files, size)
+        if seen is not None and seen != before:
+            self.store.set_checkpointing(source.tenant, source.job_id, seen)
+
+
+def _room_for(size: int) -> int:
+    """DynamoDB's numbers have 38 digits; a count that a script made up may have more."""
+    return max(0, min(size, 2**60))
 
 
 def _points(given: Iterable[Any]) -> tuple[list[MetricPoint], int]:

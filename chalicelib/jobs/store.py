@@ -29,6 +29,7 @@ from chalicelib.jobs.job import (
     Allocation,
     Attempt,
     Backend,
+    Checkpointing,
     Job,
     JobFilter,
     JobStatus,
@@ -249,7 +250,13 @@ class JobStore:
             return Report()
         run = item.get("run")
         progress = Progress(**json.loads(item.get("progress", "{}")))
-        return Report(progress, Run(**run) if run else None, item.get("exit_reason"))
+        seen = json.loads(item["checkpointing"]) if "checkpointing" in item else None
+        checkpointing = (
+            Checkpointing(**{**seen, **{name: from_text(seen[name]) for name in ("first_at", "last_at")}})
+            if seen
+            else None
+        )
+        return Report(progress, Run(**run) if run else None, item.get("exit_reason"), checkpointing)
 
     def set_run(self, tenant: str, job_id: str, run: Run) -> None:
         self.table.write(self.table.change(_pk(tenant, job_id), "report", {"run": dict(vars(run))}))
@@ -266,6 +273,10 @@ class JobStore:
     def set_progress(self, tenant: str, job_id: str, progress: Progress) -> None:
         text = as_json({name: value for name, value in vars(progress).items() if value is not None})
         self.table.write(self.table.change(_pk(tenant, job_id), "report", {"progress": text}))
+
+    def set_checkpointing(self, tenant: str, job_id: str, seen: Checkpointing) -> None:
+        values = {**vars(seen), "first_at": to_text(seen.first_at), "last_at": to_text(seen.last_at)}
+        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"checkpointing": as_json(values)}))
 
     def put_secrets(self, job: Job, sealed: Sealed) -> Write:
         """A new job's secret variables, to be written with it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import bill
 from chalicelib.costs import views as cost_views
-from chalicelib.jobs.job import Attempt, Job, JobStatus, Progress, Report
+from chalicelib.jobs.job import Attempt, Checkpointing, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.metrics import MetricPoint, json_number
 from chalicelib.jobs.suspicion import notices
@@ -18,6 +18,10 @@ from chalicelib.quotas.quota import GB, HOUR, Amounts
 if TYPE_CHECKING:
     from chalicelib.jobs.ledger import Change, Replay
     from chalicelib.jobs.service import JobPlan
+
+
+# A script may miss one or two, and a slow disk is no fault.
+OVERDUE_INTERVALS, _OVERDUE_SECONDS = 3, 60.0
 
 
 def submitted(job: Job) -> dict[str, Any]:
@@ -99,9 +103,37 @@ def full(
         "progress": progress(job, report.progress, now),
         "cost": cost_views.cost(job, attempts, now),
     }
+    if shown := checkpoint(job, report.checkpointing, now):
+        document["checkpoint"] = shown
     if report.run:
         document["mlflow"] = {"experiment_id": report.run.experiment_id, "run_id": report.run.run_id}
     return document
+
+
+def checkpoint(job: Job, seen: Checkpointing | None, now: datetime) -> dict[str, Any] | None:
+    """What is known of a job's checkpoints, and whether the next one is long overdue; None when nothing is.
+
+    The interval is what the job said it would be, else the mean of what was seen.
+    """
+    asked = job.config.get("checkpoint_interval_seconds")
+    interval = float(asked) if asked else seen.interval_seconds() if seen else None
+    if seen is None and (interval is None or job.started_at is None):
+        return None
+    since = seen.last_at if seen else job.started_at
+    overdue = (
+        job.status is JobStatus.RUNNING
+        and interval is not None
+        and since is not None
+        and (now - since).total_seconds() > max(_OVERDUE_SECONDS, OVERDUE_INTERVALS * interval)
+    )
+    return {
+        "last_at": to_text(seen.last_at) if seen else None,
+        "count": seen.count if seen else 0,
+        "files": seen.files if seen else 0,
+        "size_bytes": seen.size_bytes if seen else 0,
+        "interval_seconds": round(interval, 3) if interval is not None else None,
+        "is_overdue": overdue,
+    }
 
 
 def attempt(job: Job, each: Attempt) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import base64
 import gzip
 import json
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from chalicelib.jobs import views
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus, Progress, Run
 from chalicelib.jobs.metrics import MetricPoint, MetricStore
@@ -135,6 +137,56 @@ class TestReports:
         jobs.finishing.finish("acme", job_id, "over")
         jobs.reports.take([_line(job_id, "started", at=AT)])
         assert jobs.service.get(ALICE, job_id).status is JobStatus.FAILED
+
+
+class TestCheckpoints:
+    MINUTE = 60_000
+
+    def _told(self, jobs: Jobs, job_id: str, *minutes: int) -> dict[str, Any] | None:
+        lines = [_line(job_id, "checkpoint", at=AT + minute * self.MINUTE, files=minute, bytes=7) for minute in minutes]
+        assert jobs.reports.take([_line(job_id, "started", at=AT), *lines]) == 0
+        job = jobs.service.get(ALICE, job_id)
+        seen = jobs.store.report("acme", job_id).checkpointing
+        now = datetime.fromtimestamp(AT / 1000, UTC) + timedelta(minutes=30)
+        return views.checkpoint(job, seen, now)
+
+    def test_are_counted_once_however_often_they_are_told(self, jobs: Jobs, job_id: str) -> None:
+        self._told(jobs, job_id, 10, 20)
+        shown = self._told(jobs, job_id, 10, 20, 30, 30)
+        assert shown is not None
+        assert (shown["count"], shown["files"], shown["interval_seconds"], shown["is_overdue"]) == (3, 30, 600.0, False)
+
+    def test_that_stop_coming_are_overdue(self, jobs: Jobs, job_id: str) -> None:
+        shown = self._told(jobs, job_id, 1, 2, 3)
+        assert shown is not None
+        assert (shown["interval_seconds"], shown["is_overdue"]) == (60.0, True)
+
+    def test_of_which_too_few_are_known_are_never_overdue(self, jobs: Jobs, job_id: str) -> None:
+        shown = self._told(jobs, job_id, 1, 2)
+        assert shown is not None
+        assert (shown["interval_seconds"], shown["is_overdue"]) == (None, False)
+
+    def test_that_were_promised_and_never_came_are_overdue(self, jobs: Jobs) -> None:
+        made = jobs.service.submit(ALICE, jobs.request(checkpoint_interval_seconds=120), None).job_id
+        jobs.lifecycle.plan("acme", made)
+        shown = self._told(jobs, made)
+        assert shown is not None
+        assert (shown["last_at"], shown["count"], shown["is_overdue"]) == (None, 0, True)
+
+    def test_that_nobody_spoke_of_are_not_shown(self, jobs: Jobs, job_id: str) -> None:
+        assert self._told(jobs, job_id) is None
+
+    @pytest.mark.parametrize(
+        "values", [{}, {"at": "x", "files": 1, "bytes": 1}, {"at": 10**30, "files": 1, "bytes": 1}]
+    )
+    def test_that_are_malformed_are_refused(self, jobs: Jobs, job_id: str, values: dict[str, Any]) -> None:
+        assert jobs.reports.take([_line(job_id, "checkpoint", **values)]) == 1
+
+    def test_of_an_absurd_size_are_cut_down(self, jobs: Jobs, job_id: str) -> None:
+        assert jobs.reports.take([_line(job_id, "checkpoint", at=AT, files=10**60, bytes=-(10**60))]) == 0
+        seen = jobs.store.report("acme", job_id).checkpointing
+        assert seen is not None
+        assert (seen.files, seen.size_bytes) == (2**60, 0)
 
 
 class TestMetricStore:

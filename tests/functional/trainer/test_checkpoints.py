@@ -13,6 +13,7 @@ from tests.functional.trainer.fake_s3 import FakeS3
 from tests.functional.trainer.harness import BUCKET, Container
 from tests.functional.trainer.test_storage import KEYS
 from tests.unit.compute.harness import POLL_SECONDS
+from trainer.checkpoint_watch import CheckpointWatch
 from trainer.checkpoints import Checkpoints
 from trainer.console import Console
 from trainer.credentials import CredentialChain
@@ -124,3 +125,43 @@ class TestWhileItRuns:
         s3.refuse_writes = False
         keeping.close()
         assert s3.under("b/kept/") == {"2": b"two"}
+
+
+class TestCheckpointWatch:
+    """What the agent says of them, wherever they are kept."""
+
+    def test_tells_when_something_newer_lies_there_and_how_much(self, container: Container) -> None:
+        container.script = (
+            "import os, pathlib\nkept = pathlib.Path(os.environ['SM_CHECKPOINT_DIR'])\n"
+            "(kept / 'a').mkdir()\n(kept / 'a' / '1.pt').write_text('one')\n(kept / '2.pt').write_text('three')\n"
+        )
+        finished = container.run()
+        assert finished.code == 0
+        (told,) = finished.structured("checkpoint")
+        assert (told["files"], told["bytes"]) == (2, 8)
+        assert abs(told["at"] / 1000 - time.time()) < 60
+
+    def test_of_a_script_that_writes_none_says_nothing(self, container: Container) -> None:
+        container.script = "print('done')\n"
+        assert container.run().structured("checkpoint") == []
+
+    def test_does_not_tell_what_an_earlier_attempt_left(self, batch: Container) -> None:
+        batch.s3.objects[f"{HERE}1.pt"] = b"one"
+        batch.script = KEEPS
+        finished = batch.run()
+        assert "found ['1.pt']" in finished.lines()
+        assert finished.structured("checkpoint") == []
+
+    def test_sees_each_while_the_script_runs(self, tmp_path: Path) -> None:
+        console = Console()
+        told: list[dict[str, object]] = []
+        console.structured = lambda kind, **fields: told.append(fields)  # type: ignore[method-assign]
+        watch = CheckpointWatch(tmp_path, console, every_seconds=0.01)
+        for number in (1, 2):
+            (tmp_path / f"{number}.pt").write_text("x" * number)
+            deadline = time.monotonic() + 10
+            while len(told) < number:
+                assert time.monotonic() < deadline
+                time.sleep(POLL_SECONDS)
+        watch.close()
+        assert [(each["files"], each["bytes"]) for each in told] == [(1, 1), (2, 3)]
