@@ -152,8 +152,8 @@ def up(
             messages.read()
             supervisor.wait()
             raise
-    ready(found)
     try:
+        ready(found)
         # Detached, this process has only begotten the supervisor and is gone; otherwise it is the supervisor.
         supervisor.wait()
     except KeyboardInterrupt:

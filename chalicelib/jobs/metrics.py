@@ -103,6 +103,18 @@ def json_number(value: float) -> float | str:
     return value
 
 
+def moment_of(milliseconds: Any) -> datetime:
+    """
+    Raises:
+        ValueError, TypeError, OverflowError: no time that there can be.
+    """
+    try:
+        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+    except OSError as error:
+        # Not to be left as it is: what fails on its way to AWS is one too, and that must be tried again.
+        raise ValueError("a time is out of range") from error
+
+
 def point_from(values: Any) -> MetricPoint:
     """Read `[name, value, step, epoch, milliseconds]` of a structured log line.
 
@@ -117,5 +129,4 @@ def point_from(values: Any) -> MetricPoint:
     step = int(step or 0)
     if not -_STEP_ZERO <= step < _STEP_ZERO:
         raise ValueError("a step is out of range")
-    moment = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-    return MetricPoint(name, number, step, int(epoch) if epoch is not None else None, moment)
+    return MetricPoint(name, number, step, int(epoch) if epoch is not None else None, moment_of(milliseconds))

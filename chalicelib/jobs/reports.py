@@ -13,13 +13,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from chalicelib.jobs.job import Checkpointing, Progress, Run
 from chalicelib.jobs.lifecycle import Lifecycle
-from chalicelib.jobs.metrics import MetricPoint, MetricStore, point_from
+from chalicelib.jobs.metrics import MetricPoint, MetricStore, moment_of, point_from
 from chalicelib.jobs.outcome import MAX_REASON
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
@@ -110,7 +110,7 @@ class Reports:
             try:
                 match line.kind:
                     case "started":
-                        since = datetime.fromtimestamp(int(line.values["at"]) / 1000, UTC)
+                        since = moment_of(line.values["at"])
                         self.lifecycle.running(source.tenant, source.job_id, since, None)
                     case "run":
                         run = Run(str(line.values["experiment_id"]), str(line.values["run_id"]))
@@ -125,11 +125,11 @@ class Reports:
                             source.tenant, source.job_id, str(reason)[:MAX_REASON] if reason else None
                         )
                     case "checkpoint":
-                        moment = datetime.fromtimestamp(int(line.values["at"]) / 1000, UTC)
+                        moment = moment_of(line.values["at"])
                         checkpoints.append((moment, int(line.values["files"]), int(line.values["bytes"])))
                     case "progress":
                         progress = (progress or Progress()).updated(_progress(line.values))
-            except (ValueError, KeyError, TypeError, OverflowError, OSError):
+            except (ValueError, KeyError, TypeError, OverflowError):
                 refused += 1
         if points:
             self.metrics.put(source.tenant, source.job_id, points)
@@ -160,7 +160,7 @@ def _points(given: Iterable[Any]) -> tuple[list[MetricPoint], int]:
     for values in given:
         try:
             points.append(point_from(values))
-        except (ValueError, TypeError, OverflowError, OSError):
+        except (ValueError, TypeError, OverflowError):
             wrong += 1
     return points, wrong
 

@@ -137,6 +137,7 @@ class Tracking:
         if self._server is None:
             self._listener.close()
             self._ended.set()
+            self._spool_ready.set()
             self._end_unserved(status)
             return b""
         # The proxy needs no farewell: whoever could ask it anything ended with the script.
@@ -152,6 +153,8 @@ class Tracking:
 
     def _end_unserved(self, status: str) -> None:
         """The script never started, so nothing waits for delivery but the end itself."""
+        # A run that is being made at this moment would be left running for ever.
+        self._thread.join(OPEN_SECONDS)
         if not self.run.is_open:
             return
         end = {"run_id": self.run.run_id, "status": status, "end_time": int(self._clock() * 1000)}

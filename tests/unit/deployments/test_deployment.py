@@ -33,6 +33,7 @@ LEGAL = {
     ("deploying", "failed"),
     ("active", "deploying"),
     ("active", "inactive"),
+    ("active", "failed"),
     ("failed", "deploying"),
     ("failed", "inactive"),
     ("inactive", "terminated"),
