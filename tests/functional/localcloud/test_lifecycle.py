@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
@@ -143,7 +144,9 @@ class TestAnotherState:
         put(other, "before-everything-died")
         processes = other.processes()
         for process in processes:
-            process.kill()
+            # Those of a supervisor that is gone end by themselves, some before they are told.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         assert all_gone(processes)
         again = start(other.root)
         assert has(again, "before-everything-died")
