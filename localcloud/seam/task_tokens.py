@@ -9,15 +9,43 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from localcloud.seam import executions
 
-# Token → ARN of the machine, while its task waits.
-_machines: dict[str, str] = {}
+_ENDED_KEPT = 10_000
 # Whether this thread calls a function for a task with a token.
 _calling = threading.local()
+
+
+class Machines:
+    """Which state machine a token belongs to: ARN by token.
+
+    A token of AWS says whose it is also when its task has ended, and a late answer is authorized and told so. The last
+    `kept` of those that have ended stay known.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._by_token: dict[str, str] = {}
+        self._ended: deque[str] = deque()
+        self._kept = kept
+
+    def begin(self, token: str, machine: str) -> None:
+        self._by_token[token] = machine
+
+    def end(self, token: str) -> None:
+        self._ended.append(token)
+        if len(self._ended) > self._kept:
+            self._by_token.pop(self._ended.popleft(), None)
+
+    def of_request(self, body: bytes) -> str | None:
+        """The machine of the token in the body of a SendTask call; None where the token is nobody's."""
+        try:
+            return self._by_token.get(json.loads(body)["taskToken"])
+        except (ValueError, TypeError, KeyError):
+            return None
 
 
 class _FunctionFailed(Exception):
@@ -33,8 +61,11 @@ def install() -> None:
     from ministack.services import stepfunctions
 
     fail_with_the_function(stepfunctions)
-    stepfunctions._invoke_with_callback = _remembering(stepfunctions._invoke_with_callback, stepfunctions._executions)
-    iam_actions.extract_resource_arn = _by_token(iam_actions.extract_resource_arn)
+    machines = Machines(kept=_ENDED_KEPT)
+    stepfunctions._invoke_with_callback = _remembering(
+        machines, stepfunctions._invoke_with_callback, stepfunctions._executions
+    )
+    iam_actions.extract_resource_arn = _by_token(machines, iam_actions.extract_resource_arn)
 
 
 def fail_with_the_function(stepfunctions: Any) -> None:
@@ -62,28 +93,22 @@ def fail_with_the_function(stepfunctions: Any) -> None:
     stepfunctions._call_lambda, stepfunctions._invoke_with_callback = call_lambda, invoke_with_callback
 
 
-def _remembering(invoke: Callable[..., Any], runs: Mapping[str, Any]) -> Callable[..., Any]:
+def _remembering(machines: Machines, invoke: Callable[..., Any], runs: Mapping[str, Any]) -> Callable[..., Any]:
     def invoke_with_callback(resource: str, input_data: Any, token: str, state_def: Any) -> Any:
         current = executions.current()
         if current is not None:
-            _machines[token] = runs[current.arn]["stateMachineArn"]
+            machines.begin(token, runs[current.arn]["stateMachineArn"])
         try:
             return invoke(resource, input_data, token, state_def)
         finally:
-            _machines.pop(token, None)
+            machines.end(token)
 
     return invoke_with_callback
 
 
-def _by_token(extract: Callable[..., str]) -> Callable[..., str]:
+def _by_token(machines: Machines, extract: Callable[..., str]) -> Callable[..., str]:
     def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *more: Any) -> str:
-        if service == "states" and b"taskToken" in body:
-            try:
-                token = json.loads(body).get("taskToken")
-            except (ValueError, AttributeError):
-                token = None
-            if token in _machines:
-                return _machines[token]
-        return extract(service, method, path, headers, body, *more)
+        machine = machines.of_request(body) if service == "states" and b"taskToken" in body else None
+        return machine or extract(service, method, path, headers, body, *more)
 
     return extract_resource_arn
