@@ -19,7 +19,7 @@ from chalicelib.capacity.store import ADMITTED, CapacityStore
 from chalicelib.clock import Clock
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
-from chalicelib.jobs.job import Backend, Job, JobStatus
+from chalicelib.jobs.job import Attempt, Backend, Job, JobStatus
 from chalicelib.jobs.service import JobService
 
 # How far the line is followed.
@@ -49,10 +49,8 @@ class Queue:
         if job.status.is_finished:
             return QueueAnswer(job, "finished", f"The job is {job.status.value}.")
         entry = self.store.entry(job.tenant, job.job_id) if job.pool else None
-        if job.status is JobStatus.RUNNING and (entry is None or entry.is_admitted):
-            return QueueAnswer(job, "running", _runs(entry))
         if entry is None or entry.is_admitted:
-            return self._in_batch(caller, job) or QueueAnswer(job, "admitted", self._on_its_way(job))
+            return self._let_in(caller, job, entry)
         pool = self.store.pool(entry.pool)
         if pool is None:
             raise LookupError(f"there is no pool {entry.pool}, and pools are never deleted")
@@ -89,29 +87,26 @@ class Queue:
         reason = f"There is room for it in the pool {pool.name}: it would start at once."
         return replace(answer, state="admitted", reason=reason, rises_at=None, line=line)
 
-    def _in_batch(self, caller: Caller, job: Job) -> QueueAnswer | None:
-        """Of a job that waits in a Batch queue: why."""
+    def _let_in(self, caller: Caller, job: Job, entry: Entry | None) -> QueueAnswer:
+        """Of a job that no pool of ours keeps waiting: it runs, or its next attempt waits in Batch or is on its way."""
+        if job.status is JobStatus.RUNNING and job.attempts == 1:
+            return QueueAnswer(job, "running", _runs(entry))
+        attempts = self.jobs.store.attempts(job.tenant, job.job_id)
+        # The status stays what it was between two attempts; the attempt says whether it has begun.
+        if job.status is JobStatus.RUNNING and attempts[-1].started_at is not None:
+            return QueueAnswer(job, "running", _runs(entry))
         elsewhere = self._elsewhere(job)
-        if elsewhere is None or not job.attempts:
-            return None
-        attempt = self.jobs.store.attempts(job.tenant, job.job_id)[-1]
-        return elsewhere.why(caller, job, attempt)
+        waits = elsewhere.why(caller, job, attempts[-1]) if elsewhere and attempts else None
+        if waits is None:
+            return QueueAnswer(job, "admitted", _on_its_way(job, attempts))
+        ended = _ended(attempts)
+        return replace(waits, reason=f"{waits.reason} The attempt before ended: {ended}") if ended else waits
 
     def _elsewhere(self, job: Job) -> BatchQueue | None:
         """The queue of Batch that a job waits in, where it is not one of our pools."""
         if job.backend in self.jobs.admission.gated:
             return None
         return self.batch if job.backend is Backend.BATCH else self.training
-
-    def _on_its_way(self, job: Job) -> str:
-        """What happens to a job that is let in and does not run yet, in its backend's words."""
-        attempts = self.jobs.store.attempts(job.tenant, job.job_id)
-        before = next((each.reason for each in reversed(attempts[:-1]) if each.reason), None)
-        if before:
-            return f"Attempt {len(attempts)} is on its way; the one before ended: {before}"
-        if job.secondary_status:
-            return f"{job.backend.value} says: {job.secondary_status}."
-        return "No limit keeps it from starting: it is on its way."
 
     def _waiting(self, caller: Caller, job: Job, pool: Pool, entry: Entry, *, is_new: bool = False) -> QueueAnswer:
         """
@@ -185,6 +180,21 @@ def _runs(entry: Entry | None) -> str:
     if entry is None or not entry.is_preempted:
         return "The job runs."
     return f"Preempted by {entry.preempted_by}: it is being stopped with its checkpoint kept, and goes back into the queue."
+
+
+def _ended(attempts: Sequence[Attempt]) -> str | None:
+    """Why the last attempt before the present one ended."""
+    return next((each.reason for each in reversed(attempts[:-1]) if each.reason), None)
+
+
+def _on_its_way(job: Job, attempts: Sequence[Attempt]) -> str:
+    """What happens to a job that is let in and does not run yet, in its backend's words."""
+    ended = _ended(attempts)
+    if ended:
+        return f"Attempt {len(attempts)} is on its way; the one before ended: {ended}"
+    if job.secondary_status:
+        return f"{job.backend.value} says: {job.secondary_status}."
+    return "No limit keeps it from starting: it is on its way."
 
 
 def _reason(pool: Pool, entry: Entry) -> str:

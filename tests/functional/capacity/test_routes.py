@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from chalicelib.capacity import routes
 from chalicelib.capacity.queue import Queue
 from chalicelib.identity.caller import Caller
+from chalicelib.jobs.job import Attempt, Backend
+from chalicelib.jobs.life import AttemptPlanned, Started
 from chalicelib.jobs.service import JobService
 from tests.functional.capacity.conftest import ADMIN, HOUR, Room
 from tests.functional.rest import Gateway
@@ -176,6 +179,25 @@ class TestQueue:
         assert {name: answer["state"] for name, answer in states.items()} == {"free": "admitted", "a": "admitted"}
         room.finish("a")
         assert gateway.send(ALICE, "GET", "/v1/training/jobs/a/queue").json["state"] == "finished"
+
+    def test_says_that_a_job_runs_only_while_an_attempt_does(self, gateway: Gateway, room: Room) -> None:
+        job = room.job("again", attempts=1)
+        room.jobs.change(job, Started(room.clock()), room.clock())
+        first = Attempt("acme", "again", 1, "token", Backend.SAGEMAKER, room.clock(), started_at=room.clock())
+        room.jobs.put_attempt(first)
+        answers = [gateway.send(ALICE, "GET", "/v1/training/jobs/again/queue").json]
+        room.jobs.change_attempt(replace(first, reason="InternalServerError"))
+        second = replace(first, number=2, started_at=None)
+        room.jobs.put_attempt(second)
+        room.jobs.change(room.jobs.require("acme", "again"), AttemptPlanned(2), room.clock())
+        answers.append(gateway.send(ALICE, "GET", "/v1/training/jobs/again/queue").json)
+        room.jobs.note_start(replace(second, started_at=room.clock()))
+        answers.append(gateway.send(ALICE, "GET", "/v1/training/jobs/again/queue").json)
+        assert [(answer["state"], answer["reason"]) for answer in answers] == [
+            ("running", "The job runs."),
+            ("admitted", "Attempt 2 is on its way; the one before ended: InternalServerError"),
+            ("running", "The job runs."),
+        ]
 
     def test_follows_a_long_line_only_so_far(self, gateway: Gateway, room: Room) -> None:
         room.limit(1)
