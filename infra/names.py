@@ -206,6 +206,7 @@ def log_group_arn(name: str) -> Json:
 
 QUEUED_TRAINING_ARN = arn("sagemaker", "training-job/AWSBatch*")
 """Training jobs that Batch makes out of service jobs."""
+QUOTA_SHARES_ARN = sub("${TrainingQueue}/quota-share/*")
 
 # s3://bucket/key without its scheme is what an S3 ARN ends with.
 _AGENT_PATH: Json = {"Fn::Select": [1, {"Fn::Split": ["s3://", ref("AgentUri")]}]}

@@ -117,8 +117,7 @@ STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker
 _HAS_QUEUE = "HasTrainingQueue"
 _SERVICE_JOBS = (arn("batch", "service-job/*"),)
 FIND_QUEUED = (
-    Grant("ListQueued", ("batch:ListServiceJobs",), ("*",), when=_HAS_QUEUE),
-    Grant("DescribeQueued", ("batch:DescribeServiceJob",), _SERVICE_JOBS, when=_HAS_QUEUE),
+    Grant("FindQueued", ("batch:ListServiceJobs", "batch:DescribeServiceJob"), ("*",), when=_HAS_QUEUE),
     # Batch gives the training jobs that it makes a name of its own.
     Grant("DescribeQueuedTraining", ("sagemaker:DescribeTrainingJob",), (names.QUEUED_TRAINING_ARN,), when=_HAS_QUEUE),
 )
@@ -128,7 +127,7 @@ ENQUEUE = (
     Grant(
         "Enqueue",
         ("batch:SubmitServiceJob", "batch:TagResource"),
-        (names.ref("TrainingQueue"), *_SERVICE_JOBS),
+        (names.ref("TrainingQueue"), names.QUOTA_SHARES_ARN, *_SERVICE_JOBS),
         when=_HAS_QUEUE,
     ),
     Grant(

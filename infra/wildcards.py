@@ -11,6 +11,7 @@ UNCONFINABLE: dict[str, str] = {
     "batch:DescribeJobs": "list_awsbatch: no resource type; it only reads",
     "batch:ListJobs": "list_awsbatch: no resource type; it only reads",
     "batch:ListServiceJobs": "list_awsbatch: no resource type; it only reads",
+    "batch:DescribeServiceJob": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeJobQueues": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeServiceEnvironments": "list_awsbatch: no resource type; it only reads",
     "batch:DescribeJobDefinitions": "list_awsbatch: no resource type; it only reads",

@@ -13,6 +13,7 @@ from localcloud.compute.batch.dispatcher import Dispatcher
 from localcloud.compute.batch.names import Arns, ClientFault
 from localcloud.compute.batch.record import RUNNING, WAITING, BatchRecord
 from localcloud.compute.batch.requests import check_scheduling
+from localcloud.compute.batch.resources import anywhere
 from localcloud.compute.batch.snapshots import Scheduler, Snapshots
 from localcloud.compute.batch.submission import check_submission, new_record
 from localcloud.compute.batch.tagging import BatchTags
@@ -48,8 +49,8 @@ class BatchPart:
             *self._snapshots.operations(),
             *self._service_jobs.operations(),
             Operation("batch", "SubmitJob", self.submit, self._may_submit),
-            Operation("batch", "DescribeJobs", self.describe, _anywhere("DescribeJobs")),
-            Operation("batch", "ListJobs", self.list_jobs, _anywhere("ListJobs")),
+            Operation("batch", "DescribeJobs", self.describe, anywhere("DescribeJobs")),
+            Operation("batch", "ListJobs", self.list_jobs, anywhere("ListJobs")),
             Operation("batch", "TerminateJob", self.terminate, self._on_job("TerminateJob")),
             Operation("batch", "CancelJob", self.cancel, self._on_job("CancelJob")),
         ]
@@ -157,10 +158,6 @@ class BatchPart:
         return lambda params: Authorization(
             f"batch:{action}", (self._arns.make("job", self._arns.name("job", params["jobId"])),)
         )
-
-
-def _anywhere(action: str) -> Callable[[Document], Authorization]:
-    return lambda _: Authorization(f"batch:{action}")
 
 
 def _matches(record: BatchRecord, wanted: Document) -> bool:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from localcloud.compute.batch.fairshare import MAX_DECAY_SECONDS, MAX_RESERVATION, MAX_SHARES, Policy
-from localcloud.compute.batch.names import Arns, ClientFault
+from localcloud.compute.batch.names import ClientFault
 from localcloud.compute.batch.requests import check_name, check_share
+from localcloud.compute.batch.resources import Resources, anywhere, page
 from localcloud.compute.host import Host
 from localcloud.compute.operations import Authorization, Call, Document, Operation
-from localcloud.compute.paging import page_of
-from localcloud.compute.store import AlreadyThere
 
 POLICY = "batch-scheduling-policy"
-PAGE = 100
 _WEIGHTS = (0.0001, 999.9999)
 
 
@@ -22,22 +20,18 @@ class Policies:
     """`users_of` names a policy's queues; `changed` is called when jobs may have become able to start."""
 
     def __init__(self, host: Host, users_of: Callable[[str], Sequence[str]], changed: Callable[[], None]) -> None:
-        self._host = host
-        self._arns = Arns.of(host.settings)
+        self._policies = Resources(host, POLICY, "scheduling-policy", "SchedulingPolicy {} does not exist")
         self._users_of = users_of
         self._changed = changed
 
     def operations(self) -> Sequence[Operation]:
+        on_policy = self._policies.authorized
         operations: list[tuple[str, Any, Callable[[Document], Authorization]]] = [
-            ("CreateSchedulingPolicy", self.create, lambda params: self._may("CreateSchedulingPolicy", params["name"])),
-            (
-                "DescribeSchedulingPolicies",
-                self.describe,
-                lambda _: Authorization("batch:DescribeSchedulingPolicies"),
-            ),
-            ("ListSchedulingPolicies", self.list_policies, lambda _: Authorization("batch:ListSchedulingPolicies")),
-            ("UpdateSchedulingPolicy", self.update, lambda params: self._may("UpdateSchedulingPolicy", params["arn"])),
-            ("DeleteSchedulingPolicy", self.delete, lambda params: self._may("DeleteSchedulingPolicy", params["arn"])),
+            ("CreateSchedulingPolicy", self.create, on_policy("CreateSchedulingPolicy", "name")),
+            ("DescribeSchedulingPolicies", self.describe, anywhere("DescribeSchedulingPolicies")),
+            ("ListSchedulingPolicies", self.list_policies, anywhere("ListSchedulingPolicies")),
+            ("UpdateSchedulingPolicy", self.update, on_policy("UpdateSchedulingPolicy", "arn")),
+            ("DeleteSchedulingPolicy", self.delete, on_policy("DeleteSchedulingPolicy", "arn")),
         ]
         return [Operation("batch", name, handler, rule) for name, handler, rule in operations]
 
@@ -49,24 +43,19 @@ class Policies:
             raise ClientFault("A scheduling policy has a fairsharePolicy or a quotaSharePolicy, and not both")
         fairshare = call.params.get("fairsharePolicy", {})
         _check(fairshare)
-        arn = self._arns.make("scheduling-policy", name)
+        arn = self._policies.arn(name)
         rule: Document = {"fairsharePolicy": fairshare} if quota is None else {"quotaSharePolicy": quota}
         document = {"name": name, "arn": arn, **rule, "tags": call.params.get("tags", {})}
-        try:
-            self._host.store.insert(POLICY, name, document)
-        except AlreadyThere as error:
-            raise ClientFault("Object already exists") from error
+        self._policies.insert(name, document)
         return {"name": name, "arn": arn}
 
     async def describe(self, call: Call) -> Document:
-        wanted = [self._arns.name("scheduling-policy", arn) for arn in call.params["arns"]]
-        held = (self._host.store.get(POLICY, name) for name in wanted)
+        held = map(self._policies.find, call.params["arns"])
         return {"schedulingPolicies": [document for document in held if document is not None]}
 
     async def list_policies(self, call: Call) -> Document:
-        held = [{"arn": document["arn"]} for _, document in self._host.store.scan(POLICY)]
-        page, token = page_of(held, call.params.get("nextToken"), call.params.get("maxResults", PAGE))
-        return {"schedulingPolicies": page, "nextToken": token}
+        held = [{"arn": document["arn"]} for _, document in self._policies.all()]
+        return page("schedulingPolicies", held, call.params)
 
     async def update(self, call: Call) -> Document:
         name, document = self.get(call.params["arn"])
@@ -74,7 +63,7 @@ class Policies:
             raise ClientFault("A policy of quota shares can't become one of fair shares")
         fairshare: Document = call.params.get("fairsharePolicy") or document["fairsharePolicy"]
         _check(fairshare)
-        self._host.store.put(POLICY, name, {**document, "fairsharePolicy": fairshare})
+        self._policies.put(name, {**document, "fairsharePolicy": fairshare})
         self._changed()
         return {}
 
@@ -82,15 +71,11 @@ class Policies:
         name, document = self.get(call.params["arn"])
         if queues := self._users_of(document["arn"]):
             raise ClientFault(f"Cannot delete, the scheduling policy is used by the job queue {queues[0]}")
-        self._host.store.delete(POLICY, name)
+        self._policies.delete(name)
         return {}
 
     def get(self, arn: str) -> tuple[str, Document]:
-        name = self._arns.name("scheduling-policy", arn)
-        document = self._host.store.get(POLICY, name)
-        if document is None:
-            raise ClientFault(f"SchedulingPolicy {arn} does not exist")
-        return name, document
+        return self._policies.get(arn)
 
     def of(self, queue: Document) -> Policy | None:
         """A queue's fair-share policy; None when it has none."""
@@ -103,10 +88,6 @@ class Policies:
         """Whether a queue's capacity is divided into quota shares."""
         arn = queue.get("schedulingPolicyArn")
         return bool(arn) and "quotaSharePolicy" in self.get(str(arn))[1]
-
-    def _may(self, action: str, name_or_arn: str) -> Authorization:
-        arn = self._arns.make("scheduling-policy", self._arns.name("scheduling-policy", name_or_arn))
-        return Authorization(f"batch:{action}", (arn,))
 
 
 def _check(fairshare: Document) -> None:

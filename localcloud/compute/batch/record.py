@@ -1,20 +1,21 @@
-"""What is known about a Batch job, and how it changes."""
+"""What is known about a job in a queue, and how it changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from localcloud.compute.batch.instances import Requirements
 
 Document = dict[str, Any]
 
 KIND = "batch-job"
-SUBMITTED, PENDING, RUNNABLE = "SUBMITTED", "PENDING", "RUNNABLE"
+SUBMITTED, PENDING, RUNNABLE, SCHEDULED = "SUBMITTED", "PENDING", "RUNNABLE", "SCHEDULED"
 STARTING, RUNNING, SUCCEEDED, FAILED = "STARTING", "RUNNING", "SUCCEEDED", "FAILED"
 TERMINAL = frozenset({SUCCEEDED, FAILED})
 WAITING = frozenset({SUBMITTED, PENDING, RUNNABLE})
+_STAMPS = {SCHEDULED: "scheduledAt", RUNNING: "startedAt", SUCCEEDED: "stoppedAt", FAILED: "stoppedAt"}
 
 
 def milliseconds(at: datetime) -> int:
@@ -22,10 +23,15 @@ def milliseconds(at: datetime) -> int:
 
 
 @dataclass
-class BatchRecord:
-    """A view on the stored document: ``detail`` is a JobDetail, the rest is the emulator's own."""
+class Record:
+    """A view on the stored document of a job or a service job.
+
+    ``detail`` is what is told when it is described, the rest of the document is the emulator's own.
+    """
 
     document: Document
+
+    noun: ClassVar[str]
 
     @property
     def detail(self) -> Document:
@@ -53,6 +59,31 @@ class BatchRecord:
         return str(self.detail["jobQueue"]).rpartition("/")[2]
 
     @property
+    def priority(self) -> int:
+        return int(self.detail.get("schedulingPriority", 0))
+
+    def enter(self, status: str, now: datetime, reason: str | None = None) -> None:
+        """Terminal states absorb.
+
+        Raises:
+            ValueError: the job has ended already.
+        """
+        if self.is_terminal:
+            raise ValueError(f"{self.noun} {self.job_id} has ended as {self.status}")
+        self.detail["status"] = status
+        if reason is not None:
+            self.detail["statusReason"] = reason
+        elif status == RUNNABLE:
+            self.detail.pop("statusReason", None)
+        if status in _STAMPS:
+            self.detail[_STAMPS[status]] = milliseconds(now)
+
+
+@dataclass
+class BatchRecord(Record):
+    noun = "Batch job"
+
+    @property
     def container(self) -> Document:
         container: Document = self.detail["container"]
         return container
@@ -72,10 +103,6 @@ class BatchRecord:
         return str(self.detail.get("shareIdentifier", ""))
 
     @property
-    def priority(self) -> int:
-        return int(self.detail.get("schedulingPriority", 0))
-
-    @property
     def size(self) -> float:
         """What it takes of its queue's capacity."""
         return self.requirements.vcpus
@@ -89,24 +116,6 @@ class BatchRecord:
         """Why somebody wants it to end, if somebody does."""
         reason: str | None = self.document.get("end_reason")
         return reason
-
-    def enter(self, status: str, now: datetime, reason: str | None = None) -> None:
-        """Terminal states absorb.
-
-        Raises:
-            ValueError: the job has ended already.
-        """
-        if self.is_terminal:
-            raise ValueError(f"Batch job {self.job_id} has ended as {self.status}")
-        self.detail["status"] = status
-        if reason is not None:
-            self.detail["statusReason"] = reason
-        elif status == RUNNABLE:
-            self.detail.pop("statusReason", None)
-        if status == RUNNING:
-            self.detail["startedAt"] = milliseconds(now)
-        if status in TERMINAL:
-            self.detail["stoppedAt"] = milliseconds(now)
 
     def end_attempt(self, now: datetime, exit_code: int | None, reason: str | None, status_reason: str) -> None:
         """Records how the running attempt ended; the job's container shows its last attempt."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from localcloud.compute.batch.catalog import DEFINITION, ENVIRONMENT, QUEUE
+from localcloud.compute.batch.catalog import DEFINITION, ENVIRONMENT, QUEUE, SERVICE_ENVIRONMENT
 from localcloud.compute.batch.names import Arns, ClientFault
 from localcloud.compute.batch.policies import POLICY
 from localcloud.compute.operations import Authorization, Call, Document, Operation
@@ -20,7 +20,7 @@ _KINDS = {
     "job-queue": QUEUE,
     "job-definition": DEFINITION,
     "scheduling-policy": POLICY,
-    "service-environment": "batch-service-environment",
+    "service-environment": SERVICE_ENVIRONMENT,
 }
 _SERVICE_JOB = "batch-service-job"
 

@@ -6,20 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from localcloud.compute.batch.catalog import QUEUE, Catalog
-from localcloud.compute.batch.names import Arns, ClientFault
+from localcloud.compute.batch.catalog import QUEUE, SERVICE_ENVIRONMENT, Catalog
+from localcloud.compute.batch.names import ClientFault
 from localcloud.compute.batch.requests import check_name
+from localcloud.compute.batch.resources import Resources, anywhere, page
 from localcloud.compute.host import Host
 from localcloud.compute.operations import Authorization, Call, Document, Operation
-from localcloud.compute.paging import page_of
 from localcloud.compute.queued.rules import Share
-from localcloud.compute.store import AlreadyThere
 
-ENVIRONMENT = "batch-service-environment"
 SHARE = "batch-quota-share"
 MAX_SHARES = 20
-PAGE = 100
-_ENVIRONMENT, _SHARE = "service-environment", "quota-share"
 
 
 class ServiceCatalog:
@@ -28,30 +24,35 @@ class ServiceCatalog:
     def __init__(self, host: Host, queues: Catalog, changed: Callable[[], None]) -> None:
         self._host = host
         self._queues = queues
-        self._arns = Arns.of(host.settings)
         self._changed = changed
+        self._environments = Resources(host, SERVICE_ENVIRONMENT, "service-environment")
+        # The ARN of a share is below its queue's.
+        self._shares = Resources(host, SHARE, "job-queue", "QuotaShare {} not found")
 
     def operations(self) -> Sequence[Operation]:
-        def on_environment(action: str, member: str = "serviceEnvironment") -> Callable[[Document], Authorization]:
-            return lambda params: self._may(action, _ENVIRONMENT, params[member])
-
-        def on_share(action: str) -> Callable[[Document], Authorization]:
-            return lambda params: self._may(action, _SHARE, params["quotaShareArn"])
-
+        on_environment, on_share = self._environments.authorized, self._shares.authorized
         operations: list[tuple[str, Any, Callable[[Document], Authorization]]] = [
             (
                 "CreateServiceEnvironment",
                 self.create_environment,
                 on_environment("CreateServiceEnvironment", "serviceEnvironmentName"),
             ),
-            ("DescribeServiceEnvironments", self.describe_environments, _anywhere("DescribeServiceEnvironments")),
-            ("UpdateServiceEnvironment", self.update_environment, on_environment("UpdateServiceEnvironment")),
-            ("DeleteServiceEnvironment", self.delete_environment, on_environment("DeleteServiceEnvironment")),
-            ("CreateQuotaShare", self.create_share, lambda params: self._may_create_share(params)),
-            ("DescribeQuotaShare", self.describe_share, on_share("DescribeQuotaShare")),
-            ("ListQuotaShares", self.list_shares, _anywhere("ListQuotaShares")),
-            ("UpdateQuotaShare", self.update_share, on_share("UpdateQuotaShare")),
-            ("DeleteQuotaShare", self.delete_share, on_share("DeleteQuotaShare")),
+            ("DescribeServiceEnvironments", self.describe_environments, anywhere("DescribeServiceEnvironments")),
+            (
+                "UpdateServiceEnvironment",
+                self.update_environment,
+                on_environment("UpdateServiceEnvironment", "serviceEnvironment"),
+            ),
+            (
+                "DeleteServiceEnvironment",
+                self.delete_environment,
+                on_environment("DeleteServiceEnvironment", "serviceEnvironment"),
+            ),
+            ("CreateQuotaShare", self.create_share, self._may_create_share),
+            ("DescribeQuotaShare", self.describe_share, on_share("DescribeQuotaShare", "quotaShareArn")),
+            ("ListQuotaShares", self.list_shares, on_share("ListQuotaShares", "jobQueue")),
+            ("UpdateQuotaShare", self.update_share, on_share("UpdateQuotaShare", "quotaShareArn")),
+            ("DeleteQuotaShare", self.delete_share, on_share("DeleteQuotaShare", "quotaShareArn")),
         ]
         return [Operation("batch", name, handler, rule) for name, handler, rule in operations]
 
@@ -61,7 +62,7 @@ class ServiceCatalog:
         name = call.params["serviceEnvironmentName"]
         check_name("serviceEnvironmentName", name)
         _limits(call.params)
-        arn = self._arns.make(_ENVIRONMENT, name)
+        arn = self._environments.arn(name)
         document = {
             "state": "ENABLED",
             **call.params,
@@ -69,40 +70,32 @@ class ServiceCatalog:
             "status": "VALID",
             "tags": call.params.get("tags", {}),
         }
-        self._insert(ENVIRONMENT, name, document)
+        self._environments.insert(name, document)
+        self._changed()
         return {"serviceEnvironmentName": name, "serviceEnvironmentArn": arn}
 
     async def describe_environments(self, call: Call) -> Document:
-        wanted = [self._arns.name(_ENVIRONMENT, each) for each in call.params.get("serviceEnvironments", [])]
-        held = [document for key, document in self._host.store.scan(ENVIRONMENT) if not wanted or key in wanted]
-        page, token = page_of(held, call.params.get("nextToken"), call.params.get("maxResults", PAGE))
-        return {"serviceEnvironments": page, "nextToken": token}
+        return self._environments.describe("serviceEnvironments", call.params)
 
     async def update_environment(self, call: Call) -> Document:
         name, document = self.environment(call.params["serviceEnvironment"])
         changes = {key: value for key, value in call.params.items() if key != "serviceEnvironment"}
         if "capacityLimits" in changes:
             _limits(changes)
-        self._host.store.put(ENVIRONMENT, name, {**document, **changes})
+        self._environments.put(name, {**document, **changes})
         self._changed()
         return {"serviceEnvironmentName": name, "serviceEnvironmentArn": document["serviceEnvironmentArn"]}
 
     async def delete_environment(self, call: Call) -> Document:
-        name, document = self.environment(call.params["serviceEnvironment"])
-        if document["state"] != "DISABLED":
-            raise ClientFault("Cannot delete, resource must be disabled first: set state to DISABLED.")
+        name = self._environments.disabled(call.params["serviceEnvironment"])
         for queue, held in self._host.store.scan(QUEUE):
             if name in self._queues.service_environments_of(held):
                 raise ClientFault(f"Cannot delete, found existing JobQueue relationship: {queue}")
-        self._host.store.delete(ENVIRONMENT, name)
+        self._environments.delete(name)
         return {}
 
     def environment(self, name_or_arn: str) -> tuple[str, Document]:
-        name = self._arns.name(_ENVIRONMENT, name_or_arn)
-        document = self._host.store.get(ENVIRONMENT, name)
-        if document is None:
-            raise ClientFault(f"{name_or_arn} does not exist")
-        return name, document
+        return self._environments.get(name_or_arn)
 
     def limits_of(self, queue: Document) -> dict[str, int]:
         """The capacity of a queue's enabled service environments together, by unit."""
@@ -128,8 +121,8 @@ class ServiceCatalog:
         sharing = params["resourceSharingConfiguration"]
         if "borrowLimit" in sharing and sharing["strategy"] != "LEND_AND_BORROW":
             raise ClientFault("borrowLimit is for quota shares with the strategy LEND_AND_BORROW")
-        key = f"{queue}/{name}"
-        arn = self._arns.make("job-queue", f"{queue}/quota-share/{name}")
+        key = _key(queue, name)
+        arn = self._shares.arn(key)
         document = {
             "state": "ENABLED",
             **{member: value for member, value in params.items() if member != "jobQueue"},
@@ -138,67 +131,45 @@ class ServiceCatalog:
             "status": "VALID",
             "tags": params.get("tags", {}),
         }
-        self._insert(SHARE, key, document)
+        self._shares.insert(key, document)
+        self._changed()
         return {"quotaShareName": name, "quotaShareArn": arn}
 
     async def describe_share(self, call: Call) -> Document:
-        return self._share(call.params["quotaShareArn"])[1]
+        return self._shares.get(call.params["quotaShareArn"])[1]
 
     async def list_shares(self, call: Call) -> Document:
         queue, _ = self._queues.queue(call.params["jobQueue"])
-        page, token = page_of(self._shares(queue), call.params.get("nextToken"), call.params.get("maxResults", PAGE))
-        return {"quotaShares": page, "nextToken": token}
+        return page("quotaShares", self._shares_of(queue), call.params)
 
     async def update_share(self, call: Call) -> Document:
-        key, document = self._share(call.params["quotaShareArn"])
+        key, document = self._shares.get(call.params["quotaShareArn"])
         changes = {member: value for member, value in call.params.items() if member != "quotaShareArn"}
         if "capacityLimits" in changes:
             _limits(changes)
-        self._host.store.put(SHARE, key, {**document, **changes})
+        self._shares.put(key, {**document, **changes})
         self._changed()
         return {"quotaShareName": document["quotaShareName"], "quotaShareArn": document["quotaShareArn"]}
 
     async def delete_share(self, call: Call) -> Document:
-        key, document = self._share(call.params["quotaShareArn"])
-        if document["state"] != "DISABLED":
-            raise ClientFault("Cannot delete, resource must be disabled first: set state to DISABLED.")
-        self._host.store.delete(SHARE, key)
+        self._shares.delete(self._shares.disabled(call.params["quotaShareArn"]))
         return {}
 
     def shares_of(self, queue: str) -> dict[str, Share]:
         """The quota shares of a queue by name."""
-        return {document["quotaShareName"]: _share_of(document) for document in self._shares(queue)}
+        return {document["quotaShareName"]: _share_of(document) for document in self._shares_of(queue)}
 
     def takes_jobs(self, queue: str, share: str) -> bool:
-        document = self._host.store.get(SHARE, f"{queue}/{share}")
+        document = self._shares.find(_key(queue, share))
         return document is not None and document["state"] == "ENABLED"
 
     # Within
 
-    def _shares(self, queue: str) -> list[Document]:
-        return [document for key, document in self._host.store.scan(SHARE) if key.partition("/")[0] == queue]
-
-    def _share(self, arn: str) -> tuple[str, Document]:
-        key = self._arns.name("job-queue", arn).replace("/quota-share/", "/")
-        document = self._host.store.get(SHARE, key)
-        if document is None:
-            raise ClientFault(f"QuotaShare {arn} not found")
-        return key, document
-
-    def _insert(self, kind: str, key: str, document: Document) -> None:
-        try:
-            self._host.store.insert(kind, key, document)
-        except AlreadyThere as error:
-            raise ClientFault("Object already exists") from error
-        self._changed()
-
-    def _may(self, action: str, kind: str, name_or_arn: str) -> Authorization:
-        arn = name_or_arn if name_or_arn.startswith("arn:") else self._arns.make(kind, name_or_arn)
-        return Authorization(f"batch:{action}", (arn,))
+    def _shares_of(self, queue: str) -> list[Document]:
+        return [document for key, document in self._shares.all() if key.startswith(_key(queue, ""))]
 
     def _may_create_share(self, params: Document) -> Authorization:
-        queue = self._arns.name("job-queue", params["jobQueue"])
-        arn = self._arns.make("job-queue", f"{queue}/quota-share/{params['quotaShareName']}")
+        arn = self._shares.arn(_key(self._shares.name(params["jobQueue"]), params["quotaShareName"]))
         return Authorization("batch:CreateQuotaShare", (arn,))
 
 
@@ -221,5 +192,5 @@ def _share_of(document: Document) -> Share:
     )
 
 
-def _anywhere(action: str) -> Callable[[Document], Authorization]:
-    return lambda _: Authorization(f"batch:{action}")
+def _key(queue: str, share: str) -> str:
+    return f"{queue}/quota-share/{share}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -13,15 +13,26 @@ from starlette.routing import BaseRoute
 from localcloud.compute.batch import fairshare
 from localcloud.compute.batch.catalog import Catalog
 from localcloud.compute.batch.names import Arns, ClientFault, TooManyRequests
-from localcloud.compute.batch.record import PENDING, STARTING, SUBMITTED, SUCCEEDED, milliseconds
+from localcloud.compute.batch.record import (
+    FAILED,
+    PENDING,
+    RUNNABLE,
+    RUNNING,
+    SCHEDULED,
+    STARTING,
+    SUBMITTED,
+    SUCCEEDED,
+    milliseconds,
+)
 from localcloud.compute.batch.requests import MAX_ATTEMPTS, MAX_PRIORITY, check_name, check_share
+from localcloud.compute.batch.resources import anywhere
 from localcloud.compute.batch.retries import retries
 from localcloud.compute.errors import ApiError
 from localcloud.compute.host import Host
 from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
 from localcloud.compute.paging import page_of
 from localcloud.compute.queued.catalog import ServiceCatalog
-from localcloud.compute.queued.record import FAILED, KIND, RUNNABLE, RUNNING, SCHEDULED, ServiceRecord
+from localcloud.compute.queued.record import KIND, ServiceRecord
 from localcloud.compute.queued.rules import NO_CAPACITY, NUM_INSTANCES, by_quota, in_order
 from localcloud.compute.training.part import TrainingPart
 from localcloud.compute.training.record import COMPLETED, STOPPED, TrainingRecord
@@ -60,9 +71,9 @@ class ServiceJobsPart:
         return [
             *self._catalog.operations(),
             Operation("batch", "SubmitServiceJob", self.submit, self._may_submit),
-            Operation("batch", "DescribeServiceJob", self.describe, self._on_job("DescribeServiceJob")),
-            Operation("batch", "ListServiceJobs", self.list_jobs, lambda _: Authorization("batch:ListServiceJobs")),
-            Operation("batch", "TerminateServiceJob", self.terminate, self._on_job("TerminateServiceJob")),
+            Operation("batch", "DescribeServiceJob", self.describe, anywhere("DescribeServiceJob")),
+            Operation("batch", "ListServiceJobs", self.list_jobs, anywhere("ListServiceJobs")),
+            Operation("batch", "TerminateServiceJob", self.terminate, self._may_terminate),
         ]
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -360,16 +371,19 @@ class ServiceJobsPart:
 
     def _may_submit(self, params: Document) -> Authorization:
         queue = self._arns.make("job-queue", self._arns.name("job-queue", params["jobQueue"]))
+        # The job has no id yet.
+        on = [queue, self._arns.make("service-job", "*")]
+        if "quotaShareName" in params:
+            on.append(f"{queue}/quota-share/{params['quotaShareName']}")
         try:
             role = json.loads(params["serviceRequestPayload"])["RoleArn"]
         except (ValueError, KeyError, TypeError):
-            return Authorization("batch:SubmitServiceJob", (queue,))
-        return Authorization("batch:SubmitServiceJob", (queue,), (PassRole(str(role), SAGEMAKER),))
+            return Authorization("batch:SubmitServiceJob", tuple(on))
+        return Authorization("batch:SubmitServiceJob", tuple(on), (PassRole(str(role), SAGEMAKER),))
 
-    def _on_job(self, action: str) -> Callable[[Document], Authorization]:
-        return lambda params: Authorization(
-            f"batch:{action}", (self._arns.make("service-job", self._arns.name("service-job", params["jobId"])),)
-        )
+    def _may_terminate(self, params: Document) -> Authorization:
+        job = self._arns.make("service-job", self._arns.name("service-job", params["jobId"]))
+        return Authorization("batch:TerminateServiceJob", (job,))
 
 
 def _payload(params: Document) -> Document:

@@ -7,59 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from localcloud.compute.batch.record import FAILED, RUNNABLE, RUNNING, TERMINAL, WAITING, milliseconds
+from localcloud.compute.batch.record import WAITING, Record, milliseconds
 from localcloud.compute.queued.rules import Job
 
 Document = dict[str, Any]
 
 KIND = "batch-service-job"
-SCHEDULED = "SCHEDULED"
 # With what AWS names the training jobs that it makes: never by the name that the request gives alone.
 _PREFIX, _NAME_CHARACTERS = "AWSBatch", 23
 
 
 @dataclass
-class ServiceRecord:
-    """A view on the stored document: ``detail`` is what DescribeServiceJob answers, the rest is the emulator's own."""
-
-    document: Document
-
-    @property
-    def detail(self) -> Document:
-        detail: Document = self.document["detail"]
-        return detail
-
-    @property
-    def job_id(self) -> str:
-        return str(self.detail["jobId"])
-
-    @property
-    def arn(self) -> str:
-        return str(self.detail["jobArn"])
-
-    @property
-    def status(self) -> str:
-        return str(self.detail["status"])
-
-    @property
-    def is_terminal(self) -> bool:
-        return self.status in TERMINAL
+class ServiceRecord(Record):
+    noun = "service job"
 
     @property
     def is_waiting(self) -> bool:
         return self.status in WAITING
 
     @property
-    def queue(self) -> str:
-        return str(self.detail["jobQueue"]).rpartition("/")[2]
-
-    @property
     def share(self) -> str:
         return str(self.detail.get("quotaShareName") or self.detail.get("shareIdentifier") or "")
-
-    @property
-    def priority(self) -> int:
-        return int(self.detail.get("schedulingPriority", 0))
 
     @property
     def payload(self) -> Document:
@@ -98,26 +66,6 @@ class ServiceRecord:
         """
         return f"{_PREFIX}{self.payload['TrainingJobName'][:_NAME_CHARACTERS]}{digits}"
 
-    def enter(self, status: str, now: datetime, reason: str | None = None) -> None:
-        """Terminal states absorb.
-
-        Raises:
-            ValueError: the job has ended already.
-        """
-        if self.is_terminal:
-            raise ValueError(f"service job {self.job_id} has ended as {self.status}")
-        self.detail["status"] = status
-        if reason is not None:
-            self.detail["statusReason"] = reason
-        elif status == RUNNABLE:
-            self.detail.pop("statusReason", None)
-        if status == SCHEDULED:
-            self.detail["scheduledAt"] = milliseconds(now)
-        if status == RUNNING:
-            self.detail["startedAt"] = milliseconds(now)
-        if status in TERMINAL:
-            self.detail["stoppedAt"] = milliseconds(now)
-
     def begin_attempt(self, name: str, arn: str, started: int) -> None:
         """
         Args:
@@ -148,6 +96,3 @@ class ServiceRecord:
     def event(self) -> Document:
         """An event's detail has neither the payload nor the tags."""
         return {key: value for key, value in self.detail.items() if key not in {"serviceRequestPayload", "tags"}}
-
-
-__all__ = ["FAILED", "KIND", "RUNNABLE", "RUNNING", "SCHEDULED", "ServiceRecord"]

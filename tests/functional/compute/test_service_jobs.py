@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from localcloud.compute.batch.names import ClientFault, TooManyRequests
+from localcloud.compute.operations import OperationRegistry
 from tests.unit.compute.harness import Emulator, emulator, eventually, training_request
 
 HOLDS = "import time; print('holding', flush=True); time.sleep(60)"
@@ -245,3 +247,33 @@ def test_what_waits_and_runs_is_taken_up_after_a_restart(tmp_path: Path) -> None
             await queues.end(second)
 
     asyncio.run(scenario())
+
+
+class TestPermissions:
+    """Of AWS's Service Authorization Reference, page list_batch: what each action is checked on."""
+
+    QUEUE = "arn:aws:batch:us-east-1:000000000000:job-queue/training"
+
+    def resources(self, emulated: Emulator, operation: str, **params: Any) -> tuple[str, ...]:
+        registry = OperationRegistry()
+        for part in emulated.parts:
+            registry.add(part.operations())
+        found = registry.find("batch", operation)
+        assert found is not None
+        return found.authorization(params).resources
+
+    def test_are_asked_for_on_the_resources_that_aws_asks_for(self, run: Run) -> None:
+        async def scenario(queues: Queues) -> None:
+            ask = partial(self.resources, queues.emulated)
+            jobs, share = "arn:aws:batch:us-east-1:000000000000:service-job/", f"{self.QUEUE}/quota-share/lab"
+            submit: dict[str, Any] = {"jobQueue": "training", "serviceRequestPayload": "{}"}
+            assert ask("SubmitServiceJob", **submit) == (self.QUEUE, f"{jobs}*")
+            assert ask("SubmitServiceJob", quotaShareName="lab", **submit) == (self.QUEUE, f"{jobs}*", share)
+            assert ask("TerminateServiceJob", jobId="one") == (f"{jobs}one",)
+            assert ask("ListQuotaShares", jobQueue="training") == (self.QUEUE,)
+            assert ask("GetJobQueueSnapshot", jobQueue=self.QUEUE) == (self.QUEUE,)
+            assert ask("DescribeQuotaShare", quotaShareArn=share) == (share,)
+            for operation in ("DescribeServiceJob", "ListServiceJobs", "DescribeServiceEnvironments"):
+                assert ask(operation, jobId="one", jobQueue="training") == ("*",)
+
+        run(scenario)
