@@ -17,8 +17,9 @@ from typing import Any
 
 from benchmarks.cloud import Cloud, cloud
 from benchmarks.figures import Figure
+from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
-from chalicelib.jobs.store import JobStore, job_item
+from chalicelib.jobs.store import JobStore
 from chalicelib.quotas.quota import Amounts, Reservation
 from chalicelib.table import Table
 

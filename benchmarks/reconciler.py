@@ -13,8 +13,9 @@ from benchmarks.cloud import Cloud, cloud
 from benchmarks.figures import Figure
 from benchmarks.lists import TENANT, job
 from chalicelib.deployments.store import DeploymentStore
+from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import JobStatus
-from chalicelib.jobs.store import JobStore, job_item
+from chalicelib.jobs.store import JobStore
 from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
 from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker, StandingEndpoints
 from chalicelib.reconciler.jobs import JobRepairs

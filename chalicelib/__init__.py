@@ -23,7 +23,7 @@ Inside a room the arrows go one way:
 
 `routes.py` holds what API Gateway calls, `tasks.py` what state machines, events and subscriptions call; both are thin.
 The noun (`job.py`, `model.py`) is frozen and does no I/O. `store.py` is the only place with DynamoDB expressions. Rooms
-meet through another room's service, wired in `bootstrap.py`.
+meet through another room's service, wired in `bootstrap/`.
 
 Beside the rooms stand the few things that all of them use: `settings.py` what the template says, `errors.py` what can go
 wrong, `aws.py` the clients, `calls.py` what they were asked, `table.py` DynamoDB, `objects.py` S3, `shape.py` request

@@ -3,7 +3,7 @@
     __main__ ──► agent ──► spec, inputs, conventions, variables, requirements     before the script
                    │
                    ├─────► supervisor ──► lines, processes                        while it runs
-                   │         watch ──► patterns, reporter, disk, checkpoint_watch, tracking/
+                   │         watch ──► patterns, reporter, disk, checkpoint_watch, files, tracking/
                    │
                    └─────► finish ──► outputs, archive, model/, report            after it
 

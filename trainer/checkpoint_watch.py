@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from trainer.files import files_below
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,20 +54,7 @@ class CheckpointWatch:
 def seen(directory: Path) -> tuple[int, int, int]:
     """When a file below it was changed last (nanoseconds, 0 without files), how many there are, and their bytes."""
     newest = files = size = 0
-    pending = [os.fspath(directory)]
-    while pending and files < MAX_FILES:
-        try:
-            entries = os.scandir(pending.pop())
-        except OSError:
-            continue
-        with entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(entry.path)
-                elif stat.S_ISREG(status.st_mode):
-                    newest, files, size = max(newest, status.st_mtime_ns), files + 1, size + status.st_size
+    regular = (status for status in files_below([directory]) if stat.S_ISREG(status.st_mode))
+    for status in islice(regular, MAX_FILES):
+        newest, files, size = max(newest, status.st_mtime_ns), files + 1, size + status.st_size
     return newest, files, size

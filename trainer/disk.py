@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from typing import TYPE_CHECKING
+
+from trainer.files import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,22 +19,8 @@ def usage(paths: Sequence[Path], *, stop_above: int | None = None) -> int:
         stop_above: Stop counting beyond this many bytes.
     """
     total = 0
-    pending = [os.fspath(path) for path in paths]
-    while pending:
-        try:
-            entries = os.scandir(pending.pop())
-        except OSError:
-            continue
-        with entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(entry.path)
-                else:
-                    total += status.st_blocks * 512
+    for status in files_below(paths):
+        total += status.st_blocks * 512
         if stop_above is not None and total > stop_above:
             break
     return total

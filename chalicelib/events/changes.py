@@ -28,9 +28,9 @@ from chalicelib.events.shapes import (
     QuotaExceeded,
 )
 from chalicelib.jobs import metrics
+from chalicelib.jobs.items import job_from
 from chalicelib.jobs.life import state_of
 from chalicelib.jobs.metrics import json_number, point_of
-from chalicelib.jobs.store import job_from
 from chalicelib.models.model import ModelStatus
 from chalicelib.table import Item
 

@@ -1,8 +1,13 @@
 """Training jobs, from the request to the terminal status.
 
-`job.py` the nouns · `request.py` the request's shape · `rules.py` what a valid request obeys · `secrets.py` variables that
-are secret · `suspicion.py` what looks like a secret and is not marked as one · `variables.py` names of variables ·
-`instances.py` and `images.py` what it runs on · `plan.py` the call to SageMaker or Batch, as data · `store.py` records in
-DynamoDB · `service.py` submit, list, get, cancel · `lifecycle.py` what the state machine asks for · `reports.py` what the
-agent's log lines say · `logs.py` what the script printed · `routes.py` and `tasks.py` the thin edges.
+What a job is     `job` the nouns · `life` its states and events · `views` the document that users see
+A request         `request` its shape · `rules` what a valid one obeys · `variables`, `secrets`, `suspicion` its variables ·
+                  `time_limits` · `spot` · `instances` and `images` what it runs on
+Where it runs     `plan` the call to SageMaker or Batch, as data · `definitions` of Batch jobs · `training_queue` and
+                  `enqueueing` the operator's queue · `gateways` what is asked of AWS
+The way           `service` submit, list, get, cancel · `lifecycle` what the state machine asks for · `causes` why an attempt
+                  ended · `outcome` what it left · `finishing` the one way into a terminal status · `deletion`
+While it runs     `reports` what the agent's lines say · `metrics` · `logs` what the script printed
+Records           `store` of jobs and attempts, `items` their shape · `ledger` every change, `ledger_store` its rows
+Edges             `routes` over HTTP · `tasks` for machines and events
 """

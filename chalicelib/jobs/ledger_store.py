@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.clock import from_text
+from chalicelib.jobs.items import job_from
 from chalicelib.jobs.ledger import Change
 from chalicelib.jobs.life import event_from
-from chalicelib.jobs.store import job_from
 from chalicelib.table import ConditionFailed, Item, Table, as_json
 
 PREFIX = "change#"

@@ -21,6 +21,7 @@ record says is the order: the version grows by one with every change, and each c
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -61,7 +62,7 @@ def state_of(job: Job) -> State:
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(ABC):
     """Something that happened to a job.
 
     Attributes:
@@ -70,9 +71,9 @@ class Event:
 
     effective_in: ClassVar[frozenset[State]] = OPEN
 
+    @abstractmethod
     def applied(self, job: Job) -> Job:
         """The job after it, in a state where it has an effect."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """As it is recorded: `kind`, and the fields that say something."""
@@ -84,6 +85,9 @@ class Submitted(Event):
     """The job was recorded. Its version is 1, and its record is where a replay begins."""
 
     effective_in: ClassVar[frozenset[State]] = frozenset()
+
+    def applied(self, job: Job) -> Job:
+        return job
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,8 @@ class AttemptPlanned(Event):
     number: int
 
     def applied(self, job: Job) -> Job:
-        attempts = max(job.attempts, self.number)
-        if job.waiting_reason is None:
-            return replace(job, attempts=attempts)
-        return replace(job, attempts=attempts, secondary_status=None, waiting_reason=None)
+        # What the backend said was of the attempt before, or of the queue.
+        return replace(job, attempts=max(job.attempts, self.number), secondary_status=None, waiting_reason=None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
     pk                       sk                     what
     <tenant>#<job_id>        job                    the job
     <tenant>#<job_id>        attempt#<0001>         one attempt
+    <tenant>#<job_id>        waiter#<0001>          the task token of the machine that waits for its end in a queue
     <tenant>#<job_id>        change#<0000000001>    its ledger, see `ledger_store.py`
     <tenant>#<job_id>        report                 what the script says of itself: progress, MLflow run
     <tenant>#<job_id>        secrets                secret variables, encrypted: apart, so that no index or list has them
@@ -17,18 +18,26 @@ same whether there are a hundred jobs or a million.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from chalicelib.clock import from_text, is_id, to_text
-from chalicelib.costs.estimate import Estimate, Runtimes
+from chalicelib.clock import is_id, to_text
+from chalicelib.costs.estimate import Runtimes
 from chalicelib.cursor import Cursor
+from chalicelib.jobs.items import (
+    attempt_from,
+    attempt_item,
+    attempt_sk,
+    charged_from,
+    checkpointing_text,
+    job_from,
+    job_item,
+    pk_of,
+    report_from,
+)
 from chalicelib.jobs.job import (
-    Allocation,
     Attempt,
-    Backend,
     Checkpointing,
     Job,
     JobFilter,
@@ -36,13 +45,12 @@ from chalicelib.jobs.job import (
     Progress,
     Report,
     Run,
-    TimeLimit,
 )
 from chalicelib.jobs.life import Event, Submitted, apply
 from chalicelib.jobs.secrets import Sealed
 from chalicelib.jobs.spot import History
 from chalicelib.quotas.check import Charged
-from chalicelib.quotas.quota import Amounts, Reservation
+from chalicelib.quotas.quota import Amounts
 from chalicelib.table import ConditionFailed, Item, Lookup, Page, Table, Write, as_json
 
 IDEMPOTENCY_LIFETIME = timedelta(days=1)
@@ -84,7 +92,7 @@ class JobStore:
     table: Table
 
     def get(self, tenant: str, job_id: str) -> Job | None:
-        item = self.table.get(_pk(tenant, job_id), "job") if is_id(job_id) else None
+        item = self.table.get(pk_of(tenant, job_id), "job") if is_id(job_id) else None
         return job_from(item) if item and item["status"] != _DELETED else None
 
     def require(self, tenant: str, job_id: str) -> Job:
@@ -206,11 +214,11 @@ class JobStore:
         cursor = Cursor.decode(after, names=frozenset({*_LISTED, name}))
         start = Cursor({**cursor.key, name: value}) if cursor else None
         page = self.table.query((name, value), index=index, after=start, limit=1000)
-        return [_charged(item) for item in page.items], page.cursor.encode() if page.cursor else None
+        return [charged_from(item) for item in page.items], page.cursor.encode() if page.cursor else None
 
     def delete_details(self, tenant: str, job_id: str) -> None:
         """Delete everything that lies beside the record."""
-        pk = _pk(tenant, job_id)
+        pk = pk_of(tenant, job_id)
         self.table.delete_all([(pk, item["sk"]) for item in self.table.all_of(pk) if item["sk"] != "job"])
 
     def delete(self, job: Job, now: datetime, *also: Write) -> None:
@@ -221,7 +229,7 @@ class JobStore:
         """
         used = replace(job.used, storage_bytes=0) if job.used else Amounts()
         stone = {
-            "pk": _pk(job.tenant, job.job_id),
+            "pk": pk_of(job.tenant, job.job_id),
             "sk": "job",
             "tenant": job.tenant,
             "job_id": job.job_id,
@@ -245,81 +253,72 @@ class JobStore:
             raise StaleJob(job.job_id) from None
 
     def report(self, tenant: str, job_id: str) -> Report:
-        item = self.table.get(_pk(tenant, job_id), "report")
-        if item is None:
-            return Report()
-        run = item.get("run")
-        progress = Progress(**json.loads(item.get("progress", "{}")))
-        seen = json.loads(item["checkpointing"]) if "checkpointing" in item else None
-        checkpointing = (
-            Checkpointing(**{**seen, **{name: from_text(seen[name]) for name in ("first_at", "last_at")}})
-            if seen
-            else None
-        )
-        return Report(progress, Run(**run) if run else None, item.get("exit_reason"), checkpointing)
+        item = self.table.get(pk_of(tenant, job_id), "report")
+        return report_from(item) if item else Report()
 
     def set_run(self, tenant: str, job_id: str, run: Run) -> None:
-        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"run": dict(vars(run))}))
+        self.table.write(self.table.change(pk_of(tenant, job_id), "report", {"run": dict(vars(run))}))
 
     def set_exit_reason(self, tenant: str, job_id: str, reason: str | None) -> None:
         """Why the script of the latest attempt ended badly, in its own words; None when it did not."""
         write = (
-            self.table.change(_pk(tenant, job_id), "report", {"exit_reason": reason})
+            self.table.change(pk_of(tenant, job_id), "report", {"exit_reason": reason})
             if reason
-            else self.table.change(_pk(tenant, job_id), "report", {}, remove=["exit_reason"])
+            else self.table.change(pk_of(tenant, job_id), "report", {}, remove=["exit_reason"])
         )
         self.table.write(write)
 
     def set_progress(self, tenant: str, job_id: str, progress: Progress) -> None:
         text = as_json({name: value for name, value in vars(progress).items() if value is not None})
-        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"progress": text}))
+        self.table.write(self.table.change(pk_of(tenant, job_id), "report", {"progress": text}))
 
     def set_checkpointing(self, tenant: str, job_id: str, seen: Checkpointing) -> None:
-        values = {**vars(seen), "first_at": to_text(seen.first_at), "last_at": to_text(seen.last_at)}
-        self.table.write(self.table.change(_pk(tenant, job_id), "report", {"checkpointing": as_json(values)}))
+        self.table.write(
+            self.table.change(pk_of(tenant, job_id), "report", {"checkpointing": checkpointing_text(seen)})
+        )
 
     def put_secrets(self, job: Job, sealed: Sealed) -> Write:
         """A new job's secret variables, to be written with it."""
-        item = {"pk": _pk(job.tenant, job.job_id), "sk": "secrets", "variables": as_json(sealed)}
+        item = {"pk": pk_of(job.tenant, job.job_id), "sk": "secrets", "variables": as_json(sealed)}
         return self.table.put_if_absent(item)
 
     def secrets(self, tenant: str, job_id: str) -> Sealed:
-        item = self.table.get(_pk(tenant, job_id), "secrets")
+        item = self.table.get(pk_of(tenant, job_id), "secrets")
         sealed: Sealed = json.loads(item["variables"]) if item else {}
         return sealed
 
     def put_attempt(self, attempt: Attempt) -> bool:
         """Record a new attempt; False when it is there already (the task was repeated)."""
         try:
-            self.table.write(self.table.put_if_absent(_attempt_item(attempt)))
+            self.table.write(self.table.put_if_absent(attempt_item(attempt)))
         except ConditionFailed:
             return False
         return True
 
     def put_attempt_token(self, attempt: Attempt, token: str) -> None:
         """Note whose state machine waits for the end of an attempt; the latest one counts."""
-        item = {"pk": _pk(attempt.tenant, attempt.job_id), "sk": f"waiter#{attempt.number:05d}", "token": token}
+        item = {"pk": pk_of(attempt.tenant, attempt.job_id), "sk": _waiter_sk(attempt.number), "token": token}
         self.table.write(self.table.put(item))
 
     def attempt_token(self, tenant: str, job_id: str, number: int) -> str | None:
-        item = self.table.get(_pk(tenant, job_id), f"waiter#{number:05d}")
+        item = self.table.get(pk_of(tenant, job_id), _waiter_sk(number))
         return str(item["token"]) if item else None
 
     def change_attempt(self, attempt: Attempt) -> None:
-        self.table.write(self.table.put(_attempt_item(attempt)))
+        self.table.write(self.table.put(attempt_item(attempt)))
 
     def note_start(self, attempt: Attempt) -> None:
         """Where and since when an attempt runs. Touches nothing else: how it ended may be recorded at the same moment."""
-        item = _attempt_item(attempt)
+        item = attempt_item(attempt)
         seen = {name: item[name] for name in ("backend_id", "log_stream", "started_at") if item[name] is not None}
-        self.table.write(self.table.change(_pk(attempt.tenant, attempt.job_id), _attempt_sk(attempt.number), seen))
+        self.table.write(self.table.change(pk_of(attempt.tenant, attempt.job_id), attempt_sk(attempt.number), seen))
 
     def attempt(self, tenant: str, job_id: str, number: int) -> Attempt | None:
-        item = self.table.get(_pk(tenant, job_id), _attempt_sk(number))
-        return _attempt(item) if item else None
+        item = self.table.get(pk_of(tenant, job_id), attempt_sk(number))
+        return attempt_from(item) if item else None
 
     def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
-        return [_attempt(item) for item in self.table.all_of(_pk(tenant, job_id), "attempt#")]
+        return [attempt_from(item) for item in self.table.all_of(pk_of(tenant, job_id), "attempt#")]
 
     def first_attempts(self, tenant: str, job_id: str, count: int) -> list[Attempt]:
         """The first so many attempts: one more may be recorded for a retry that never came."""
@@ -358,10 +357,6 @@ class JobStore:
         return self.table.change(key, f"runtime#{job.allocation.instance_type}", {}, add=sums)
 
 
-def _pk(tenant: str, job_id: str) -> str:
-    return f"{tenant}#{job_id}"
-
-
 def _runtime_pk(tenant: str, name: str) -> str:
     return f"{tenant}#name#{name}"
 
@@ -370,137 +365,5 @@ def _key(tenant: str, user: str, key: str) -> dict[str, str]:
     return {"pk": f"{tenant}#user#{user}", "sk": f"idempotency#{key}"}
 
 
-def _attempt_sk(number: int) -> str:
-    return f"attempt#{number:04d}"
-
-
-def job_item(job: Job) -> Item:
-    status = job.status.value
-    return {
-        "pk": _pk(job.tenant, job.job_id),
-        "sk": "job",
-        "tenant": job.tenant,
-        "job_id": job.job_id,
-        "user": job.user,
-        "name": job.name,
-        "framework": job.framework,
-        "config": as_json(job.config),
-        "allocation": as_json(job.allocation.to_dict()),
-        "created_at": to_text(job.created_at),
-        "updated_at": to_text(job.updated_at),
-        "status": status,
-        "version": job.version,
-        "description": job.description,
-        "priority": job.priority,
-        "tags": list(job.tags),
-        "estimate": job.estimate.to_dict(),
-        "attempts": job.attempts,
-        "secondary_status": job.secondary_status,
-        "started_at": to_text(job.started_at) if job.started_at else None,
-        "completed_at": to_text(job.completed_at) if job.completed_at else None,
-        "cancel_requested_at": to_text(job.cancel_requested_at) if job.cancel_requested_at else None,
-        "failure_reason": job.failure_reason,
-        "model_id": job.model_id,
-        "artifacts": as_json(list(job.artifacts)),
-        "artifacts_total": job.artifacts_total,
-        "time_limit_seconds": job.time_limit.seconds,
-        "time_limit_set_by": job.time_limit.set_by,
-        "reservation": as_json(job.reservation.to_dict()),
-        "used": as_json(job.used.to_dict()) if job.used else None,
-        "pool": job.pool,
-        "waiting_reason": job.waiting_reason,
-        # What the indexes are keyed by.
-        "tenant_key": job.tenant,
-        "tenant_status_key": f"{job.tenant}#{status}",
-        "owner_key": f"{job.tenant}#{job.user}",
-        "owner_status_key": f"{job.tenant}#{job.user}#{status}",
-        "listed_at": f"{to_text(job.created_at)}#{job.job_id}",
-    }
-
-
-def job_from(item: Mapping[str, Any]) -> Job:
-    return Job(
-        tenant=item["tenant"],
-        job_id=item["job_id"],
-        user=item["user"],
-        name=item["name"],
-        framework=item["framework"],
-        config=json.loads(item["config"]),
-        allocation=Allocation.from_dict(json.loads(item["allocation"])),
-        created_at=from_text(item["created_at"]),
-        updated_at=from_text(item["updated_at"]),
-        status=JobStatus(item["status"]),
-        version=item["version"],
-        description=item.get("description"),
-        priority=item["priority"],
-        tags=tuple(item["tags"]),
-        estimate=Estimate.from_dict(item["estimate"]),
-        attempts=item["attempts"],
-        secondary_status=item.get("secondary_status"),
-        started_at=_moment(item, "started_at"),
-        completed_at=_moment(item, "completed_at"),
-        cancel_requested_at=_moment(item, "cancel_requested_at"),
-        failure_reason=item.get("failure_reason"),
-        model_id=item.get("model_id"),
-        artifacts=tuple(json.loads(item["artifacts"])),
-        artifacts_total=item["artifacts_total"],
-        time_limit=TimeLimit(item["time_limit_seconds"], item["time_limit_set_by"]),
-        reservation=Reservation.from_dict(json.loads(item["reservation"])),
-        used=Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None,
-        pool=item.get("pool"),
-        waiting_reason=item.get("waiting_reason"),
-    )
-
-
-def _attempt_item(attempt: Attempt) -> Item:
-    return {
-        "pk": _pk(attempt.tenant, attempt.job_id),
-        "sk": _attempt_sk(attempt.number),
-        "tenant": attempt.tenant,
-        "job_id": attempt.job_id,
-        "number": attempt.number,
-        "token": attempt.token,
-        "backend": attempt.backend.value,
-        "planned_at": to_text(attempt.planned_at),
-        "queue": attempt.queue,
-        "backend_id": attempt.backend_id,
-        "log_stream": attempt.log_stream,
-        "reason": attempt.reason,
-        "cause": attempt.cause,
-        "started_at": to_text(attempt.started_at) if attempt.started_at else None,
-        "ended_at": to_text(attempt.ended_at) if attempt.ended_at else None,
-        "training_seconds": attempt.training_seconds,
-        "billable_seconds": attempt.billable_seconds,
-        "interruptions": attempt.interruptions,
-    }
-
-
-def _attempt(item: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        tenant=item["tenant"],
-        job_id=item["job_id"],
-        number=item["number"],
-        token=item["token"],
-        backend=Backend(item["backend"]),
-        planned_at=from_text(item["planned_at"]),
-        queue=item.get("queue"),
-        backend_id=item.get("backend_id"),
-        log_stream=item.get("log_stream"),
-        reason=item.get("reason"),
-        cause=item.get("cause"),
-        started_at=_moment(item, "started_at"),
-        ended_at=_moment(item, "ended_at"),
-        training_seconds=item.get("training_seconds"),
-        billable_seconds=item.get("billable_seconds"),
-        interruptions=item.get("interruptions", 0),
-    )
-
-
-def _charged(item: Mapping[str, Any]) -> Charged:
-    used = Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None
-    return Charged(item["user"], Reservation.from_dict(json.loads(item["reservation"])), used)
-
-
-def _moment(item: Mapping[str, Any], name: str) -> datetime | None:
-    text = item.get(name)
-    return from_text(text) if text else None
+def _waiter_sk(number: int) -> str:
+    return f"waiter#{number:04d}"

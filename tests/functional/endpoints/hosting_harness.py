@@ -6,12 +6,14 @@ import asyncio
 import io
 import random
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+import psutil
 
 from localcloud.compute.aws_clients import ObjectError
 from localcloud.compute.errors import ApiError
@@ -206,3 +208,26 @@ async def hosting(
         for part in reversed(parts):
             await part.stop()
         close_host(host)
+
+
+Scenario = Callable[[Hosting], Coroutine[Any, Any, None]]
+
+
+def play(world: World, scenario: Scenario, **options: Any) -> None:
+    """Runs a scenario against one emulator, start to stop."""
+
+    async def run() -> None:
+        async with hosting(world, **options) as hosted:
+            await scenario(hosted)
+
+    asyncio.run(run())
+
+
+def serving_processes(world: World) -> list[psutil.Process]:
+    """The serving processes on this world's state directory, found as the system sees them."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if str(world.state) in " ".join(words) and "--model" in words and "guardian.py" not in " ".join(words):
+            found.append(process)
+    return found

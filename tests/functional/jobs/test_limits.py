@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from chalicelib.jobs.gateways import BackendState
+from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import JobStatus, attempt_prefix
 from chalicelib.jobs.outcome import MAX_LISTED, MAX_LISTED_BYTES
 from chalicelib.jobs.request import MAX_PARAMETER_BYTES
-from chalicelib.jobs.store import job_item
 from chalicelib.table import encode
 from tests.faults import Shows
 from tests.functional.jobs.conftest import ALICE, BUCKET, Jobs

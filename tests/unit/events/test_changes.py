@@ -19,11 +19,11 @@ from chalicelib.events.shapes import (
     ModelReady,
     QuotaExceeded,
 )
+from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Job, JobStatus
 from chalicelib.jobs.life import AttemptPlanned, CancelRequested, Ended, Entered, Observed, Started, Submitted, apply
 from chalicelib.jobs.life import Event as LifeEvent
 from chalicelib.jobs.metrics import MetricPoint, item_of
-from chalicelib.jobs.store import job_item
 from chalicelib.table import Item, decode, encode
 from tests.unit.jobs.test_life import JOB, NOW, USED
 

@@ -1,0 +1,122 @@
+"""Models and deployments."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.bootstrap.jobs import Jobs
+
+if TYPE_CHECKING:
+    from chalicelib.deployments.finishing import Finishing
+    from chalicelib.deployments.gateways import Endpoints
+    from chalicelib.deployments.invocations import Invocations, ModelEndpoint
+    from chalicelib.deployments.planning import Planning
+    from chalicelib.deployments.service import DeploymentService
+    from chalicelib.deployments.smoke import SmokeTest
+    from chalicelib.deployments.waiting import Waiting
+    from chalicelib.models.registration import Registration
+    from chalicelib.models.service import ModelService
+    from chalicelib.tracking.registry import TrackingRegistry
+
+
+class Models(Jobs):
+    """Models and deployments."""
+
+    @cached_property
+    def models(self) -> ModelService:
+        from chalicelib.models.external import ExternalArtifacts
+        from chalicelib.models.service import ModelService
+
+        artifacts = ExternalArtifacts(self.clients.s3, self.settings.artifacts_bucket)
+        return ModelService(self.model_store, artifacts, self.now, self.new_id, self.audit)
+
+    @cached_property
+    def registration(self) -> Registration:
+        from chalicelib.models.registration import Registration
+
+        return Registration(
+            self.model_store, self.tracking_registry, self.settings.artifacts_bucket, self.now, self.audit
+        )
+
+    @cached_property
+    def tracking_registry(self) -> TrackingRegistry:
+        from chalicelib.tracking.address import TrackingAddress
+        from chalicelib.tracking.client import TrackingClient, http_send
+        from chalicelib.tracking.registry import TrackingRegistry
+
+        def sign(*arguments: Any) -> Mapping[str, str]:
+            return self.clients.sign(*arguments)
+
+        address = TrackingAddress.parse(self.settings.mlflow_tracking_uri)
+        return TrackingRegistry(TrackingClient(address, http_send(), sign, time.sleep, random.uniform))
+
+    @cached_property
+    def deployments(self) -> DeploymentService:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.deployments.service import DeploymentService
+
+        return DeploymentService(
+            store=self.deployment_store,
+            models=self.model_store,
+            deploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn),
+            undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
+            now=self.now,
+            new_id=self.new_id,
+            audit=self.audit,
+        )
+
+    @cached_property
+    def invocations(self) -> Invocations:
+        from chalicelib.deployments.invocations import Invocations
+
+        return Invocations(self.deployment_store, self._model_endpoint())
+
+    @cached_property
+    def deployment_planning(self) -> Planning:
+        from chalicelib.deployments.plan import Surroundings
+        from chalicelib.deployments.planning import Planning
+        from chalicelib.jobs.images import inference_image
+        from chalicelib.tenants.roles import Purpose
+
+        return Planning(
+            store=self.deployment_store,
+            models=self.model_store,
+            endpoints=self._endpoints(),
+            image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
+            around=lambda tenant: Surroundings(
+                self.tenant_roles.require(tenant, Purpose.SERVING), self.settings.region, self.settings.stack
+            ),
+        )
+
+    @cached_property
+    def deployment_waiting(self) -> Waiting:
+        from chalicelib.deployments.gateways import Waiters
+        from chalicelib.deployments.waiting import Waiting
+
+        return Waiting(self.deployment_store, self._endpoints(), Waiters(self.clients.stepfunctions))
+
+    @cached_property
+    def smoke_test(self) -> SmokeTest:
+        from chalicelib.deployments.smoke import SmokeTest
+
+        return SmokeTest(self.deployment_store, self.model_store, self._model_endpoint(), time.sleep, self.now)
+
+    @cached_property
+    def deployment_finishing(self) -> Finishing:
+        from chalicelib.deployments.finishing import Finishing
+
+        return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+
+    def _endpoints(self) -> Endpoints:
+        from chalicelib.deployments.gateways import Endpoints
+
+        return Endpoints(self.clients.sagemaker)
+
+    def _model_endpoint(self) -> ModelEndpoint:
+        from chalicelib.deployments.invocations import ModelEndpoint
+
+        return ModelEndpoint(self.clients.sagemaker_runtime)

@@ -1,0 +1,99 @@
+"""Everything: the layers below, what goes out as events, and the reconciler."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from chalicelib.bootstrap.models import Models
+
+if TYPE_CHECKING:
+    from chalicelib.events.gateways import Bus
+    from chalicelib.reconciler.deployments import DeploymentRepairs
+    from chalicelib.reconciler.jobs import JobRepairs
+    from chalicelib.reconciler.service import ReconcilerService
+    from chalicelib.reconciler.store import SweepStore
+    from chalicelib.reconciler.sweep import Sweep
+
+
+class Platform(Models):
+    """All services of one process."""
+
+    @cached_property
+    def event_bus(self) -> Bus:
+        from chalicelib.events.gateways import Bus
+
+        return Bus(self.clients.events, self.settings.event_bus, time.sleep)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        from chalicelib.reconciler.sweep import Sweep
+
+        return Sweep(self.job_repairs, self.deployment_repairs, self.now, time.monotonic)
+
+    @cached_property
+    def job_repairs(self) -> JobRepairs:
+        from chalicelib.jobs.definitions import JobDefinitions
+        from chalicelib.jobs.gateways import Machine
+        from chalicelib.reconciler.gateways import Executions, RunningInQueue, RunningOnBatch, RunningOnSageMaker
+        from chalicelib.reconciler.jobs import JobRepairs
+
+        queues = JobDefinitions(lambda: self.clients.batch, self.settings).queues()
+        on_batch = (RunningOnBatch(self.clients.batch, queues),) if queues else ()
+        training_queue = self.settings.training_queue
+        in_queue = (RunningInQueue(self.clients.batch, training_queue),) if training_queue else ()
+        return JobRepairs(
+            store=self.job_store,
+            tenants=self.quotas.store.tenants_after,
+            executions=Executions(self.clients.stepfunctions, self.settings.train_job_executions),
+            machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            finishing=lambda: self.finishing,
+            receipts=lambda: self.receipts,
+            notes=self.sweep_store,
+            admission=self.admission,
+            backends=self.backends,
+            running=(RunningOnSageMaker(self.clients.sagemaker), *on_batch, *in_queue),
+            stack=self.settings.stack,
+            now=self.now,
+            seconds=time.monotonic,
+            pause=time.sleep,
+        )
+
+    @cached_property
+    def deployment_repairs(self) -> DeploymentRepairs:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
+        from chalicelib.reconciler.gateways import Executions, StandingEndpoints
+
+        def machines(arn: str) -> Machines:
+            stepfunctions = self.clients.stepfunctions
+            executions = arn.replace(":stateMachine:", ":execution:") + ":"
+            return Machines(DeploymentMachine(stepfunctions, arn), Executions(stepfunctions, executions))
+
+        return DeploymentRepairs(
+            store=self.deployment_store,
+            deploy=machines(self.settings.deploy_model_arn),
+            undeploy=machines(self.settings.undeploy_model_arn),
+            finishing=self.deployment_finishing,
+            describing=self._endpoints(),
+            standing=StandingEndpoints(self.clients.sagemaker),
+            stack=self.settings.stack,
+            now=self.now,
+        )
+
+    @cached_property
+    def sweep_store(self) -> SweepStore:
+        from chalicelib.reconciler.store import SweepStore
+
+        return SweepStore(self.job_store.table)
+
+    @cached_property
+    def reconciler(self) -> ReconcilerService:
+        from chalicelib.reconciler.gateways import Sweeper
+        from chalicelib.reconciler.service import ReconcilerService
+
+        def sweeper() -> Sweeper:
+            return Sweeper(self.clients.functions, self.settings.reconcile_arn)
+
+        return ReconcilerService(self.sweep_store, sweeper, self.now, self.audit)
