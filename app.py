@@ -18,6 +18,7 @@ from chalicelib.capacity import tasks as capacity_tasks
 from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
+from chalicelib.events import routes as event_routes
 from chalicelib.events import tasks as event_tasks
 from chalicelib.identity import authorizer
 from chalicelib.jobs import routes as job_routes
@@ -51,6 +52,7 @@ for routes in (
     audit_routes,
     cost_routes,
     reconciler_routes,
+    event_routes,
 ):
     app.register_blueprint(routes.rooms(platform, authorize))
 
@@ -127,6 +129,11 @@ def ingest_logs(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="publish_events")
 def publish_events(event: dict[str, Any], _context: object) -> Any:
     return event_tasks.publish_events(platform, event)
+
+
+@app.lambda_function(name="note_dead_letters")
+def note_dead_letters(event: dict[str, Any], _context: object) -> Any:
+    return event_tasks.note_dead_letters(platform, event)
 
 
 @app.lambda_function(name="record_history")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_stepfunctions import SFNClient
 
+    from chalicelib.events.gateways import StreamsClient
+
 __all__ = ["AwsError", "Clients", "QuotasClient", "SecretsClient", "error_code", "is_busy", "signed_headers"]
 
 AwsError = (ClientError, BotoCoreError)
@@ -124,6 +126,11 @@ class Clients:
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
         client: DynamoDBClient = self._make("dynamodb")
+        return client
+
+    @cached_property
+    def dynamodb_streams(self) -> StreamsClient:
+        client: StreamsClient = self._make("dynamodbstreams")
         return client
 
     @cached_property

@@ -95,6 +95,14 @@ class Settings:
         return self._get("EVENT_BUS")
 
     @property
+    def event_archive_arn(self) -> str:
+        return self._get("EVENT_ARCHIVE_ARN")
+
+    @property
+    def events_table(self) -> str:
+        return self._get("EVENTS_TABLE")
+
+    @property
     def reconcile_arn(self) -> str:
         """The function that compares jobs with what runs."""
         return self._get("RECONCILE_ARN")

@@ -47,6 +47,24 @@ def fragment() -> Json:
                     "TreatMissingData": "notBreaching",
                 },
             },
+            "DeadLettersAlarm": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    "AlarmName": stack_name("dead-letters"),
+                    "AlarmDescription": (
+                        "Events could not be published or delivered: aimatrix events dead-letters. docs/events.md"
+                    ),
+                    "Namespace": NAMESPACE,
+                    "MetricName": "DeadLetters",
+                    "Dimensions": [{"Name": "Stack", "Value": ref("AWS::StackName")}],
+                    "Statistic": "Sum",
+                    "Period": 300,
+                    "EvaluationPeriods": 1,
+                    "Threshold": 0,
+                    "ComparisonOperator": "GreaterThanThreshold",
+                    "TreatMissingData": "notBreaching",
+                },
+            },
             "AuditNotSealedAlarm": {
                 "Type": "AWS::CloudWatch::Alarm",
                 "Properties": {

@@ -66,8 +66,14 @@ def asynchronous_targets_have_dead_letters(template: Json) -> Iterator[str]:
         for target in properties["Targets"]:
             if not target.get("DeadLetterConfig", {}).get("Arn"):
                 yield f"{logical_id} has a target without a dead-letter queue"
+    queues = dict(of_type(template, "AWS::SQS::Queue"))
     for logical_id, properties in of_type(template, "AWS::Lambda::EventSourceMapping"):
-        if not properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"):
+        source = _referred(properties["EventSourceArn"])
+        if source in queues:
+            # A queue has no such destination: it moves a message itself, unless it is where failures end already.
+            if "RedrivePolicy" not in queues[source] and not source.endswith("DeadLetters"):
+                yield f"{logical_id} reads a queue without a dead-letter queue"
+        elif not properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"):
             yield f"{logical_id} has no destination for failures"
 
 

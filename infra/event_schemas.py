@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chalicelib.events.shapes import SOURCE, TYPES, Event
+from chalicelib.events.gateways import SOURCE
+from chalicelib.events.shapes import TYPES, Event
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas" / "events"
 

@@ -36,6 +36,8 @@ SETTINGS: dict[str, Json | str] = {
     "TRAIN_JOB_ARN": ref("TrainJobStateMachine"),
     "TRAIN_JOB_EXECUTIONS": names.execution_arn("train-job"),
     "EVENT_BUS": ref("EventBus"),
+    "EVENT_ARCHIVE_ARN": att("EventArchive"),
+    "EVENTS_TABLE": ref("EventsTable"),
     "RECONCILE_ARN": names.function("reconcile").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
@@ -112,6 +114,7 @@ SHAPES: dict[str, Shape] = {
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN"),
+            *("STACK", "EVENT_BUS", "EVENT_ARCHIVE_ARN", "EVENTS_TABLE"),
         ),
     ),
     "authorize": Shape(
@@ -184,7 +187,10 @@ SHAPES: dict[str, Shape] = {
     "finish_deployment": Shape(
         "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
-    "publish_events": Shape("Puts changes of records on the bus, as events", 60, 512, ("EVENT_BUS",)),
+    "publish_events": Shape(
+        "Puts changes of records on the bus, as events", 60, 512, ("STACK", "EVENT_BUS", "EVENTS_TABLE")
+    ),
+    "note_dead_letters": Shape("Keeps what could not be published or delivered", 60, 512, ("STACK", "EVENTS_TABLE")),
     "record_history": Shape("Notes every change of a job's record in its ledger", 60, 512, ("JOBS_TABLE",)),
     "chain_audit": Shape("Seals the audit log: puts its entries in order and chains them", 60, 512, ("AUDIT_TABLE",)),
 }

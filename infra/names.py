@@ -22,6 +22,7 @@ TABLES = (
     "usage",
     "keys",
     "capacity",
+    "events",
 )
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 
@@ -92,6 +93,7 @@ FUNCTIONS = tuple(
         "ingest_logs",
         "record_history",
         "publish_events",
+        "note_dead_letters",
         "plan_deployment",
         "await_endpoint",
         "on_endpoint_event",

@@ -137,6 +137,13 @@ PARAMETERS: Json = {
         "Default": 30,
         "AllowedValues": _RETENTION_DAYS,
     },
+    "EventArchiveDays": {
+        "Type": "Number",
+        "Description": "How long events are kept for a replay, in days",
+        "Default": 30,
+        "MinValue": 1,
+        "MaxValue": 3650,
+    },
     "CreateTrainingLogGroup": {
         "Type": "String",
         "Description": (

@@ -244,6 +244,33 @@ REGISTER_IN_MLFLOW = Grant(
     when="ManagedMlflow",
 )
 
+PUBLISHED_TABLES = ("jobs", "models", "deployments", "metrics", "audit")
+"""Tables whose changes become events."""
+
+_BUS = arn("events", "event-bus/${AWS::StackName}")
+PUBLISH_EVENTS = Grant("PublishEvents", ("events:PutEvents",), (_BUS,))
+KEEP_DEAD_LETTERS = Grant("KeepDeadLetters", ("dynamodb:PutItem", "dynamodb:UpdateItem"), (table_arn("events"),))
+TAKE_DEAD_LETTERS = Grant(
+    "TakeDeadLetters",
+    ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    (arn("sqs", "${AWS::StackName}-publish-events-dead"),),
+)
+READ_STREAMS_AGAIN = (
+    Grant(
+        "ReadStreamsAgain",
+        ("dynamodb:GetShardIterator", "dynamodb:GetRecords"),
+        tuple(table_arn(table, "/stream/*") for table in PUBLISHED_TABLES),
+    ),
+)
+REPLAY_EVENTS = (
+    Grant(
+        "ReplayEvents",
+        ("events:StartReplay", "events:DescribeReplay"),
+        (names.att("EventArchive"), _BUS, arn("events", "replay/aimatrix-*")),
+    ),
+    Grant("FindRules", ("events:DescribeRule",), (arn("events", "rule/${AWS::StackName}/*"),)),
+)
+
 _WRITTEN_ELSEWHERE = ("audit", "usage")
 """Tables that the API does not change, but for entries and counts that it adds."""
 
@@ -304,6 +331,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         *READ_TRAINING_LOGS,
         INVOKE_ENDPOINTS,
         READ_KEY_PEPPER,
+        PUBLISH_EVENTS,
+        *REPLAY_EVENTS,
     ),
     "authorize": (VERIFY_KEYS, READ_KEY_PEPPER),
     "plan_job": (
@@ -391,9 +420,11 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "smoke_test": (read("models"), read_and_write("deployments"), INVOKE_ENDPOINTS),
     "finish_deployment": SETTLE_DEPLOYMENTS,
     "publish_events": (
-        Grant("PublishEvents", ("events:PutEvents",), (arn("events", "event-bus/${AWS::StackName}"),)),
-        *(read_stream(table) for table in ("jobs", "models", "deployments", "metrics", "audit")),
+        PUBLISH_EVENTS,
+        KEEP_DEAD_LETTERS,
+        *(read_stream(table) for table in PUBLISHED_TABLES),
     ),
+    "note_dead_letters": (KEEP_DEAD_LETTERS, *READ_STREAMS_AGAIN, TAKE_DEAD_LETTERS),
     "record_history": (
         Grant("AppendToLedger", ("dynamodb:PutItem",), (table_arn("jobs"),)),
         read_stream("jobs"),

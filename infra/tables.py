@@ -17,6 +17,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "usage": ("tenant-month", "owner-month"),
     "keys": ("tenant", "owner"),
     "capacity": ("age",),
+    "events": ("kind",),
 }
 SORT_KEY = "listed_at"
 TIME_TO_LIVE = "expires_at"

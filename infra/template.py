@@ -14,6 +14,7 @@ from infra import (
     api,
     batch,
     bus,
+    dead_letters,
     events,
     functions,
     keys,
@@ -43,6 +44,7 @@ FRAGMENTS = (
     events,
     alarms,
     streams,
+    dead_letters,
 )
 DESCRIPTION = "AI model training as a service: from a training script to a served model"
 

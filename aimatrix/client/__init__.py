@@ -45,6 +45,7 @@ from aimatrix.client.errors import (
     UploadError,
     WaitTimeoutError,
 )
+from aimatrix.client.events import DeadLetter, Redrive, Replay
 from aimatrix.client.history import History, JobChange
 from aimatrix.client.jobs import (
     Amounts,
@@ -78,6 +79,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Connection",
+    "DeadLetter",
     "Deployment",
     "DeploymentConfig",
     "Difference",
@@ -106,6 +108,8 @@ __all__ = [
     "QuotaCheck",
     "QuotaExceededError",
     "Receipt",
+    "Redrive",
+    "Replay",
     "ResourceRequirements",
     "RetryPolicy",
     "SecretReference",

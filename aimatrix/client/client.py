@@ -17,6 +17,7 @@ from aimatrix.client.audit_calls import AuditCalls
 from aimatrix.client.capacity_calls import CapacityCalls
 from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
+from aimatrix.client.events import EventCalls
 from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
@@ -41,6 +42,7 @@ class Client:
         costs: receipts, the usage log and its monthly sums.
         api_keys: create, list, get, revoke.
         reconciler: run, latest.
+        events: dead_letters, redrive, replay.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Client:
         self.costs = CostCalls(self._transport, monotonic)
         self.api_keys = ApiKeyCalls(self._transport)
         self.reconciler = ReconcilerCalls(self._transport, monotonic, sleep)
+        self.events = EventCalls(self._transport, monotonic, sleep)
 
     @classmethod
     def connect(

@@ -43,6 +43,8 @@ class Action(Enum):
     REMOVE_CAPACITY_POOL = "remove_capacity_pool"
     IMPORT_CAPACITY = "import_capacity"
     RECONCILE = "reconcile"
+    REDRIVE_EVENTS = "redrive_events"
+    REPLAY_EVENTS = "replay_events"
 
 
 ACTIONS = {action.value: action for action in Action}

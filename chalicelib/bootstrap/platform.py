@@ -1,4 +1,4 @@
-"""Everything: the layers below, what goes out as events, and the reconciler."""
+"""Everything: the layers below and the reconciler."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.models import Models
+from chalicelib.bootstrap.events import Events
 
 if TYPE_CHECKING:
-    from chalicelib.events.gateways import Bus
     from chalicelib.reconciler.deployments import DeploymentRepairs
     from chalicelib.reconciler.jobs import JobRepairs
     from chalicelib.reconciler.service import ReconcilerService
@@ -17,14 +16,8 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.sweep import Sweep
 
 
-class Platform(Models):
+class Platform(Events):
     """All services of one process."""
-
-    @cached_property
-    def event_bus(self) -> Bus:
-        from chalicelib.events.gateways import Bus
-
-        return Bus(self.clients.events, self.settings.event_bus, time.sleep)
 
     @cached_property
     def sweep(self) -> Sweep:

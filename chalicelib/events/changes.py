@@ -12,7 +12,7 @@ audit         says that a request was refused for a quota          quota.exceede
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ from chalicelib.table import Item
 
 AT_ONCE = 100
 
+OnUnreadable = Callable[["Change", Exception], None]
+
 
 @dataclass(frozen=True)
 class Change:
@@ -51,21 +53,60 @@ class Change:
     before: Item | None
     after: Item | None
 
+    @property
+    def subject(self) -> str:
+        """What it is about, as `subject.subject_of` calls it for an event."""
+        return f"{self.table}/{_pk(self)}"
 
-def events_of(changes: Iterable[Change]) -> Iterator[Event]:
-    """The events of some changes, in their order; metrics of one job that stand together are one event."""
+    @property
+    def order(self) -> int:
+        """The version of the record that it made; 0 for what has none."""
+        version = (self.after or {}).get("version" if self.table == "jobs" else "record_version")
+        return version if isinstance(version, int) and version >= 0 else 0
+
+
+def events_of(changes: Iterable[Change], on_unreadable: OnUnreadable | None = None) -> Iterator[Event]:
+    """The events of some changes, in their order; metrics of one job that stand together are one event.
+
+    Args:
+        on_unreadable: is told of a change that no event can be made of, and why; the others go on. Without it the error is
+            raised.
+    """
+    for group in _groups(changes):
+        try:
+            # All of it before the first is given away: what fails half way has told nothing.
+            events = list(_told(group))
+        except Exception as error:
+            if on_unreadable is None:
+                raise
+            if len(group) > 1:
+                yield from (event for change in group for event in events_of([change], on_unreadable))
+            else:
+                on_unreadable(group[0], error)
+            continue
+        yield from events
+
+
+def _groups(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Changes that are one event together."""
     points: list[Change] = []
     for change in changes:
         if points and (change.table != "metrics" or _pk(change) != _pk(points[0]) or len(points) == AT_ONCE):
-            yield _metrics(points)
+            yield points
             points = []
-        if change.table == "metrics":
-            if change.after is not None and change.before is None:
-                points.append(change)
-            continue
-        yield from _event(change)
+        if change.table != "metrics":
+            yield [change]
+        elif change.after is not None and change.before is None:
+            points.append(change)
     if points:
-        yield _metrics(points)
+        yield points
+
+
+def _told(group: list[Change]) -> Iterator[Event]:
+    if group[0].table == "metrics":
+        yield _metrics(group)
+    else:
+        yield from _event(group[0])
 
 
 def _event(change: Change) -> Iterator[Event]:

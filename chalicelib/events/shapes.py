@@ -11,8 +11,6 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-SOURCE = "aimatrix"
-
 
 class Event(BaseModel):
     """What all events have.

@@ -36,6 +36,7 @@ class Permission(Enum):
     QUOTAS_MANAGE = "quotas:manage"
     CAPACITY_MANAGE = "capacity:manage"
     RECONCILE = "jobs:reconcile"
+    EVENTS_MANAGE = "events:manage"
     USAGE_READ = "usage:read"
     USAGE_READ_ALL = "usage:read-all"
     RECEIPTS_READ = "receipts:read"
@@ -78,6 +79,10 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.QUOTAS_MANAGE, "see and set everybody's limits"),
     _rule(Permission.CAPACITY_MANAGE, "see and set capacity pools (of all tenants: for the tenant `default` only)"),
     _rule(Permission.RECONCILE, "have jobs compared with what runs (of all tenants: for the tenant `default` only)"),
+    _rule(
+        Permission.EVENTS_MANAGE,
+        "see and send dead letters of events, replay events (of all tenants: for the tenant `default` only)",
+    ),
     _rule(Permission.USAGE_READ, "see own usage and what it cost", *ANYBODY),
     _rule(Permission.USAGE_READ_ALL, "see everybody's usage"),
     _rule(Permission.RECEIPTS_READ, "see the receipts of jobs that one may see", Role.USER, Role.VIEWER),
@@ -97,7 +102,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 DEFAULT_TENANT = "default"
 """The tenant of callers whose token names none: whoever runs the installation."""
 
-INSTALLATION = frozenset({Permission.CAPACITY_MANAGE, Permission.RECONCILE})
+INSTALLATION = frozenset({Permission.CAPACITY_MANAGE, Permission.RECONCILE, Permission.EVENTS_MANAGE})
 """What is about all tenants at once: nobody of another tenant has it, whatever the roles."""
 
 

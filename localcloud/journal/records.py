@@ -7,9 +7,12 @@ A change is a JSON array whose first member says what it is:
 ["t", table, [[pk, sk, item]…]]  all items of a table, replaced  ["T", table]           a table was deleted
 ["l", group, stream, [event…]]   log events were added           ["L", group, stream]   a stream was deleted
 ["L", group, null]               a log group was deleted
+["a", archive, [event…]]         events were archived            ["A", archive, count]  the oldest so many were forgotten
+["A", archive, null]             an archive was deleted
 ["s", service, state]            a small service's whole state
 ```
-Tables and groups are named by [account, region, name]. Order is the order of the changes; nothing looks at a clock.
+Tables, groups and archives are named by [account, region, name]. Order is the order of the changes; nothing looks at a
+clock.
 """
 
 from __future__ import annotations
@@ -31,10 +34,11 @@ class UnknownChangeError(ValueError):
 
 @dataclass
 class Contents:
-    """What a state holds: tables by name, partition and sort key; log streams by group; small services whole."""
+    """What a state holds: tables by name, partition and sort key; log streams by group; archives; small services whole."""
 
     tables: dict[Name, dict[str, dict[str, Item]]] = field(default_factory=dict)
     logs: dict[Name, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    archives: dict[Name, list[dict[str, Any]]] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, change: Change) -> None:
@@ -61,6 +65,12 @@ class Contents:
                 self.logs.pop(_name(name), None)
             case ["L", name, stream]:
                 self.logs.get(_name(name), {}).pop(stream, None)
+            case ["a", name, events]:
+                self.archives.setdefault(_name(name), []).extend(events)
+            case ["A", name, None]:
+                self.archives.pop(_name(name), None)
+            case ["A", name, count]:
+                del self.archives.get(_name(name), [])[:count]
             case ["s", service, state]:
                 self.services[service] = state
             case _:
@@ -78,6 +88,9 @@ class Contents:
                 yield ["l", list(name), stream, events[:_CHUNK]]
                 for start in range(_CHUNK, len(events), _CHUNK):
                     yield ["l", list(name), stream, events[start : start + _CHUNK]]
+        for name, events in self.archives.items():
+            for start in range(0, len(events), _CHUNK):
+                yield ["a", list(name), events[start : start + _CHUNK]]
         for service, state in self.services.items():
             yield ["s", service, state]
 

@@ -8,7 +8,7 @@ upgrade moves one of them.
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
   `task_tokens`: whose a token is
-- `batch_types`: CloudFormation's Batch types; `keys`, `kept_secrets`: its KMS keys and
+- `batch_types`, `archives`: CloudFormation's Batch types and EventBridge archives; `keys`, `kept_secrets`: its KMS keys and
   secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
   `streams`: when a table's changes are read; `speed`: what is asked too often to be slow
@@ -49,6 +49,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
 
     from localcloud.seam import (
         access,
+        archives,
         batch_types,
         conditions,
         control,
@@ -89,6 +90,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     object_bodies.install()
     keys.install()
     kept_secrets.install()
+    archives.install()
     conditions.install()
     policy_variables.install()
     batch_types.install(compute, Keys(settings.access_key_id, settings.secret_access_key))

@@ -55,6 +55,7 @@ _IAM = "ministack.core.iam_evaluator"
 _S3 = "ministack.services.s3"
 _DYNAMODB = "ministack.services.dynamodb"
 _LOGS = "ministack.services.cloudwatch_logs"
+_EVENTS = "ministack.services.eventbridge"
 _CFN = "ministack.services.cloudformation"
 
 PINS = (
@@ -125,7 +126,7 @@ PINS = (
     Pin(_LAMBDA, "_execute_function_warm", ("func", "event", "request_id"), ("errorMessage",)),
     Pin(_LAMBDA, "_get_func_record_for_ref"),
     Pin("ministack.services.sts", "register_session", ("access_key", "session")),
-    Pin("ministack.services.eventbridge", "_put_events", ("data", "allow_aws_source")),
+    Pin(_EVENTS, "_put_events", ("data", "allow_aws_source")),
     Pin("ministack.services.iam", "_roles"),
     Pin("ministack.core.router", "extract_access_key_id", ("headers", "query_params")),
     Pin("ministack.core.router", "extract_region", ("headers", "query_params")),
@@ -184,7 +185,22 @@ PINS = (
     ),
     Pin(_LAMBDA, "_fetch_code_from_s3", ("bucket", "key", "version_id")),
     Pin(f"{_CFN}.provisioners", "_lambda_create", contains=("_lambda_svc._fetch_code_from_s3(",)),
-    Pin("ministack.services.eventbridge", "_events_log_list", (), ('_events_log.get("entries")',)),
+    Pin(_EVENTS, "_events_log_list", (), ('_events_log.get("entries")',)),
+    Pin(_EVENTS, "_archives"),
+    Pin(_EVENTS, "_replays"),
+    Pin(_EVENTS, "_create_archive", ("data",), ("_archives[name] = {",)),
+    Pin(_EVENTS, "_update_archive", ("data",)),
+    Pin(_EVENTS, "_delete_archive", ("data",), ("del _archives[name]",)),
+    Pin(_EVENTS, "_describe_archive", ("data",)),
+    Pin(_EVENTS, "_archive_event", ("event", "view"), ('archive.setdefault("Events", []).append(event)',)),
+    Pin(
+        _EVENTS,
+        "_start_replay",
+        ("data",),
+        ('replayed["ReplayName"] = name', '"Destination": dest', "_dispatch_event(replayed)"),
+    ),
+    Pin(_EVENTS, "_dispatch_event", ("event", "view"), ("_invoke_target(target, event, rule, view)",)),
+    Pin(_EVENTS, "_invoke_target", ("target", "event", "rule", "view")),
     Pin(_DYNAMODB, "_trim_stream_records", ("table_name", "account_id", "region"), ("_stream_trimmed[table_name]",)),
     Pin(_DYNAMODB, "_emit_stream_event", contains=("_trim_stream_records(table_name)",)),
     Pin(_DYNAMODB, "_stream_records"),

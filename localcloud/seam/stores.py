@@ -2,7 +2,7 @@
 
 Changes are caught where a store is written, not where a request arrives, so that it makes no difference who writes: a
 request, a state machine, a template. What the last run held is handed over when its container is created again: a table gets
-its items, a bucket its objects, a log group its streams, in the same step, so that nobody ever sees it empty.
+its items, a bucket its objects, a log group its streams, an archive its events, in the same step: nobody ever sees it empty.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ministack.core import persistence
-from ministack.services import cloudwatch_logs, dynamodb, iam, kms, s3, secretsmanager
+from ministack.services import cloudwatch_logs, dynamodb, eventbridge, iam, kms, s3, secretsmanager
 
 from localcloud.journal.records import Change, Contents
+from localcloud.seam.archives import Kept
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
@@ -102,6 +103,7 @@ class Stores:
         self._restore_small(contents)
         self._install_tables(contents)
         self._install_logs(contents)
+        self._install_archives(contents)
         _install_buckets()
 
     def note_small_services(self) -> None:
@@ -188,6 +190,21 @@ class Stores:
             ("_put_log_events", lambda group, stream: ["l", group, stream, self._stored_events.get([])]),
         ):
             setattr(cloudwatch_logs, name, self._noting_log_action(getattr(cloudwatch_logs, name), note))
+
+    def _install_archives(self, contents: Contents) -> None:
+        def adopt(key: tuple[str, str, str], archive: dict[str, Any]) -> None:
+            archive["Events"] = Kept(
+                contents.archives.pop(key, []),
+                retention_days=lambda: int(archive.get("RetentionDays") or 0),
+                added=lambda event: self._append(["a", list(key), [event]]),
+                forgotten=lambda count: self._append(["A", list(key), count]),
+            )
+            archive["EventCount"] = len(archive["Events"])
+
+        def drop(key: tuple[str, str, str]) -> None:
+            self._append(["A", list(key), None])
+
+        eventbridge._archives._data = Adopting(adopt, drop)
 
     def _noting_log_action(
         self, action: Callable[[dict[str, Any]], Any], note: Callable[[list[str], str], Change]

@@ -10,10 +10,16 @@ from chalicelib.audit import tasks as audit_tasks
 from chalicelib.audit.chain import START
 from chalicelib.audit.entry import Action, subject
 from chalicelib.events import tasks as event_tasks
+from chalicelib.events.request import RedriveRequest, ReplayRequest
+from chalicelib.identity.caller import Caller
+from chalicelib.identity.permissions import DEFAULT_TENANT
 from chalicelib.jobs import tasks
 from tests.e2e.conftest import Cloud
 from tests.e2e.sweeps.faulty import Handler
 from tests.e2e.sweeps.services import Services, World
+
+# Events belong to the installation.
+OPERATOR = Caller(DEFAULT_TENANT, "root", frozenset({"ADMIN"}))
 
 
 def handlers(on: Services, cloud: Cloud) -> list[Handler]:
@@ -48,7 +54,58 @@ def handlers(on: Services, cloud: Cloud) -> list[Handler]:
         found = on.platform.audit_log.verify(world.admin, START, 10)
         assert (found.walk.broken, found.head.seq, found.waiting) == (None, 1, 0)
 
+    def died(world: World) -> dict[str, Any]:
+        """A message of the dead-letter queue: the event of a job's submission, as a rule could not deliver it."""
+        detail = {
+            "eventId": f"event-{world.job_id}",
+            "schemaVersion": 1,
+            "occurredAt": "2026-03-01T12:00:00.000Z",
+            "tenantId": world.caller.tenant,
+            "recordVersion": 1,
+            "jobId": world.job_id,
+        }
+        body = json.dumps({"detail-type": "training.job.submitted", "detail": detail})
+        return {"Records": [{"messageId": "m", "body": body}]}
+
+    def note(world: World) -> None:
+        answer = event_tasks.note_dead_letters(on.platform, died(world))
+        # What was not kept comes again.
+        assert answer == {"batchItemFailures": []}, answer
+
+    def letters(world: World) -> list[str]:
+        return [letter.letter_id for letter in on.platform.events.store.of_subject(subject_of(world))]
+
+    def subject_of(world: World) -> str:
+        return f"jobs/{world.caller.tenant}#{world.job_id}"
+
+    def noted_once(world: World) -> None:
+        assert letters(world) == [f"event-{world.job_id}"]
+
+    def with_letter() -> World:
+        world = on.submitted()
+        note(world)
+        return world
+
+    def redrive(world: World) -> None:
+        on.platform.events.redrive(OPERATOR, RedriveRequest(subject=subject_of(world)))
+
+    def redriven(world: World) -> None:
+        """Sent at least once, always with the same id, and gone from the list."""
+        assert letters(world) == []
+        assert inbox.ids_of(world.job_id) == {f"event-{world.job_id}"}
+
+    def replay(world: World) -> None:
+        request = ReplayRequest(since="2026-03-01T12:00:00Z", until="2026-03-01T12:00:01Z", name=world.caller.tenant)
+        world.things["replay"] = on.platform.events.start_replay(OPERATOR, request)
+
+    def replayed_once(world: World) -> None:
+        name = world.things["replay"].name
+        assert on.platform.events.replay(OPERATOR, name).state in {"starting", "running", "completed"}
+
     return [
+        Handler("note_dead_letters", on.submitted, note, noted_once),
+        Handler("redriveEvents", with_letter, redrive, redriven),
+        Handler("replayEvents", on.world, replay, replayed_once),
         Handler("record_history", on.submitted, on.function(tasks.record_history, record), recorded_once),
         Handler("publish_events", on.submitted, on.function(event_tasks.publish_events, record), published),
         Handler("chain_audit", noted, on.function(audit_tasks.chain_audit, inbox_record), chained_once),

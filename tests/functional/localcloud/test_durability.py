@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -84,6 +87,40 @@ def kill_aws(cloud: Cloud) -> None:
     until(lambda: cloud.part("aws").pid not in (pid, None) and bool(cloud.run["deployed"]))
 
 
+def put_events(cloud: Cloud, count: int) -> datetime:
+    """Put numbered events on the template's bus; the time before the first."""
+    before = datetime.now(UTC)
+    events = cloud.session().client("events", endpoint_url=cloud.settings.aws_url)
+    for number in range(count):
+        detail = json.dumps({"number": number})
+        entry: Any = {"Source": "test", "DetailType": "numbered", "Detail": detail, "EventBusName": "tiny"}
+        events.put_events(Entries=[entry])
+    return before
+
+
+def replayed(cloud: Cloud, since: datetime) -> list[tuple[int, str]]:
+    """What a replay to one of two rules brings: the number of each event, and the replay that it says it is of."""
+    events = cloud.session().client("events", endpoint_url=cloud.settings.aws_url)
+    sqs = cloud.session().client("sqs", endpoint_url=cloud.settings.aws_url)
+    queue = sqs.create_queue(QueueName="replayed")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for rule in ("wanted", "other"):
+        events.put_rule(Name=rule, EventBusName="tiny", EventPattern=json.dumps({"source": ["test"]}))
+        events.put_targets(Rule=rule, EventBusName="tiny", Targets=[{"Id": rule, "Arn": arn}])
+    wanted = events.describe_rule(Name="wanted", EventBusName="tiny")["Arn"]
+    events.start_replay(
+        ReplayName="again",
+        EventSourceArn=cloud.outputs["Archive"],
+        EventStartTime=since - timedelta(seconds=2),
+        EventEndTime=datetime.now(UTC),
+        Destination={"Arn": cloud.outputs["Bus"], "FilterArns": [wanted]},
+    )
+    until(lambda: events.describe_replay(ReplayName="again")["State"] == "COMPLETED")
+    messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    bodies = [json.loads(message["Body"]) for message in messages]
+    return [(body["detail"]["number"], body["replay-name"]) for body in bodies]
+
+
 class TestKill:
     def test_of_the_aws_services_loses_no_acknowledged_write(self, cloud: Cloud, shows: Shows) -> None:
         cloud.logs.create_log_stream(logGroupName=GROUP, logStreamName=STREAM)
@@ -141,7 +178,7 @@ class TestKill:
         kill_aws(cloud)
         assert all_gone(workers)
 
-    def test_keeps_keys_and_secrets_and_gives_the_template_its_own_again(self, cloud: Cloud) -> None:
+    def test_keeps_keys_secrets_and_archived_events_and_gives_the_template_its_own_again(self, cloud: Cloud) -> None:
         # One kill for all: a part that dies too often within a minute is given up, as it should be.
         session = cloud.session()
         kms = session.client("kms", endpoint_url=cloud.settings.aws_url)
@@ -155,6 +192,7 @@ class TestKill:
         public = kms.get_public_key(KeyId=own_key)["PublicKey"]
         value = secrets.get_secret_value(SecretId=own_secret)["SecretString"]
         assert len(value) == 64
+        archived = put_events(cloud, 3)
         kill_aws(cloud)
         assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"plain"
         assert secrets.get_secret_value(SecretId="durable")["SecretString"] == "second"
@@ -163,6 +201,7 @@ class TestKill:
         checked = kms.verify(KeyId=own_key, Message=b"receipt", Signature=signature, SigningAlgorithm="ECDSA_SHA_256")
         assert checked["SignatureValid"]
         assert secrets.get_secret_value(SecretId=own_secret)["SecretString"] == value
+        assert replayed(cloud, archived) == [(number, "again") for number in range(3)]
 
     def test_forgets_what_was_deleted(self, cloud: Cloud) -> None:
         schema = {

@@ -16,6 +16,7 @@ VERBS = (
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("keys create", "keys list", "keys get", "keys revoke"),
+    *("events dead-letters", "events redrive", "events replay"),
 )
 
 

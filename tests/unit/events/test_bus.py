@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from chalicelib.events.gateways import MAX_BYTES, MAX_ENTRIES, Bus, NotTaken
+from chalicelib.events.gateways import MAX_BYTES, MAX_ENTRIES, Bus, NotTaken, Sent
 from chalicelib.events.shapes import Event, QuotaExceeded
 
 
@@ -48,7 +48,7 @@ def bus(fake: FakeBus, pauses: list[float] | None = None) -> Bus:
 class TestBus:
     def test_gets_all_in_order_ten_at_a_time(self) -> None:
         fake = FakeBus()
-        assert bus(fake).put(events(25)) == 25
+        assert bus(fake).put(events(25)) == Sent(25)
         assert fake.calls == [MAX_ENTRIES, MAX_ENTRIES, 5]
         assert fake.taken == [str(number) for number in range(25)]
 
@@ -84,3 +84,17 @@ class TestBus:
         assert set(json.loads(entry["Detail"])) == {
             *("eventId", "schemaVersion", "occurredAt", "tenantId", "userId", "operation", "detail")
         }
+
+    def test_says_what_it_will_never_take_and_takes_the_rest(self) -> None:
+        class Picky(FakeBus):
+            def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+                answer = super().put_events(Entries)
+                for each in answer["Entries"]:
+                    if "ErrorCode" in each:
+                        each |= {"ErrorCode": "MalformedDetail", "ErrorMessage": "no"}
+                return answer
+
+        fake = Picky({1})
+        sent = bus(fake).put(events(3))
+        assert (fake.taken, sent.count) == (["0", "2"], 2)
+        assert [refusal.reason for refusal in sent.refusals] == ["MalformedDetail: no"]

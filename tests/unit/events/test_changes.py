@@ -171,3 +171,24 @@ class TestMetrics:
     def test_keep_what_json_has_no_number_for(self) -> None:
         (event,) = seen(self.changes("a", 1, float("nan")))
         assert json.loads(event.model_dump_json(by_alias=True))["metrics"][0]["value"] == "NaN"
+
+
+class TestPoison:
+    def test_is_told_and_blocks_nobody(self) -> None:
+        good = Change("models", "1", None, MODEL)
+        bad = Change("models", "2", None, {"pk": "acme#x", "sk": "model", "status": "ready"})
+        told: list[tuple[Change, str]] = []
+        found = list(events_of([good, bad, good], lambda change, error: told.append((change, repr(error)))))
+        assert [type(event) for event in found] == [ModelReady, ModelReady]
+        assert [change for change, _ in told] == [bad]
+
+    def test_among_points_of_one_job_takes_none_with_it(self) -> None:
+        points = TestMetrics().changes("a", 3)
+        bad = replace(points[1], after={"pk": points[1].after["pk"], "sk": "x"})  # type: ignore[index]
+        told: list[Change] = []
+        found = list(events_of([points[0], bad, points[2]], lambda change, _: told.append(change)))
+        assert (len(found), told) == (2, [bad])
+
+    def test_is_raised_where_nobody_wants_to_be_told(self) -> None:
+        with pytest.raises(KeyError):
+            seen([Change("models", "1", None, {"pk": "acme#x", "sk": "model", "status": "ready"})])

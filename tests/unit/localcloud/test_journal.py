@@ -210,6 +210,8 @@ any_change = st.one_of(
     st.tuples(st.just("i"), names, keys, keys, st.dictionaries(keys, st.integers())),
     st.tuples(st.just("d"), names, keys, keys),
     st.tuples(st.just("T"), names),
+    st.tuples(st.just("a"), names, st.lists(st.fixed_dictionaries({"Time": st.integers()}), max_size=3)),
+    st.tuples(st.just("A"), names, st.one_of(st.none(), st.integers(0, 3))),
     st.tuples(st.just("t"), names, st.lists(st.tuples(keys, keys, st.dictionaries(keys, st.integers())), max_size=3)),
     st.tuples(st.just("l"), st.just(GROUP), keys, st.lists(st.dictionaries(keys, st.integers()), max_size=3)),
     st.tuples(st.just("L"), st.just(GROUP), st.one_of(keys, st.none())),
@@ -249,7 +251,8 @@ class TestContents:
 
 def _without_empty(contents: Contents) -> tuple[Any, ...]:
     logs = {name: group for name, group in contents.logs.items() if group}
-    return contents.tables, logs, contents.services
+    archives = {name: events for name, events in contents.archives.items() if events}
+    return contents.tables, logs, archives, contents.services
 
 
 def test_a_second_journal_number_is_never_reused(directory: JournalDirectory, journal: Journal) -> None:

@@ -1,0 +1,33 @@
+"""What an event is about: events of one subject are sent in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# What the detail-type begins with → the table of the record, and the field that names the record within its tenant.
+_RECORDS = {
+    "training.job.": ("jobs", "jobId"),
+    "training.metrics.": ("metrics", "jobId"),
+    "training.model.": ("models", "modelId"),
+    "deployment.": ("deployments", "deploymentId"),
+    "quota.": ("quotas", "userId"),
+}
+
+
+def subject_of(kind: str, detail: Mapping[str, Any]) -> str:
+    """`<table>/<partition key of the record>`; the event's own id for a kind that is about no record.
+
+    Args:
+        kind: the event's detail-type.
+    """
+    for beginning, (table, name) in _RECORDS.items():
+        if kind.startswith(beginning) and name in detail:
+            return f"{table}/{detail.get('tenantId', '')}#{detail[name]}"
+    return f"{kind}/{detail.get('eventId', '')}"
+
+
+def order_of(detail: Mapping[str, Any]) -> int:
+    """Where an event stands among those of its subject; 0 for one whose record has no version."""
+    version = detail.get("recordVersion")
+    return version if isinstance(version, int) and version >= 0 else 0

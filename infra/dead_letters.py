@@ -1,0 +1,30 @@
+"""The way of an event that could not be published or delivered: a queue that Lambda, EventBridge and consumers' queues can
+fill, and a function that empties it into the table `events`, from where it can be listed and sent again in order.
+
+What the function fails on stays in the queue and comes again, for fourteen days.
+"""
+
+from __future__ import annotations
+
+from infra import names
+from infra.events import queue_id
+from infra.names import Json, att, ref
+
+QUEUE = queue_id(names.function("publish_events"))
+
+
+def fragment() -> Json:
+    function = names.function("note_dead_letters")
+    return {
+        "Resources": {
+            f"{function.logical_id}Queue": {
+                "Type": "AWS::Lambda::EventSourceMapping",
+                "Properties": {
+                    "EventSourceArn": att(QUEUE),
+                    "FunctionName": ref(function.logical_id),
+                    "BatchSize": 10,
+                    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                },
+            }
+        }
+    }
