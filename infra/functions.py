@@ -144,7 +144,10 @@ SHAPES: dict[str, Shape] = {
         "Decides by cause what follows an attempt",
         30,
         512,
-        (*_ATTEMPTS, "BATCH_QUEUE_PREFIX", "CAPACITY_TABLE", *_TRAINING_QUEUE),
+        (
+            *(*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", *_TRAINING_QUEUE),
+            *("BATCH_QUEUE_PREFIX", "BATCH_GPU_TYPES", "BATCH_DISK_GIB"),
+        ),
     ),
     "register_model": Shape(
         "Registers a job's model, here and in MLflow",

@@ -366,6 +366,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "assess_attempt": (
         read_and_write("jobs"),
         COUNT_USAGE,
+        read_and_write("quotas"),
         read_and_write("capacity"),
         ANSWER_JOBS,
         READ_ARTIFACTS,

@@ -175,6 +175,7 @@ def attempts(
         (
             str(each["number"]),
             each["backend"],
+            each["instance_type"],
             each.get("started_at", ""),
             each.get("ended_at", ""),
             _optional(each.get("training_seconds")),
@@ -185,7 +186,7 @@ def attempts(
         )
         for each in found
     ]
-    columns = ("ATTEMPT", "BACKEND", "STARTED", "ENDED", "SECONDS", "BILLED", "INTERRUPTED", "USD", "CAUSE")
+    columns = ("ATTEMPT", "BACKEND", "TYPE", "STARTED", "ENDED", "SECONDS", "BILLED", "INTERRUPTED", "USD", "CAUSE")
     lines = table(columns, rows) if rows else [dim("no attempt yet")]
     lines += [f"{dim('attempt')} {each['number']}  {each['reason']}" for each in found if each.get("reason")]
     Output(as_json).finish({"job_id": job_id, "attempts": found}, *lines)

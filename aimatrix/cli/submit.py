@@ -142,6 +142,17 @@ def submit(
             rich_help_panel=EXTRA,
         ),
     ] = None,
+    larger_instance: Annotated[
+        bool,
+        typer.Option("--larger-instance", help="Out of memory: go on on the next larger.", rich_help_panel=EXTRA),
+    ] = False,
+    other_instance_type: Annotated[
+        bool,
+        typer.Option("--other-instance-type", help="No capacity: go on on another type.", rich_help_panel=EXTRA),
+    ] = False,
+    other_backend: Annotated[
+        bool, typer.Option("--other-backend", help="No capacity on SageMaker: go on on Batch.", rich_help_panel=EXTRA)
+    ] = False,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,6 +211,9 @@ def submit(
         metric_definitions=parsing.pairs(metric or (), "--metric"),
         max_attempts=max_attempts,
         retry_on=retry_on or None,
+        larger_instance=larger_instance,
+        other_instance_type=other_instance_type,
+        other_backend=other_backend,
         spot=spot,
         max_wait_seconds=_seconds(max_wait, "--max-wait"),
         expected_runtime_seconds=_seconds(expected_runtime, "--expected-runtime"),

@@ -64,6 +64,8 @@ class JobRequest:
         metric_definitions: metric name → regular expression with one group, matched against each printed line.
         secret_variables: like ``environment_variables``, but encrypted, never shown again, and hidden in the log.
         max_attempts, retry_on: how often to try, and after which causes of failure; without, the service's own table.
+        larger_instance: out of memory, go on on the next larger instance, within ``max_cost_usd`` and the quota.
+        other_instance_type, other_backend: without capacity, go on on another instance type, or on Batch.
         spot: run on instances that AWS may take away, at a lower price; a script that keeps checkpoints goes on from them.
         max_wait_seconds: of a spot job, stop it when it takes longer than this with all waits.
         expected_runtime_seconds, checkpoint_interval_seconds: what an honest forecast for spot rests on.
@@ -89,6 +91,9 @@ class JobRequest:
     metric_definitions: Mapping[str, str] = field(default_factory=dict)
     max_attempts: int | None = None
     retry_on: Sequence[str] | None = None
+    larger_instance: bool = False
+    other_instance_type: bool = False
+    other_backend: bool = False
     spot: bool = False
     max_wait_seconds: int | None = None
     expected_runtime_seconds: int | None = None
@@ -118,7 +123,11 @@ class JobRequest:
             metric_definitions=[{"name": name, "regex": regex} for name, regex in self.metric_definitions.items()]
             or None,
             retry=_without_absent(
-                max_attempts=self.max_attempts, on=None if self.retry_on is None else list(self.retry_on)
+                max_attempts=self.max_attempts,
+                on=None if self.retry_on is None else list(self.retry_on),
+                larger_instance=self.larger_instance or None,
+                other_instance_type=self.other_instance_type or None,
+                other_backend=self.other_backend or None,
             )
             or None,
             spot=self.spot or None,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chalicelib.jobs.ledger_store import LedgerStore
     from chalicelib.jobs.lifecycle import Lifecycle
     from chalicelib.jobs.logs import LogReader
+    from chalicelib.jobs.moving import Moving
     from chalicelib.jobs.plan import Surroundings
     from chalicelib.jobs.reports import Reports
     from chalicelib.jobs.service import JobService
@@ -119,8 +120,15 @@ class Jobs(Capacity):
             region=self.settings.region,
             now=self.now,
             new_token=lambda: secrets.token_urlsafe(24),
+            moving=lambda: self._moving,
             training_queue=self._training_queue(),
         )
+
+    @cached_property
+    def _moving(self) -> Moving:
+        from chalicelib.jobs.moving import Moving
+
+        return Moving(self.job_store, self.quotas, self.admission, self._batch_machines, self.now)
 
     @cached_property
     def enqueueing(self) -> Enqueueing:

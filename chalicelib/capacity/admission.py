@@ -51,13 +51,16 @@ class Admission:
     monotonic: Callable[[], float]
     gated: frozenset[Backend] = GATED
 
-    def claim(self, job: Job) -> Job | None:
+    def claim(self, job: Job, *, is_on_its_way: bool = False) -> Job | None:
         """The job as it is recorded now, if it may run; None when it has to wait.
 
-        A job that needs no admission (its backend has a queue of its own, its pool no limit, or it ran before there was
-        one) costs one read at most.
+        A job that needs no admission (its backend has a queue of its own, its pool no limit, or it was on its way before
+        there was one) costs one read at most.
+
+        Args:
+            is_on_its_way: the attempt that it is asked for was recorded before.
         """
-        if job.pool is None:
+        if job.pool is None and not is_on_its_way:
             entered = self._enter(job)
             if entered is None or entered.pool is None:
                 return entered or job
@@ -170,7 +173,7 @@ class Admission:
             The job, recorded with its pool; None when there is no limit for it.
         """
         while job.pool is None:
-            if job.backend not in self.gated or job.attempts or job.status.is_finished:
+            if job.backend not in self.gated or job.status.is_finished:
                 return None
             pool = self.store.pool(pool_name(job.allocation))
             if pool is None or pool.limit is None:

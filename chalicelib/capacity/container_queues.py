@@ -34,7 +34,7 @@ class ContainerQueues:
         return self.arn_of(job.allocation.gpu_type if job.allocation.gpu_count else None)
 
     def size_of(self, job: Job) -> float:
-        return float(job.config["resource_requirements"]["cpu_cores"])
+        return float(job.allocation.cpu_cores)
 
     def snapshot(self, queue: str, job: Job) -> Snapshot:  # noqa: ARG002  one order for all jobs of a queue
         found: Mapping[str, Any] = self.client_of().get_job_queue_snapshot(jobQueue=queue)

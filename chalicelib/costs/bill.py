@@ -1,4 +1,5 @@
-"""What a job's machines and disks cost: one line for each attempt, from the seconds that AWS bills for it.
+"""What a job's machines and disks cost: one line for each attempt, from the seconds that AWS bills for it, at the price of
+what that attempt ran on.
 
 Each amount is rounded down to a millionth of a dollar, and sums are sums of rounded amounts. A reservation is rounded up, so
 what a job cost is never above what it had reserved.
@@ -6,7 +7,7 @@ what a job cost is never above what it had reserved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -22,11 +23,13 @@ _NOTHING = Decimal(0)
 class AttemptLine:
     """
     Attributes:
+        allocation: what the attempt ran on.
         seconds: how long the attempt had its instance.
         billable_seconds: what AWS bills of that; less on spot.
     """
 
     number: int
+    allocation: Allocation
     seconds: int
     billable_seconds: int
     instance_usd: Decimal
@@ -60,13 +63,27 @@ class Bill:
         return self.instance_usd + self.disk_usd
 
     @property
-    def billable_seconds(self) -> int:
-        return sum(line.billable_seconds for line in self.lines)
+    def gpu_seconds(self) -> int:
+        return self._sum(lambda allocation: allocation.gpu_count)
+
+    @property
+    def cpu_seconds(self) -> int:
+        return self._sum(lambda allocation: allocation.cpu_cores)
+
+    @property
+    def disk_gb_seconds(self) -> int:
+        return self._sum(lambda allocation: allocation.disk_gb)
+
+    def _sum(self, amount: Callable[[Allocation], int]) -> int:
+        """Of an amount of each instance, over the seconds that are billed."""
+        return sum(
+            amount(line.allocation) * line.allocation.instance_count * line.billable_seconds for line in self.lines
+        )
 
 
-def bill(allocation: Allocation, attempts: Iterable[Attempt]) -> Bill:
+def bill(job: Job, attempts: Iterable[Attempt]) -> Bill:
     """The bill of attempts that have ended; one that never got an instance costs nothing."""
-    return Bill(tuple(_line(allocation, attempt) for attempt in attempts))
+    return Bill(tuple(_line(job.allocation_of(attempt), attempt) for attempt in attempts))
 
 
 def running_usd(job: Job, attempts: Iterable[Attempt], now: datetime) -> Decimal:
@@ -74,7 +91,7 @@ def running_usd(job: Job, attempts: Iterable[Attempt], now: datetime) -> Decimal
 
     The time between attempts, in the queue or before a retry, costs nothing.
     """
-    return sum((usd(job.allocation, _seconds_by_now(job, attempt, now)) for attempt in attempts), _NOTHING)
+    return sum((usd(job.allocation_of(attempt), _seconds_by_now(job, attempt, now)) for attempt in attempts), _NOTHING)
 
 
 def usd(allocation: Allocation, seconds: int) -> Decimal:
@@ -110,4 +127,4 @@ def _seconds_by_now(job: Job, attempt: Attempt, now: datetime) -> int:
 def _line(allocation: Allocation, attempt: Attempt) -> AttemptLine:
     billable = attempt.billable_seconds or 0
     instances, disks = _instance_usd(allocation, billable), _disk_usd(allocation, billable)
-    return AttemptLine(attempt.number, attempt.training_seconds or billable, billable, instances, disks)
+    return AttemptLine(attempt.number, allocation, attempt.training_seconds or billable, billable, instances, disks)

@@ -54,7 +54,7 @@ class Issuing:
             return existing
         counts = self._counts(job)
         attempts = self.attempts.first_attempts(job.tenant, job.job_id, job.attempts)
-        text = canonical(receipt_of(job, bill(job.allocation, attempts), counts, self.now()))
+        text = canonical(receipt_of(job, bill(job, attempts), counts, self.now()))
         made = self.signer.seal(text)
         if self.store.put_receipt(job.tenant, job.job_id, made):
             return made

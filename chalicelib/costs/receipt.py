@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from chalicelib.clock import to_text
 from chalicelib.costs.bill import AttemptLine, Bill
 from chalicelib.costs.counts import Counts
 from chalicelib.costs.prices import service_prices
-from chalicelib.jobs.job import Backend, Job
+from chalicelib.jobs.job import Allocation, Backend, Job
 
 SCHEMA = 1
 ALGORITHM: Final = "ECDSA_SHA_256"
@@ -74,13 +74,13 @@ def receipt_of(job: Job, bill: Bill, counts: Counts, issued_at: datetime) -> dic
         "submitted_at": to_text(job.created_at),
         "ended_at": to_text(job.completed_at or job.updated_at),
         "issued_at": to_text(issued_at),
-        "attempts": [_attempt(job, line) for line in bill.lines],
+        "attempts": [_attempt(line) for line in bill.lines],
         "control_plane": control_plane,
         "totals": {
             **{name: plain(usd) for name, usd in totals.items()},
             "total_usd": plain(sum(totals.values(), Decimal(0))),
         },
-        "prices": _prices(job, counts),
+        "prices": _prices([line.allocation for line in bill.lines] or [job.allocation], counts),
         "rounding": ROUNDING,
         "currency": "USD",
     }
@@ -104,8 +104,8 @@ def plain(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _attempt(job: Job, line: AttemptLine) -> dict[str, Any]:
-    given = job.allocation
+def _attempt(line: AttemptLine) -> dict[str, Any]:
+    given = line.allocation
     return {
         "number": line.number,
         "backend": given.backend.value,
@@ -122,13 +122,23 @@ def _attempt(job: Job, line: AttemptLine) -> dict[str, Any]:
     }
 
 
-def _prices(job: Job, counts: Counts) -> list[dict[str, str]]:
+def _prices(used: Sequence[Allocation], counts: Counts) -> list[dict[str, str]]:
     """Where each price is from, and since when."""
-    given = job.allocation
-    disk = "batch_disk_gb_months" if given.backend is Backend.BATCH else "sagemaker_disk_gb_months"
-    listed = [price for price, _, _ in counts.priced()]
-    listed += [service_prices()[disk]] if given.disk_price_per_hour_usd else []
+    instances = {
+        given.instance_type: {
+            "item": given.instance_type,
+            "source": given.price_source,
+            "date": given.price_date,
+        }
+        for given in used
+    }
+    disks = {
+        "batch_disk_gb_months" if given.backend is Backend.BATCH else "sagemaker_disk_gb_months": None
+        for given in used
+        if given.disk_price_per_hour_usd
+    }
+    listed = [*(price for price, _, _ in counts.priced()), *(service_prices()[disk] for disk in disks)]
     return [
-        {"item": given.instance_type, "source": given.price_source, "date": given.price_date},
+        *instances.values(),
         *({"item": price.item, "source": price.source, "date": price.date} for price in listed),
     ]

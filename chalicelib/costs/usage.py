@@ -99,7 +99,6 @@ class Summary:
 def usage_of(ended: Job, bill: Bill) -> UsageRow:
     """The row of a job that ends now."""
     end = ended.completed_at or ended.updated_at
-    seconds = bill.billable_seconds * ended.allocation.instance_count
     return UsageRow(
         tenant=ended.tenant,
         user=ended.user,
@@ -109,9 +108,9 @@ def usage_of(ended: Job, bill: Bill) -> UsageRow:
         status=ended.status.value,
         month=ended.reservation.month,
         amounts=Amounts(
-            gpu_seconds=ended.allocation.gpu_count * seconds,
-            cpu_seconds=ended.allocation.cpu_cores * seconds,
-            disk_gb_seconds=ended.allocation.disk_gb * seconds,
+            gpu_seconds=bill.gpu_seconds,
+            cpu_seconds=bill.cpu_seconds,
+            disk_gb_seconds=bill.disk_gb_seconds,
             instance_usd=bill.instance_usd,
             storage_usd=bill.disk_usd,
         ),

@@ -42,8 +42,15 @@ def estimate(job: Job) -> dict[str, Any]:
 
 
 def cost(job: Job, attempts: Iterable[Attempt], now: datetime) -> dict[str, Any]:
-    """What a job was expected to cost, costs by now, and has cost. What is not known yet is left out."""
-    expected = {name: bill.usd(job.allocation, getattr(job.estimate, name)) for name in ("low", "expected", "high")}
+    """What a job is expected to cost, costs by now, and has cost. What is not known yet is left out.
+
+    Attempts that failed are part of what is expected: each as it was billed, and one whole run on what the job has now.
+    """
+    attempts = list(attempts)
+    earlier = bill.bill(job, (each for each in attempts if each.number < job.attempts)).usd
+    expected = {
+        name: earlier + bill.usd(job.allocation, getattr(job.estimate, name)) for name in ("low", "expected", "high")
+    }
     is_running_up = job.started_at is not None and not job.status.is_finished
     running = bill.running_usd(job, attempts, now) if is_running_up else None
     document = {

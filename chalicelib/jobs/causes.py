@@ -97,6 +97,10 @@ _BY_CATEGORY = (
 _SCRIPTS_OWN = ("AlgorithmError", "Essential container")
 _IMAGE_IN_CLIENT_ERROR = re.compile(r"(?i)cannot pull|image .*(?:not found|does not exist)|no permission to .*ecr")
 
+_GPU_MEMORY_IS_FULL = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation|CUDNN_STATUS_ALLOC_FAILED"
+    r"|OOM when allocating tensor[^\n]*GPU:\d"
+)
 # The kernel's, CPython's, PyTorch's, TensorFlow's, C++'s and XGBoost's words for memory that is used up.
 _MEMORY_IS_FULL = re.compile(
     r"CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation|\bOutOfMemoryError\b|\bMemoryError\b"
@@ -153,6 +157,8 @@ def policy_of(cause: Cause, asked: Mapping[str, Any]) -> Policy:
         return usual
     only = asked.get("on")
     most = asked.get("max_attempts")
+    if only is None and cause is Cause.OUT_OF_MEMORY and asked.get("larger_instance"):
+        return Policy(most if most is not None else DEFAULT_WIDENED_ATTEMPTS, usual.wait_seconds)
     if only is None:
         return Policy(most, usual.wait_seconds) if most is not None and usual.retries else usual
     if cause.value not in only:
@@ -163,6 +169,11 @@ def policy_of(cause: Cause, asked: Mapping[str, Any]) -> Policy:
 
 ASKABLE = frozenset(Cause) - {Cause.TIME_LIMIT, Cause.STOPPED, Cause.PREEMPTED, Cause.REFUSED}
 """What `config.retry.on` may name: all after which another attempt can have another end."""
+
+
+def is_gpu_memory(reason: str) -> bool:
+    """Whether the memory that was used up is that of a GPU, by the words of an attempt that ended so."""
+    return bool(_GPU_MEMORY_IS_FULL.search(reason))
 
 
 def _by_category(text: str) -> Cause | None:

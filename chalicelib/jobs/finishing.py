@@ -60,7 +60,7 @@ class Finishing:
                 attempt = billed_as(attempt, found)
                 self.store.change_attempt(attempt)
             attempts = self.store.first_attempts(tenant, job_id, job.attempts)
-            costs = bill(job.allocation, attempts)
+            costs = bill(job, attempts)
             ended = self._ended(job, attempt, found, costs, error)
             after = apply(job, ended)
             also = self.quotas.settle(tenant, job.user, job.reservation, ended.used)
@@ -73,7 +73,8 @@ class Finishing:
                     self.store.add_spot(after, interruptions, sum(each.training_seconds or 0 for each in attempts))
                 )
             # How long the work takes is only learned where nothing came between.
-            if ended.status is JobStatus.COMPLETED and seconds is not None and not interruptions:
+            is_undisturbed = job.attempts == 1 and not interruptions
+            if ended.status is JobStatus.COMPLETED and seconds is not None and is_undisturbed:
                 also.append(self.store.add_runtime(after, max(1, round(seconds))))
             try:
                 job = self.store.change(job, ended, self.now(), *also)
@@ -92,7 +93,7 @@ class Finishing:
         return Ended(
             status=status,
             at=self.now(),
-            used=charge.used(job.allocation, costs, stored_bytes(manifest)),
+            used=charge.used(costs, stored_bytes(manifest)),
             failure_reason=reason,
             started_at=script_started_at(manifest),
             secondary_status=found.secondary_status,

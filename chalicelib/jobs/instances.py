@@ -60,6 +60,7 @@ class InstanceType:
     """One instance type as one service offers it.
 
     Attributes:
+        gpu_memory_gb: of one GPU; 0 without.
         local_disk_gb: NVMe storage that comes with it; None where the disk is an EBS volume of any size.
         usd_per_hour: On demand, in the table's region.
         volume_gb: of the disk that the installation gives it, what jobs may use; None where each job gets its own.
@@ -69,6 +70,7 @@ class InstanceType:
     name: str
     gpus: int
     gpu_type: str | None
+    gpu_memory_gb: int
     vcpu: int
     memory_gb: int
     local_disk_gb: int | None
@@ -135,7 +137,11 @@ def allocate(requirements: ResourceRequirements, backend: Backend, batch: BatchM
     Raises:
         InvalidRequest: no instance type has all that is asked for.
     """
-    instance = cheapest(requirements, backend, batch)
+    return allocation_on(cheapest(requirements, backend, batch), requirements, backend)
+
+
+def allocation_on(instance: InstanceType, requirements: ResourceRequirements, backend: Backend) -> Allocation:
+    """What a job with these requirements gets on an instance type."""
     whole = backend is Backend.SAGEMAKER
     listed = price_list(backend.value)
     return Allocation(
@@ -170,6 +176,26 @@ def cheapest(requirements: ResourceRequirements, backend: Backend, batch: BatchM
         InvalidRequest: nothing fits; names each field whose change alone would help, and the nearest that exists.
     """
     return _choose(_Wanted.of(requirements), _Market(backend.value, batch), "config.resource_requirements")
+
+
+def all_fitting(
+    requirements: ResourceRequirements, backend: Backend, batch: BatchMachines | None, gpu_memory_gb: int = 0
+) -> Iterator[InstanceType]:
+    """Every type that fits, the cheapest first.
+
+    Args:
+        gpu_memory_gb: what each GPU must have; above 0 any type of GPU is fine.
+    """
+    wanted = _Wanted.of(requirements)
+    if gpu_memory_gb:
+        wanted = replace(wanted, gpu_type=None)
+    offered = wanted.offered(_Market(backend.value, batch).types)
+    return (each for each in offered if not wanted.lacks(each) and each.gpu_memory_gb >= gpu_memory_gb)
+
+
+def instance_type(name: str, backend: Backend) -> InstanceType | None:
+    """The type of this name; None for one that the table does not have any more."""
+    return next((each for each in price_list(backend.value).types if each.name == name), None)
 
 
 def serving_instance(
@@ -285,6 +311,7 @@ def _instance(use: Use, row: Mapping[str, Any]) -> InstanceType:
         name=row["type"],
         gpus=row["gpus"],
         gpu_type=row["gpu_type"],
+        gpu_memory_gb=row.get("gpu_memory_gb", 0),
         vcpu=row["vcpu"],
         memory_gb=row["memory_gb"],
         local_disk_gb=row["local_disk_gb"],

@@ -209,6 +209,10 @@ class Job:
     def estimated_seconds(self) -> int:
         return self.estimate.expected
 
+    def allocation_of(self, attempt: Attempt) -> Allocation:
+        """What an attempt runs on: a later one may have moved to another instance type or backend."""
+        return attempt.allocation or self.allocation
+
     def elapsed_seconds(self, now: datetime) -> float | None:
         if self.started_at is None:
             return None
@@ -228,6 +232,7 @@ class Attempt:
         training_seconds: how long it had its instance, as the backend counts it. None until it has ended.
         billable_seconds: what AWS bills of that; less on spot.
         interruptions: how often it lost a spot instance and went on, on another, by itself.
+        allocation: what it runs on; None in records from before attempts could differ: the job's.
     """
 
     tenant: str
@@ -246,6 +251,7 @@ class Attempt:
     training_seconds: int | None = None
     billable_seconds: int | None = None
     interruptions: int = 0
+    allocation: Allocation | None = None
 
     @property
     def name(self) -> str:

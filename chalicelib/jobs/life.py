@@ -5,7 +5,7 @@
                     │          │ ◄─────────────────────── │        │
                     └────┬─────┘   AttemptPlanned         └────────┘
                          │ Started        ▲                   ▲
-                         ▼                │ (another attempt)  │ Requeued (gave way to another job)
+                         ▼                │ Moved (elsewhere) │ Requeued (gave way to another job)
                     ┌──────────┐ ─────────┴───────────────────┘
                     │ RUNNING  │
                     └────┬─────┘
@@ -29,8 +29,8 @@ from enum import Enum
 from typing import Any, ClassVar
 
 from chalicelib.clock import from_text, to_text
-from chalicelib.jobs.job import Job, JobStatus
-from chalicelib.quotas.quota import Amounts
+from chalicelib.jobs.job import Allocation, Job, JobStatus, TimeLimit
+from chalicelib.quotas.quota import Amounts, Reservation
 
 AWAITING = "AwaitingCapacity"
 """The secondary status of a job that waits for capacity."""
@@ -163,6 +163,36 @@ class Requeued(Event):
 
 
 @dataclass(frozen=True)
+class Moved(Event):
+    """The attempt of this number will run on something else: another instance type, or another backend.
+
+    Attributes:
+        allocation, time_limit, reservation: the job's from now on; changed together with the accounts that hold them.
+    """
+
+    number: int
+    allocation: Allocation
+    time_limit: TimeLimit
+    reservation: Reservation
+
+    def applied(self, job: Job) -> Job:
+        if self.number <= job.attempts:
+            return job
+        # What it held of its pool is given back: it enters the one that it now draws on.
+        return replace(
+            job,
+            status=JobStatus.PENDING,
+            attempts=self.number,
+            allocation=self.allocation,
+            time_limit=self.time_limit,
+            reservation=self.reservation,
+            secondary_status=None,
+            pool=None,
+            waiting_reason=None,
+        )
+
+
+@dataclass(frozen=True)
 class CancelRequested(Event):
     """Somebody wants it ended. The wish stays; what carries it out is the finishing path."""
 
@@ -223,6 +253,7 @@ EVENTS: tuple[type[Event], ...] = (
     Observed,
     Started,
     Requeued,
+    Moved,
     CancelRequested,
     ModelRegistered,
     Ended,
@@ -252,8 +283,10 @@ def _written(value: Any) -> Any:
             return to_text(value)
         case Enum():
             return value.value
-        case Amounts():
+        case Amounts() | Allocation() | Reservation():
             return value.to_dict()
+        case TimeLimit():
+            return dict(vars(value))
         case tuple():
             return list(value)
     return value
@@ -267,6 +300,12 @@ def _read(name: str, value: Any) -> Any:
             return JobStatus(value)
         case "used":
             return Amounts.from_dict(value)
+        case "allocation":
+            return Allocation.from_dict(value)
+        case "time_limit":
+            return TimeLimit(**value)
+        case "reservation":
+            return Reservation.from_dict(value)
         case "artifacts":
             return tuple(value)
     return value

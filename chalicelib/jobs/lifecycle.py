@@ -24,6 +24,7 @@ from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.images import training_image
 from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix
 from chalicelib.jobs.life import AttemptPlanned, ModelRegistered, Observed, Started
+from chalicelib.jobs.moving import Moving
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_manifest
 from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec, tags
 from chalicelib.jobs.rules import ArtifactPath
@@ -43,6 +44,7 @@ class Lifecycle:
     Args:
         admission, preemption: who may run now, and who gives way; made by the steps that ask.
         around: what the installation gives an attempt of a tenant.
+        moving: lets the next attempt run on something else.
         new_token: makes the secret by which an attempt's log lines are known.
     """
 
@@ -56,6 +58,7 @@ class Lifecycle:
     region: str
     now: Clock
     new_token: Callable[[], str]
+    moving: Callable[[], Moving]
     training_queue: TrainingQueue | None = None
 
     def plan(self, tenant: str, job_id: str) -> dict[str, Any]:
@@ -75,7 +78,8 @@ class Lifecycle:
             return {"next": "assess", "attempt": number}
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
-        claimed = self.admission().claim(job)
+        is_on_its_way = attempt is not None and attempt.allocation in {None, job.allocation}
+        claimed = self.admission().claim(job, is_on_its_way=is_on_its_way)
         if claimed is None:
             if job.priority == "critical":
                 self.preemption().make_room(pool_name(job.allocation))
@@ -121,12 +125,22 @@ class Lifecycle:
         wait = wait_before_retry(cause, self._ended(job, number), job.config.get("retry", {}), attempt.name)
         if job.cancel_requested_at is not None or wait is None:
             return {"next": "finish", "attempt": number}
+        if job.attempts > number:
+            # This was decided before, and the answer lost.
+            return {"next": "retry", "attempt": job.attempts, "wait_seconds": wait}
         if self._seconds_left(job, number + 1, self._wait_left(job)) < MIN_TIME_LIMIT_SECONDS:
             self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
         if preempted_by:
             self.admission().requeue(job, number + 1)
             return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
+        staying = self.moving().move(job, number)
+        if staying is None:
+            return {"next": "retry", "attempt": number + 1, "wait_seconds": 0}
+        if staying.reason:
+            self.store.change_attempt(replace(ended, reason=f"{ended.reason} {staying.reason}"[:MAX_REASON]))
+            if cause is Cause.OUT_OF_MEMORY:
+                return {"next": "finish", "attempt": number}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.
         self._record_attempt(job, number + 1)
         return {"next": "retry", "attempt": number + 1, "wait_seconds": wait}
@@ -195,10 +209,18 @@ class Lifecycle:
         queue = self.training_queue.arn if self.training_queue else None
         if job.backend is Backend.BATCH:
             queue = self.definitions.queue_of(job.allocation.gpu_type)
-        attempt = Attempt(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue)
+        attempt = Attempt(
+            *(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue),
+            allocation=job.allocation,
+        )
         if not self.store.put_attempt(attempt):
-            found = self.store.attempt(job.tenant, job.job_id, number)
-            attempt = found or attempt
+            found = self.store.attempt(job.tenant, job.job_id, number) or attempt
+            is_moved = number == job.attempts and found.allocation not in {None, job.allocation}
+            if is_moved:
+                # Recorded by one who did not know yet that the job would move; it has not begun.
+                found = replace(found, backend=job.backend, queue=queue, allocation=job.allocation)
+                self.store.change_attempt(found)
+            attempt = found
         while (job.attempts < number or job.waiting_reason) and not job.status.is_finished:
             try:
                 job = self.store.change(job, AttemptPlanned(number), self.now())

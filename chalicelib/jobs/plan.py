@@ -128,10 +128,10 @@ def batch_request(job: Job, attempt: Attempt, seconds: int, definition: str, aro
         "AIMATRIX_MLFLOW_TRACKING_URI": around.mlflow_tracking_uri,
         "AIMATRIX_AGENT_URI": around.agent_uri,
     }
-    requirements = job.config["resource_requirements"]
-    resources = [("VCPU", requirements["cpu_cores"]), ("MEMORY", requirements["memory_gb"] * 1024)]
-    if requirements["gpu_count"]:
-        resources.append(("GPU", requirements["gpu_count"]))
+    given = job.allocation_of(attempt)
+    resources = [("VCPU", given.cpu_cores), ("MEMORY", given.memory_gb * 1024)]
+    if given.gpu_count:
+        resources.append(("GPU", given.gpu_count))
     return {
         "jobName": attempt.name,
         "jobQueue": attempt.queue,

@@ -20,6 +20,13 @@ Framework = Literal["tensorflow", "pytorch", "sklearn", "xgboost", "custom"]
 RetryCause = Literal[
     "capacity", "spot-interruption", "throttling", "internal", "image", "out-of-memory", "data", "script"
 ]
+MOVES: dict[str, RetryCause] = {
+    "larger_instance": "out-of-memory",
+    "other_instance_type": "capacity",
+    "other_backend": "capacity",
+}
+"""What a job allows its next attempt to move to, and after which cause."""
+
 Priority = Literal["low", "medium", "high", "critical"]
 
 # An MLflow experiment, a registered model and an endpoint are named after the job.
@@ -55,6 +62,9 @@ class Retry(Shape):
 
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] | None = None
     on: Annotated[list[RetryCause], Field(max_length=8)] | None = None
+    larger_instance: bool = False
+    other_instance_type: bool = False
+    other_backend: bool = False
 
     @field_validator("on")
     @classmethod
@@ -62,6 +72,15 @@ class Retry(Shape):
         if on is not None and len(set(on)) != len(on):
             raise ValueError("holds the same cause twice | Give each cause once.")
         return on
+
+    @model_validator(mode="after")
+    def _moves_belong_to_a_cause(self) -> Retry:
+        for name, cause in MOVES.items():
+            if getattr(self, name) and self.on is not None and cause not in self.on:
+                raise ValueError(
+                    f"{name} follows {cause}, which is not in on | Add {cause} to on, or leave {name} out."
+                )
+        return self
 
 
 class TrainingConfig(Shape):

@@ -141,7 +141,7 @@ def check_resources(config: TrainingConfig) -> None:
     if not 60 <= config.max_runtime_seconds <= MAX_RUNTIME_SECONDS:
         cure = f"Use 60 to {MAX_RUNTIME_SECONDS} seconds."
         problems.append(FieldProblem("config.max_runtime_seconds", f"is {config.max_runtime_seconds!s:.40}", cure))
-    problems += _spot_problems(config)
+    problems += [*_spot_problems(config), *_move_problems(config)]
     if problems:
         raise InvalidRequest.about(*problems)
 
@@ -169,6 +169,15 @@ def _spot_problems(config: TrainingConfig) -> Iterator[FieldProblem]:
     elif not config.max_runtime_seconds <= config.max_wait_seconds <= MAX_RUNTIME_SECONDS:
         cure = f"Use {config.max_runtime_seconds} (max_runtime_seconds) to {MAX_RUNTIME_SECONDS} seconds."
         yield FieldProblem(field, value, cure)
+
+
+def _move_problems(config: TrainingConfig) -> Iterator[FieldProblem]:
+    if config.retry is None or config.environment.backend != "batch":
+        return
+    message = "is set, but a job on Batch waits for a machine itself, and never ends for want of one"
+    for name in ("other_instance_type", "other_backend"):
+        if getattr(config.retry, name):
+            yield FieldProblem(f"config.retry.{name}", message, "Leave it out, or use the backend sagemaker.")
 
 
 def _environment_problems(config: TrainingConfig) -> Iterator[FieldProblem]:

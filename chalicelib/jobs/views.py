@@ -138,12 +138,14 @@ def checkpoint(job: Job, seen: Checkpointing | None, now: datetime) -> dict[str,
 
 def attempt(job: Job, each: Attempt) -> dict[str, Any]:
     """One try of a job: when, where, how it ended, what it cost. What is not known yet is left out."""
-    billable = each.billable_seconds
+    billable, allocation = each.billable_seconds, job.allocation_of(each)
     document = {
         "number": each.number,
         "backend": each.backend.value,
         "backend_name": each.name,
         "backend_id": each.backend_id,
+        "instance_type": allocation.instance_type,
+        "price_per_hour_usd": float(allocation.price_per_hour_usd),
         "planned_at": to_text(each.planned_at),
         "started_at": to_text(each.started_at) if each.started_at else None,
         "ended_at": to_text(each.ended_at) if each.ended_at else None,
@@ -152,7 +154,7 @@ def attempt(job: Job, each: Attempt) -> dict[str, Any]:
         "training_seconds": each.training_seconds,
         "billable_seconds": billable,
         "interruptions": each.interruptions or None,
-        "cost_usd": None if billable is None else float(bill.usd(job.allocation, billable)),
+        "cost_usd": None if billable is None else float(bill.usd(allocation, billable)),
     }
     return {name: value for name, value in document.items() if value is not None}
 

@@ -35,11 +35,29 @@ def reservation(allocation: Allocation, time_limit_seconds: int, now: datetime) 
     return Reservation(month_of(now), most, gpus, allocation.gpu_type if gpus else None)
 
 
-def used(allocation: Allocation, bill: Bill, storage_bytes: int) -> Amounts:
+def continued(held: Reservation, spent: Bill, allocation: Allocation, time_limit_seconds: int) -> Reservation:
+    """The worst case of a job that goes on on something else: what it has spent, and all that it may still take there.
+
+    Args:
+        held: what it has reserved until now.
+        time_limit_seconds: what is left of its time limit.
+    """
+    seconds = time_limit_seconds + STOP_GRACE_SECONDS
+    most = Amounts(
+        gpu_seconds=spent.gpu_seconds + _gpu_seconds(allocation, seconds),
+        cpu_seconds=spent.cpu_seconds + _cpu_seconds(allocation, seconds),
+        cost_usd=(spent.usd + cost(allocation, seconds)).quantize(_MICRO, ROUND_CEILING),
+        storage_bytes=held.most.storage_bytes,
+    )
+    gpus = allocation.gpu_count * allocation.instance_count
+    return Reservation(held.month, most, gpus, allocation.gpu_type if gpus else None)
+
+
+def used(bill: Bill, storage_bytes: int) -> Amounts:
     """What a job took."""
     return Amounts(
-        gpu_seconds=_gpu_seconds(allocation, bill.billable_seconds),
-        cpu_seconds=_cpu_seconds(allocation, bill.billable_seconds),
+        gpu_seconds=bill.gpu_seconds,
+        cpu_seconds=bill.cpu_seconds,
         cost_usd=bill.usd,
         storage_bytes=storage_bytes,
     )

@@ -172,9 +172,26 @@ class Shortfall:
         return self.wanted <= self.most
 
 
-def shortfalls(account: Account, wanted: Reservation) -> Iterator[Shortfall]:
-    """The limits of an account that a reservation would cross."""
-    for counter, amount in {**wanted.held(), **wanted.most.monthly()}.items():
+def growth(held: Reservation, wanted: Reservation) -> tuple[dict[str, Number], dict[str, Number]]:
+    """By how much each counter changes when one reservation takes another's place: those of the present, of the month."""
+    before, after = held.held(), wanted.held()
+    now = {name: after.get(name, 0) - before.get(name, 0) for name in {**before, **after}}
+    earlier = held.most.monthly()
+    return now, {name: amount - earlier[name] for name, amount in wanted.most.monthly().items()}
+
+
+def shortfalls(account: Account, wanted: Reservation, held: Reservation | None = None) -> Iterator[Shortfall]:
+    """The limits of an account that a reservation would cross.
+
+    Args:
+        held: what it would take the place of; then `wanted` of a shortfall is what comes on top.
+    """
+    if held is None:
+        amounts = {**wanted.held(), **wanted.most.monthly()}
+    else:
+        now, month = growth(held, wanted)
+        amounts = {name: amount for name, amount in {**now, **month}.items() if amount > 0}
+    for counter, amount in amounts.items():
         free, most = account.free(counter), account.limits.most(counter)
         if most is not None and free is not None and amount > max(free, 0):
             yield Shortfall(account.owner, counter, most, account.count(counter), amount)

@@ -80,17 +80,21 @@ def of(
                 "fits_at": to_text(fits_at) if fits_at else None,
             }
         )
-        message = (
-            f"needs {words.shown(short.wanted):g} {words.unit}; {_whose(short.owner)} limit {words.limit} is "
-            f"{words.shown(short.most):g}, of which {words.shown(short.count):g} are used or reserved"
-        )
         cure = _cure(short, free, allocation, fits_at)
-        problems.append(FieldProblem(words.field or "config.resource_requirements", message, cure))
+        problems.append(FieldProblem(words.field or "config.resource_requirements", message_of(short), cure))
     detail = "; ".join(f"The job {problem.message}." for problem in problems)
     # It fits when every limit has room again; never, when one of them never has.
     fits_at = max((moment for moment in moments if moment), default=None) if all(moments) else None
     return QuotaExceeded(
         detail, problems, extra={"limits": entries, "fits_at": to_text(fits_at) if fits_at else None}, retry_at=fits_at
+    )
+
+
+def message_of(short: Shortfall) -> str:
+    words = _words(short.counter)
+    return (
+        f"needs {words.shown(short.wanted):g} {words.unit}; {_whose(short.owner)} limit {words.limit} is "
+        f"{words.shown(short.most):g}, of which {words.shown(short.count):g} are used or reserved"
     )
 
 

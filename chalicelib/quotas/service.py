@@ -48,6 +48,17 @@ class QuotaService:
         pairs = zip(allowance.owners, allowance.limits, strict=True)
         return [write for owner, limits in pairs for write in self.store.reserve(owner, limits, wanted)]
 
+    def change(self, allowance: Allowance, held: Reservation, wanted: Reservation) -> list[Write]:
+        """Writes for the transaction that gives an open job another reservation; what grows stays within every limit."""
+        pairs = zip(allowance.owners, allowance.limits, strict=True)
+        return [write for owner, limits in pairs for write in self.store.rereserve(owner, limits, held, wanted)]
+
+    def why_not(self, allowance: Allowance, held: Reservation, wanted: Reservation) -> str | None:
+        """Which limits a changed reservation would cross, in words; None when there is room."""
+        accounts = [self.store.account(owner, wanted.month) for owner in allowance.owners]
+        found = [short for account in accounts for short in shortfalls(account, wanted, held)]
+        return "; ".join(refusal.message_of(short) for short in found) or None
+
     def settle(self, tenant: str, user: str, held: Reservation, used: Amounts) -> list[Write]:
         """Writes for the transaction that ends the job; its condition makes that happen once."""
         return [write for owner in owners(tenant, user) for write in self.store.settle(owner, held, used)]
@@ -56,13 +67,20 @@ class QuotaService:
         """Writes for the transaction that deletes the job."""
         return [self.store.give_back_storage(owner, storage_bytes) for owner in owners(tenant, user)]
 
-    def seconds_left(self, allowance: Allowance, allocation: Allocation) -> int | None:
-        """The longest time limit that the month's money still covers; None when no limit is on money."""
+    def seconds_left(
+        self, allowance: Allowance, allocation: Allocation, month: str | None = None, back: Decimal = Decimal(0)
+    ) -> int | None:
+        """The longest time limit that the month's money still covers; None when no limit is on money.
+
+        Args:
+            month: to which the job is charged; that of now for a new one.
+            back: what the job has reserved already and may spend anew.
+        """
         if all(limits.max_usd_per_month is None for limits in allowance.limits):
             return None
-        month = month_of(self.now())
-        free = [self.store.account(owner, month).free("cost_usd") for owner in allowance.owners]
-        known = [charge.seconds_for(allocation, Decimal(amount)) for amount in free if amount is not None]
+        charged_to = month or month_of(self.now())
+        free = [self.store.account(owner, charged_to).free("cost_usd") for owner in allowance.owners]
+        known = [charge.seconds_for(allocation, Decimal(amount) + back) for amount in free if amount is not None]
         return min(known, default=None)
 
     def refuse(

@@ -21,7 +21,17 @@ from typing import Any
 
 from chalicelib.clock import to_text
 from chalicelib.cursor import Cursor
-from chalicelib.quotas.quota import TENANT_DEFAULTS, USER_DEFAULTS, Account, Amounts, Limits, Number, Owner, Reservation
+from chalicelib.quotas.quota import (
+    TENANT_DEFAULTS,
+    USER_DEFAULTS,
+    Account,
+    Amounts,
+    Limits,
+    Number,
+    Owner,
+    Reservation,
+    growth,
+)
 from chalicelib.table import ConditionFailed, Item, Lookup, Table, Write
 
 _LISTED = frozenset({"pk", "sk", "listed_at", "kind_key"})
@@ -107,6 +117,12 @@ class QuotaStore:
             self._add(owner, "now", wanted.held(), limits),
             self._add(owner, f"month#{wanted.month}", wanted.most.monthly(), limits),
         ]
+
+    def rereserve(self, owner: Owner, limits: Limits, held: Reservation, wanted: Reservation) -> list[Write]:
+        """Put one reservation in another's place, on condition that each counter which grows stays within its limit."""
+        now, month = growth(held, wanted)
+        changes = ((f"month#{held.month}", month), ("now", now))
+        return [self._add(owner, sk, amounts, limits) for sk, amounts in changes if any(amounts.values())]
 
     def settle(self, owner: Owner, held: Reservation, used: Amounts) -> list[Write]:
         """Give back what was reserved, and count what was used. Belongs into the transaction that ends the job."""
@@ -204,7 +220,8 @@ class QuotaStore:
         clauses = []
         for index, (counter, amount) in enumerate(amounts.items()):
             most = limits.most(counter) if limits else None
-            if most is None or amount == 0:
+            # What shrinks may do so above a limit that was lowered.
+            if most is None or amount <= 0:
                 continue
             names[f"#c{index}"], values[f":room{index}"] = counter, most - amount
             within = f"#c{index} <= :room{index}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 
-from aimatrix.client import InvalidRequestError
+from aimatrix.client import InvalidRequestError, ResourceRequirements
 from tests.e2e.conftest import Cloud
 from tests.e2e.scripts import lines, request, run
 from tests.faults import Shows
@@ -115,6 +116,28 @@ def test_a_batch_job_that_loses_its_machine_goes_on_in_another_attempt(
     billed = [line["billable_seconds"] for line in receipt["attempts"]]
     assert billed == [first["billable_seconds"], second["billable_seconds"]]
     shows(10, f"on Batch, machine lost: attempt 2 begun after epoch {begun[1]} of {EPOCHS}; {billed} s billed")
+
+
+def test_a_script_that_needs_more_memory_goes_on_on_a_larger_instance_and_each_attempt_has_its_price(
+    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None]
+) -> None:
+    faults([{"operation": "CreateTrainingJob", "fault": "crash", "after_seconds": 1, "times": 1}])
+    script = "import time\nprint('one attempt', flush=True)\ntime.sleep(3)\n"
+    small = ResourceRequirements(gpu_count=0, cpu_cores=2, memory_gb=4)
+    with cloud.client("erin") as erin:
+        values = {"name": "larger", "resource_requirements": small, "larger_instance": True, "max_cost_usd": Decimal(1)}
+        job = run(erin, tmp_path, script, **values)
+        first, second = erin.jobs.attempts(job.job_id)
+        receipt = erin.costs.receipt(job.job_id).contents
+    assert job.status == "completed", job.failure_reason
+    assert (first["cause"], second.get("cause")) == ("out-of-memory", None)
+    assert (first["instance_type"], second["instance_type"]) == ("ml.m5.large", "ml.r5.large")
+    assert [line["instance_type"] for line in receipt["attempts"]] == ["ml.m5.large", "ml.r5.large"]
+    for line, attempt in zip(receipt["attempts"], (first, second), strict=True):
+        assert float(line["instances_usd"]) + float(line["storage_usd"]) == pytest.approx(attempt["cost_usd"])
+    assert float(receipt["totals"]["instances_usd"]) == pytest.approx(
+        sum(float(line["instances_usd"]) for line in receipt["attempts"])
+    )
 
 
 def test_a_script_that_is_killed_for_lack_of_memory_is_tried_again_when_the_user_asks_for_it(

@@ -97,6 +97,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     ),
     "assess_attempt": (
         lambda p: (p.meter, p.lifecycle, p.backends.batch, p.lifecycle.definitions.queue_of(None), p.admission),
+        lambda p: p.lifecycle.moving().batch_machines(),
     ),
     "register_model": (lambda p: (p.meter, p.job_store, p.lifecycle, p.registration, p.audit.store()),),
     "await_capacity": (lambda p: (p.meter, p.admission),),

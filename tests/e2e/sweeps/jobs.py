@@ -91,6 +91,11 @@ def _of_the_machine(on: Services) -> list[Handler]:
 
         return hold
 
+    def moved(world: World) -> None:
+        on.balanced(world, JobStatus.PENDING)
+        job = on.platform.jobs.get(world.caller, world.job_id)
+        assert (job.attempts, job.allocation.memory_gb) == (2, 16)
+
     def ended(status: JobStatus) -> Callable[[World], None]:
         def hold(world: World) -> None:
             on.balanced(world, status)
@@ -116,6 +121,13 @@ def _of_the_machine(on: Services) -> list[Handler]:
             lambda: on.at_end(BackendState.FAILED, reason="InternalServerError"),
             call(tasks.assess_attempt, _of_attempt),
             attempts(2),
+        ),
+        Handler(
+            "assess_attempt",
+            on.out_of_memory,
+            call(tasks.assess_attempt, _of_attempt),
+            moved,
+            about="out of memory, to a larger instance",
         ),
         Handler(
             "register_model",

@@ -16,7 +16,7 @@ from chalicelib.deployments.deployment import Deployment
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Job, JobFilter, JobStatus, attempt_prefix
-from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.request import Retry, TrainingJobRequest
 from chalicelib.settings import Settings
 from tests.e2e.conftest import Cloud
 from tests.e2e.sweeps.faulty import FaultyClients
@@ -75,6 +75,18 @@ class Services:
         request = TrainingJobRequest.model_validate({"name": "sweep", "framework": "sklearn", "config": config})
         admin = Caller(tenant, "root", frozenset({"ADMIN", "USER", "MODEL_DEPLOYER"}))
         return World(caller, admin, request)
+
+    def out_of_memory(self) -> World:
+        """A job that may go on on a larger instance, and whose first attempt needs one."""
+        world = self.world()
+        config = world.request.config.model_copy(update={"retry": Retry(larger_instance=True)})
+        world.request = world.request.model_copy(update={"config": config})
+        self.submit(world)
+        self.platform.lifecycle.plan(world.caller.tenant, world.job_id)
+        reason = "AlgorithmError: , exit code: 137"
+        name = f"aimatrix-{world.job_id}-1"
+        self.backends.sagemaker.says(name, BackendState.FAILED, reason=reason, billable_seconds=100)
+        return world
 
     def submit(self, world: World) -> None:
         world.job = self.platform.jobs.submit(world.caller, world.request, "the-key")

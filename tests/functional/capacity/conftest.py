@@ -138,7 +138,7 @@ class Room:
         job = self.jobs.require(tenant, job_id)
         if job.cancel_requested_at is not None:
             return False
-        if self.admission.claim(job) is not None:
+        if self.admission.claim(job, is_on_its_way=job.attempts > 0) is not None:
             return True
         self.admission.begin_to_wait(tenant, job_id, f"{tenant}:{job_id}")
         return False

@@ -26,6 +26,7 @@ from chalicelib.jobs.instances import BatchMachines
 from chalicelib.jobs.job import Attempt, Backend
 from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.metrics import MetricStore
+from chalicelib.jobs.moving import Moving
 from chalicelib.jobs.plan import Surroundings
 from chalicelib.jobs.reports import Reports
 from chalicelib.jobs.request import TrainingJobRequest
@@ -221,6 +222,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             region="us-east-1",
             now=clock,
             new_token=lambda: next(tokens),
+            moving=lambda: Moving(store, quotas, admission, lambda: BATCH, clock),
         )
         usage = UsageStore(Table(dynamodb, "usage"))
         finishing = Finishing(store, objects, quotas, admission, usage, backends, clock)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from chalicelib.jobs.life import (
     Entered,
     Event,
     ModelRegistered,
+    Moved,
     Observed,
     Requeued,
     Started,
@@ -54,6 +55,10 @@ JOB = Job(
     time_limit=TimeLimit(60),
     reservation=Reservation("2026-03", Amounts()),
 )
+LARGER = replace(
+    ALLOCATION, instance_type="ml.m5.xlarge", cpu_cores=4, memory_gb=16, price_per_hour_usd=Decimal("0.23")
+)
+RESERVED = Reservation("2026-03", Amounts(cpu_seconds=640, cost_usd=Decimal("0.02")))
 USED = Amounts(cpu_seconds=120, cost_usd=Decimal("0.01"))
 
 moments = st.integers(0, 10_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
@@ -65,6 +70,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Observed, words),
     st.builds(Started, moments, st.none() | words),
     st.builds(Requeued, st.integers(2, 5), st.just("Preempted by x.")),
+    st.builds(Moved, st.integers(2, 5), st.just(LARGER), st.just(TimeLimit(40)), st.just(RESERVED)),
     st.builds(CancelRequested, moments),
     st.builds(ModelRegistered, st.sampled_from(["m-1", "m-2"])),
     st.builds(
@@ -110,6 +116,12 @@ class TestTransitions:
         assert (state_of(queued), queued.secondary_status) == (State.QUEUED, "AwaitingCapacity")
         planned = apply(queued, AttemptPlanned(1))
         assert (state_of(planned), planned.secondary_status, planned.attempts) == (State.PENDING, None, 1)
+
+    def test_a_move_changes_what_the_job_runs_on_and_holds_and_leaves_its_pool(self) -> None:
+        running = replace(in_state(State.RUNNING), pool="sagemaker/cpu")
+        moved = apply(running, Moved(2, LARGER, TimeLimit(40), RESERVED))
+        assert (state_of(moved), moved.attempts, moved.pool, moved.started_at) == (State.PENDING, 2, None, NOW)
+        assert (moved.allocation, moved.time_limit, moved.reservation) == (LARGER, TimeLimit(40), RESERVED)
 
     def test_the_first_start_counts(self) -> None:
         started = apply(apply(JOB, Started(NOW, "Training")), Started(NOW + timedelta(hours=1)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.costs.bill import bill
-from chalicelib.jobs.job import Allocation, Attempt, Backend
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, TimeLimit
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Amounts, month_of, start_of_next_month
 
@@ -19,6 +19,22 @@ CPU = Allocation(Backend.SAGEMAKER, "ml.m5.large", 1, 0, None, 2, 8, 20, Decimal
 GPUS = replace(CPU, instance_type="ml.p4d.24xlarge", gpu_count=8, gpu_type="a100", cpu_cores=96)
 WITH_DISK = replace(CPU, disk_price_per_hour_usd=Decimal("0.00575342"))
 NOW = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
+
+
+def job(allocation: Allocation) -> Job:
+    return Job(
+        tenant="acme",
+        job_id="j",
+        user="alice",
+        name="churn",
+        framework="pytorch",
+        config={},
+        allocation=allocation,
+        created_at=NOW,
+        updated_at=NOW,
+        time_limit=TimeLimit(3600),
+        reservation=charge.reservation(allocation, 3600, NOW),
+    )
 
 
 def attempt(billable_seconds: int) -> Attempt:
@@ -46,7 +62,7 @@ class TestReservation:
     @given(st.integers(0, 3_000_000), st.integers(0, 3_000_000))
     def test_is_never_less_than_what_a_job_within_its_limit_takes(self, limit: int, seconds: int) -> None:
         held = charge.reservation(GPUS, limit, NOW).most
-        took = charge.used(GPUS, bill(GPUS, [attempt(min(seconds, limit + charge.STOP_GRACE_SECONDS))]), 0)
+        took = charge.used(bill(job(GPUS), [attempt(min(seconds, limit + charge.STOP_GRACE_SECONDS))]), 0)
         assert took.gpu_seconds <= held.gpu_seconds
         assert took.cpu_seconds <= held.cpu_seconds
         assert took.cost_usd <= held.cost_usd
