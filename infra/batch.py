@@ -1,7 +1,7 @@
 """AWS Batch: the second backend. Machines come when a job waits for them and go when none does.
 
 Batch matches a job by the number of its GPUs, never by their type: so each type has machines and a queue of its own, and
-`plan_job` picks the queue.
+`plan_job` picks the queue. Each has another queue whose machines are spot instances.
 
 All of it exists only where subnets are given. A job definition fixes an image, so `plan_job` registers one per image and
 tenant, as a copy of the one here with the tenant's role; the log group and the command stay.
@@ -49,10 +49,20 @@ MACHINES: dict[str, Machines] = {
     "a100": Machines(("p4d",), _GPU_IMAGE),
     "h100": Machines(("p5",), _GPU_IMAGE),
 }
-"""By queue: see `names.BATCH_QUEUES`."""
+"""By kind: see `names.BATCH_KINDS`."""
 
 # Amazon's mirror of the official image: no rate limit, no account. Only what `plan_job` copies; no job runs in it.
 _BASE_IMAGE = "public.ecr.aws/docker/library/python:3.11-slim"
+
+
+# Without a strategy spot needs a role for fleets; with this one Batch takes the pools that are interrupted least.
+# https://docs.aws.amazon.com/batch/latest/userguide/allocation-strategies.html
+_ON_DEMAND: Json = {"Type": "EC2", "AllocationStrategy": "BEST_FIT_PROGRESSIVE"}
+_ON_SPOT: Json = {"Type": "SPOT", "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED"}
+
+
+def machines_of(queue: str) -> Machines:
+    return MACHINES[queue.removesuffix("-spot")]
 
 
 def _environment_id(queue: str) -> str:
@@ -64,7 +74,7 @@ def _queue_id(queue: str) -> str:
 
 
 def _environment(queue: str) -> Json:
-    machines = MACHINES[queue]
+    machines = machines_of(queue)
     return {
         "Type": "AWS::Batch::ComputeEnvironment",
         "Condition": machines.condition,
@@ -76,8 +86,7 @@ def _environment(queue: str) -> Json:
             "ReplaceComputeEnvironment": False,
             "UpdatePolicy": {"TerminateJobsOnUpdate": False, "JobExecutionTimeoutMinutes": 24 * 60},
             "ComputeResources": {
-                "Type": "EC2",
-                "AllocationStrategy": "BEST_FIT_PROGRESSIVE",
+                **(_ON_SPOT if queue.endswith("-spot") else _ON_DEMAND),
                 "MinvCpus": 0,
                 "MaxvCpus": ref("BatchMaxCpus"),
                 "InstanceTypes": list(machines.families),
@@ -100,7 +109,7 @@ def _environment(queue: str) -> Json:
 def _queue(queue: str) -> Json:
     return {
         "Type": "AWS::Batch::JobQueue",
-        "Condition": MACHINES[queue].condition,
+        "Condition": machines_of(queue).condition,
         "Properties": {
             "JobQueueName": stack_name(f"training-{queue}"),
             "Priority": 1,

@@ -15,7 +15,7 @@ from infra.names import Function, Json, att, ref, stack_name, sub
 from infra.parameters import when
 
 _BATCH = "HasBatch"
-_GPU_TYPES = tuple(queue for queue in names.BATCH_QUEUES if queue != "cpu")
+_GPU_TYPES = tuple(queue for queue in names.BATCH_KINDS if queue != "cpu")
 _WITHOUT_V100 = tuple(each for each in _GPU_TYPES if each != "v100")
 
 SETTINGS: dict[str, Json | str] = {

@@ -157,8 +157,11 @@ def arn(service: str, resource: str, *, region: bool = True, account: bool = Tru
     return sub(f"arn:${{AWS::Partition}}:{service}:{where}:{resource}")
 
 
-BATCH_QUEUES = ("cpu", "t4", "v100", "a100", "h100")
-"""AWS Batch: one queue for jobs without a GPU, and one for each type of GPU, called as a request calls the type."""
+BATCH_KINDS = ("cpu", "t4", "v100", "a100", "h100")
+"""What AWS Batch has machines of: those without a GPU, and those with each type, called as a request calls the type."""
+
+BATCH_QUEUES = (*BATCH_KINDS, *(f"{kind}-spot" for kind in BATCH_KINDS))
+"""One queue of each kind on demand, and one on spot."""
 
 ARTIFACTS_BUCKET = "${AWS::StackName}-artifacts-${AWS::AccountId}-${AWS::Region}"
 BATCH_LOG_GROUP = "/aws/batch/${AWS::StackName}"

@@ -114,7 +114,7 @@ class Capacity(Identity):
         max_vcpus = self.settings.batch_max_vcpus
         if max_vcpus is None:
             return None
-        arn_of = JobDefinitions(lambda: self.clients.batch, self.settings).queue_of
+        arn_of = JobDefinitions(lambda: self.clients.batch, self.settings).queue_for
         view = ContainerQueues(lambda: self.clients.batch, arn_of, max_vcpus)
         return BatchQueue(view, self._owner_of_job, self.now)
 

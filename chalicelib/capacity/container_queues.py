@@ -21,17 +21,17 @@ class ContainerQueues:
     """A `batch_queue.View`.
 
     Args:
-        arn_of: ARN of the queue for a type of GPU, or none.
+        arn_of: ARN of a job's queue.
         max_vcpus: that the machines of each queue may have together.
     """
 
     client_of: Callable[[], BatchClient]
-    arn_of: Callable[[str | None], str]
+    arn_of: Callable[[Job], str]
     max_vcpus: int
     unit: str = "vCPUs"
 
     def queue_of(self, job: Job) -> str:
-        return self.arn_of(job.allocation.gpu_type if job.allocation.gpu_count else None)
+        return self.arn_of(job)
 
     def size_of(self, job: Job) -> float:
         return float(job.allocation.cpu_cores)

@@ -37,12 +37,12 @@ class AttemptLine:
 
     @property
     def discount_percent(self) -> Decimal:
-        """As SageMaker defines what managed spot training saves: 100 (1 - billable / trained).
+        """What spot saves: on Batch a part of the price, on SageMaker a part of the time, 100 (1 - billable / trained).
 
         https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html
         """
         if self.billable_seconds >= self.seconds:
-            return _NOTHING
+            return self.allocation.discount_percent
         return (100 - 100 * Decimal(self.billable_seconds) / self.seconds).quantize(Decimal("0.1"))
 
 

@@ -125,7 +125,7 @@ def _attempt(line: AttemptLine) -> dict[str, Any]:
 def _prices(used: Sequence[Allocation], counts: Counts) -> list[dict[str, str]]:
     """Where each price is from, and since when."""
     instances = {
-        given.instance_type: {
+        (given.instance_type, given.price_source): {
             "item": given.instance_type,
             "source": given.price_source,
             "date": given.price_date,

@@ -1,4 +1,4 @@
-"""Batch queues, one per type of GPU, and job definitions: a definition fixes image and role, so each pair has one."""
+"""Batch queues, two per type of GPU (on demand, on spot), and job definitions: one for each pair of image and role."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.jobs.job import Job
 from chalicelib.jobs.plan import container_properties
 from chalicelib.settings import Settings
 
@@ -28,7 +29,7 @@ class JobDefinitions:
     client: Callable[[], BatchClient]
     settings: Settings
 
-    def queue_of(self, gpu_type: str | None) -> str:
+    def queue_of(self, gpu_type: str | None, *, spot: bool = False) -> str:
         """ARN of the queue whose machines have these GPUs, or none.
 
         Batch places a job by the number of its GPUs and does not know their type: only the queue does.
@@ -36,13 +37,19 @@ class JobDefinitions:
         prefix = self.settings.batch_queue_prefix
         if prefix is None:
             raise LookupError("this installation has no Batch queues: the request should have been refused")
-        return prefix + (gpu_type or WITHOUT_GPU)
+        return prefix + (gpu_type or WITHOUT_GPU) + ("-spot" if spot else "")
+
+    def queue_for(self, job: Job) -> str:
+        """ARN of the queue that a job goes to on Batch."""
+        given = job.allocation
+        return self.queue_of(given.gpu_type if given.gpu_count else None, spot=bool(job.config.get("spot")))
 
     def queues(self) -> tuple[str, ...]:
         """ARNs of all queues; none where the installation has no Batch part."""
         if self.settings.batch_queue_prefix is None:
             return ()
-        return tuple(self.queue_of(kind) for kind in (None, *sorted(self.settings.batch_gpu_types)))
+        kinds = (None, *sorted(self.settings.batch_gpu_types))
+        return tuple(self.queue_of(kind, spot=spot) for spot in (False, True) for kind in kinds)
 
     def for_container(self, image: str, role_arn: str) -> str:
         """ARN of the definition that runs the agent in this image, as this role. Asking twice makes one.

@@ -13,6 +13,7 @@ from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.job import Attempt, Job, JobStatus
 from chalicelib.jobs.life import Ended, apply
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, listed, read_manifest, script_started_at, stored_bytes
+from chalicelib.jobs.spot import met_on
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
@@ -68,10 +69,8 @@ class Finishing:
             also += self.admission.release(job)
             seconds = after.elapsed_seconds(self.now())
             interruptions = sum(each.interruptions for each in attempts)
-            if job.config.get("spot") and attempts:
-                also.append(
-                    self.store.add_spot(after, interruptions, sum(each.training_seconds or 0 for each in attempts))
-                )
+            if job.config.get("spot"):
+                also += [self.store.add_spot(job.tenant, kind, met) for kind, met in met_on(job, attempts).items()]
             # How long the work takes is only learned where nothing came between.
             is_undisturbed = job.attempts == 1 and not interruptions
             if ended.status is JobStatus.COMPLETED and seconds is not None and is_undisturbed:

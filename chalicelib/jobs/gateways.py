@@ -95,6 +95,9 @@ class JobBackend(Protocol):
         """Ask for an end. Nothing happens when there is none to end."""
 
 
+MAX_WAIT_EXCEEDED = "MaxWaitTimeExceeded"
+"""SageMaker's secondary status of a spot job that did not end in time."""
+
 _SAGEMAKER_STATES = {
     "InProgress": BackendState.RUNNING,
     "Stopping": BackendState.RUNNING,
@@ -128,7 +131,7 @@ class SageMakerBackend:
             secondary_status=secondary,
             reason=document.get("FailureReason"),
             backend_id=attempt.backend_id or attempt.name,
-            timed_out=secondary in {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"},
+            timed_out=secondary in {"MaxRuntimeExceeded", MAX_WAIT_EXCEEDED},
             started_at=document.get("TrainingStartTime"),
             ended_at=document.get("TrainingEndTime"),
             training_seconds=document.get("TrainingTimeInSeconds"),
@@ -159,6 +162,10 @@ _BATCH_STATES = {
 }
 
 
+WAITED_TOO_LONG = "max_wait_seconds are over"
+"""Why a spot job on Batch is terminated that did not end in time: Batch itself has no such limit."""
+
+
 @dataclass(frozen=True)
 class BatchBackend:
     client: BatchClient
@@ -175,13 +182,15 @@ class BatchBackend:
         # Batch bills nothing of its own, but the machine for as long as the job has it. A job that is ended before it
         # starts has no start.
         seconds = math.ceil((ended - started) / 1000) if started and ended else None
+        has_failed, why = document["status"] == "FAILED", document.get("statusReason") or ""
+        waited_too_long = has_failed and why == WAITED_TOO_LONG
         return BackendJob(
             state=_BATCH_STATES[document["status"]],
-            secondary_status=document["status"].capitalize(),
+            secondary_status=MAX_WAIT_EXCEEDED if waited_too_long else document["status"].capitalize(),
             reason=reason,
             log_stream=container.get("logStreamName"),
             backend_id=backend_id,
-            timed_out=document["status"] == "FAILED" and "timeout" in (document.get("statusReason") or "").lower(),
+            timed_out=waited_too_long or (has_failed and "timeout" in why.lower()),
             started_at=_moment(started),
             ended_at=_moment(ended),
             training_seconds=seconds,

@@ -39,7 +39,8 @@ class Allocation:
     """What a job runs on, and what that costs.
 
     Attributes:
-        price_per_hour_usd: of one instance.
+        price_per_hour_usd: of one instance; on spot with the discount taken off.
+        discount_percent: what spot takes off the price on demand, where it takes it off the price and not off the time.
         disk_price_per_hour_usd: of its disk; nothing where the disk comes with the instance.
     """
 
@@ -55,6 +56,7 @@ class Allocation:
     price_source: str
     price_date: str
     disk_price_per_hour_usd: Decimal = Decimal(0)
+    discount_percent: Decimal = Decimal(0)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -70,11 +72,13 @@ class Allocation:
             "price_source": self.price_source,
             "price_date": self.price_date,
             "disk_price_per_hour_usd": float(self.disk_price_per_hour_usd),
+            **({"discount_percent": float(self.discount_percent)} if self.discount_percent else {}),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Allocation:
-        prices = {name: Decimal(str(values.get(name, 0))) for name in ("price_per_hour_usd", "disk_price_per_hour_usd")}
+        money = ("price_per_hour_usd", "disk_price_per_hour_usd", "discount_percent")
+        prices = {name: Decimal(str(values.get(name, 0))) for name in money}
         return cls(**{**values, "backend": Backend(values["backend"]), **prices})
 
 

@@ -20,16 +20,16 @@ from chalicelib.capacity.preemption import Preemption
 from chalicelib.clock import Clock
 from chalicelib.jobs.causes import Cause, cause_of, wait_before_retry
 from chalicelib.jobs.definitions import JobDefinitions
-from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
+from chalicelib.jobs.gateways import ABSENT, MAX_WAIT_EXCEEDED, BackendJob, Backends, BackendState
 from chalicelib.jobs.images import training_image
-from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, attempt_prefix
 from chalicelib.jobs.life import AttemptPlanned, ModelRegistered, Observed, Started
 from chalicelib.jobs.moving import Moving
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, limit_reached, read_manifest
 from chalicelib.jobs.plan import Inputs, Surroundings, batch_request, sagemaker_request, spec, tags
 from chalicelib.jobs.rules import ArtifactPath
 from chalicelib.jobs.service import MAX_DATASET_OBJECTS
-from chalicelib.jobs.spot import max_wait_seconds
+from chalicelib.jobs.spot import assumptions, max_wait_seconds, priced
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.jobs.training_queue import PREEMPTED, TrainingQueue
 from chalicelib.objects import Objects
@@ -78,7 +78,7 @@ class Lifecycle:
             return {"next": "assess", "attempt": number}
         if job.cancel_requested_at is not None:
             return {"next": "finish", "attempt": number}
-        is_on_its_way = attempt is not None and attempt.allocation in {None, job.allocation}
+        is_on_its_way = attempt is not None and runs_on(attempt, job.allocation)
         claimed = self.admission().claim(job, is_on_its_way=is_on_its_way)
         if claimed is None:
             if job.priority == "critical":
@@ -119,7 +119,8 @@ class Lifecycle:
         if preempted_by:
             cause = Cause.PREEMPTED
             error = f"Preempted by {preempted_by}: stopped with its checkpoint kept."
-        reason = _reason(job, found, cause, error, said)
+        left = self._wait_left(job)
+        reason = _reason(job, found, cause, error, said, is_wait_over=left is not None and left <= 0)
         ended = replace(billed_as(attempt, found), reason=reason, cause=cause.value)
         self.store.change_attempt(ended)
         wait = wait_before_retry(cause, self._ended(job, number), job.config.get("retry", {}), attempt.name)
@@ -128,8 +129,10 @@ class Lifecycle:
         if job.attempts > number:
             # This was decided before, and the answer lost.
             return {"next": "retry", "attempt": job.attempts, "wait_seconds": wait}
-        if self._seconds_left(job, number + 1, self._wait_left(job)) < MIN_TIME_LIMIT_SECONDS:
-            self.store.change_attempt(replace(ended, reason=f"{limit_reached(job)} {ended.reason}"[:MAX_REASON]))
+        if self._seconds_left(job, number + 1, left) < MIN_TIME_LIMIT_SECONDS:
+            is_wait_over = left is not None and left < MIN_TIME_LIMIT_SECONDS
+            limit = _wait_reached(job) if is_wait_over else limit_reached(job)
+            self.store.change_attempt(replace(ended, reason=f"{limit} {ended.reason}"[:MAX_REASON]))
             return {"next": "finish", "attempt": number}
         if preempted_by:
             self.admission().requeue(job, number + 1)
@@ -207,18 +210,20 @@ class Lifecycle:
     def _record_attempt(self, job: Job, number: int) -> Attempt:
         """The attempt of this number, recorded if it is not yet; the job counts it, also if a crash came between the two."""
         queue = self.training_queue.arn if self.training_queue else None
+        allocation = job.allocation
         if job.backend is Backend.BATCH:
-            queue = self.definitions.queue_of(job.allocation.gpu_type)
+            queue = self.definitions.queue_for(job)
+            if job.config.get("spot"):
+                allocation = priced(allocation, assumptions(allocation.instance_type))
         attempt = Attempt(
-            *(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue),
-            allocation=job.allocation,
+            *(job.tenant, job.job_id, number, self.new_token(), job.backend, self.now(), queue), allocation=allocation
         )
         if not self.store.put_attempt(attempt):
             found = self.store.attempt(job.tenant, job.job_id, number) or attempt
-            is_moved = number == job.attempts and found.allocation not in {None, job.allocation}
+            is_moved = number == job.attempts and found.allocation not in {None, allocation}
             if is_moved:
                 # Recorded by one who did not know yet that the job would move; it has not begun.
-                found = replace(found, backend=job.backend, queue=queue, allocation=job.allocation)
+                found = replace(found, backend=job.backend, queue=queue, allocation=allocation)
                 self.store.change_attempt(found)
             attempt = found
         while (job.attempts < number or job.waiting_reason) and not job.status.is_finished:
@@ -283,15 +288,31 @@ class Lifecycle:
         return str(said) if said else None
 
     def _ended(self, job: Job, number: int) -> int:
-        """How many of the first so many attempts count against the retries: those that gave way do not."""
-        earlier = self.store.first_attempts(job.tenant, job.job_id, number - 1)
-        return 1 + sum(each.cause != Cause.PREEMPTED.value for each in earlier)
+        """How many of the first so many attempts count against the retries.
+
+        Those that gave way to another job do not, nor does a spot job's loss of its machine: it is what spot is, and on
+        SageMaker it does not even end the attempt. The job's limits are the bound.
+        """
+        free = {Cause.PREEMPTED.value, *([Cause.SPOT_INTERRUPTION.value] if job.config.get("spot") else [])}
+        return sum(each.cause not in free for each in self.store.first_attempts(job.tenant, job.job_id, number))
 
 
-def _reason(job: Job, found: BackendJob, cause: Cause, error: str | None, said: str | None) -> str:
+def runs_on(attempt: Attempt, allocation: Allocation) -> bool:
+    """Whether an attempt is for what its job has now; the price may differ, since spot takes off its discount."""
+    had = attempt.allocation
+    return had is None or (had.backend, had.instance_type, had.memory_gb) == (
+        allocation.backend,
+        allocation.instance_type,
+        allocation.memory_gb,
+    )
+
+
+def _reason(
+    job: Job, found: BackendJob, cause: Cause, error: str | None, said: str | None, *, is_wait_over: bool
+) -> str:
     """The script's last words where it is the cause, else the backend's, else Step Functions'."""
-    if found.secondary_status == "MaxWaitTimeExceeded":
-        return f"The job did not end within {max_wait_seconds(job.config)} seconds on spot (max_wait_seconds)."
+    if found.secondary_status == MAX_WAIT_EXCEEDED or (cause is Cause.TIME_LIMIT and is_wait_over):
+        return _wait_reached(job)
     if cause is Cause.TIME_LIMIT:
         limit = limit_reached(job)
         return f"{limit} {said}"[:MAX_REASON] if said else limit
@@ -302,6 +323,10 @@ def _reason(job: Job, found: BackendJob, cause: Cause, error: str | None, said: 
     if cause is Cause.STOPPED:
         return "The training job was stopped outside this service."
     return (found.reason or error or f"The attempt ended: {cause.value}.")[:MAX_REASON]
+
+
+def _wait_reached(job: Job) -> str:
+    return f"The job did not end within {max_wait_seconds(job.config)} seconds on spot (max_wait_seconds)."
 
 
 def _has_secrets(job: Job) -> bool:

@@ -159,8 +159,6 @@ def check_framework(request: TrainingJobRequest) -> None:
 
 
 def _spot_problems(config: TrainingConfig) -> Iterator[FieldProblem]:
-    if config.spot and config.environment.backend == "batch":
-        yield FieldProblem("config.spot", "is not there on the backend batch", "Use the backend sagemaker.")
     if config.max_wait_seconds is None:
         return
     field, value = "config.max_wait_seconds", f"is {config.max_wait_seconds!s:.40}"

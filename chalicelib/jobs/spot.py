@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from chalicelib.errors import FieldProblem, RefusedValue
+from chalicelib.jobs.causes import Cause
+from chalicelib.jobs.job import Allocation, Attempt, Job
 from chalicelib.jobs.request import MAX_RUNTIME_SECONDS, TrainingConfig
 
 _HOUR = 3600.0
@@ -36,6 +39,20 @@ class History:
 
     interruptions: int = 0
     seconds: int = 0
+
+
+def met_on(job: Job, attempts: Iterable[Attempt]) -> dict[str, History]:
+    """What a job's attempts met, by instance type.
+
+    SageMaker counts interruptions within an attempt, and goes on by itself; on Batch each is the end of an attempt.
+    """
+    met: dict[str, History] = {}
+    for attempt in attempts:
+        lost = attempt.interruptions + (attempt.cause == Cause.SPOT_INTERRUPTION.value)
+        kind = job.allocation_of(attempt).instance_type
+        before = met.get(kind, History())
+        met[kind] = History(before.interruptions + lost, before.seconds + (attempt.training_seconds or 0))
+    return met
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,20 @@ class Forecast:
             "length_is_known": self.is_known,
             "assumptions": self.source,
         }
+
+
+def priced(allocation: Allocation, given: Assumptions) -> Allocation:
+    """What an attempt on a spot machine of Batch costs: EC2 bills every second, at a lower price.
+
+    The price of the moment is known to AWS alone, and only afterwards: what is assumed of it is named as the source.
+    """
+    share = Decimal(str(given.price_share))
+    return replace(
+        allocation,
+        price_per_hour_usd=allocation.price_per_hour_usd * share,
+        price_source=f"{allocation.price_source}; on spot {share:.0%} of it: {given.source} ({given.date})",
+        discount_percent=100 - 100 * share,
+    )
 
 
 @cache

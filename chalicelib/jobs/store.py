@@ -345,10 +345,9 @@ class JobStore:
         item = self.table.get(f"{tenant}#spot", f"spot#{instance_type}") or {}
         return History(int(item.get("interruptions", 0)), int(item.get("seconds", 0)))
 
-    def add_spot(self, job: Job, interruptions: int, seconds: int) -> Write:
-        """What one more spot job met, to be written with its end."""
-        sums = {"interruptions": interruptions, "seconds": seconds}
-        return self.table.change(f"{job.tenant}#spot", f"spot#{job.allocation.instance_type}", {}, add=sums)
+    def add_spot(self, tenant: str, instance_type: str, met: History) -> Write:
+        """What one more spot job met on an instance type, to be written with its end."""
+        return self.table.change(f"{tenant}#spot", f"spot#{instance_type}", {}, add=dict(vars(met)))
 
     def add_runtime(self, job: Job, seconds: int) -> Write:
         """One more finished run, to be written with the job's own end."""

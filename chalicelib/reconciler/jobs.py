@@ -2,7 +2,8 @@
 
 open job   execution        →
 ─────────  ───────────────  ─────────────────────────────────────────────────────────────
-           running             nothing; if it is being cancelled, its attempt is told again
+           running             nothing; if it is being cancelled, its attempt is told again; on Batch's spot
+                               machines it is told to end once `max_wait_seconds` are over
            absent              started: same name, same execution
            ended               finished, with the reason; its attempt is stopped first
 
@@ -24,8 +25,9 @@ from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
 from chalicelib.costs.issuing import Issuing
 from chalicelib.jobs.finishing import Finishing, StillRunning
-from chalicelib.jobs.gateways import Backends, Machine
-from chalicelib.jobs.job import Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState, Machine
+from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
@@ -86,6 +88,7 @@ class JobRepairs:
         match execution.driving:
             case Driving.RUNNING:
                 yield from self._stop_again(current)
+                yield from self._stop_late(current)
             case Driving.ABSENT:
                 self.machine.start(job.tenant, job.job_id)
                 yield Repair(Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it")
@@ -156,6 +159,18 @@ class JobRepairs:
             if not backend.describe(attempt).state.is_finished:
                 backend.stop(attempt, "cancelled by the user")
                 yield Repair(Kind.STOPPED_AGAIN, job.tenant, job_subject(job.job_id), attempt.name)
+
+    def _stop_late(self, job: Job) -> Iterator[Repair]:
+        """SageMaker ends a spot job that did not end in time by itself."""
+        if job.backend is not Backend.BATCH or not job.config.get("spot"):
+            return
+        attempts = self.store.attempts(job.tenant, job.job_id)
+        if not attempts or (self.now() - attempts[0].planned_at).total_seconds() < max_wait_seconds(job.config):
+            return
+        backend, latest = self.backends.of(attempts[-1]), attempts[-1]
+        if backend.describe(latest).state in {BackendState.STARTING, BackendState.RUNNING}:
+            backend.stop(latest, WAITED_TOO_LONG)
+            yield Repair(Kind.STOPPED_LATE, job.tenant, job_subject(job.job_id), latest.name)
 
 
 def _ownerless_since(job: Job | None, attempt: Attempting) -> datetime:

@@ -28,6 +28,8 @@ class Kind(Enum):
     """A job had been ended by a sweep, or for an execution, that did not come to its receipt."""
     STOPPED_AGAIN = "stopped-again"
     """The job is being cancelled and its attempt ran on."""
+    STOPPED_LATE = "stopped-late"
+    """A spot job on Batch had its `max_wait_seconds`: Batch has no such limit."""
     STOPPED_OLDER = "stopped-older"
     """An earlier attempt ran beside the one that counts."""
     STOPPED_ORPHAN = "stopped-orphan"

@@ -95,12 +95,13 @@ def test_a_spot_job_that_cannot_be_expected_to_end_is_refused_with_its_numbers(c
     assert "interruptions an hour" in str(refused.value)
 
 
-def test_a_batch_job_that_loses_its_machine_goes_on_in_another_attempt(
+def test_a_spot_job_on_batch_that_loses_its_machine_goes_on_in_another_attempt_and_is_billed_as_spot(
     cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None], shows: Shows
 ) -> None:
     faults([{"operation": "SubmitJob", "fault": "spot_interruption", "after_seconds": 4, "times": 1}])
     with cloud.client("erin") as erin:
-        job = run(erin, tmp_path, RESUMES, name="lost", backend="batch", max_runtime_seconds=120)
+        values = {"backend": "batch", "spot": True, "max_runtime_seconds": 120, "max_wait_seconds": 600}
+        job = run(erin, tmp_path, RESUMES, name="lost", **values)
         said = lines(erin, job)
         first, second = erin.jobs.attempts(job.job_id)
         receipt = erin.costs.receipt(job.job_id).contents
@@ -115,6 +116,13 @@ def test_a_batch_job_that_loses_its_machine_goes_on_in_another_attempt(
     assert "cause" not in second
     billed = [line["billable_seconds"] for line in receipt["attempts"]]
     assert billed == [first["billable_seconds"], second["billable_seconds"]]
+    assert [line["spot_discount_percent"] for line in receipt["attempts"]] == ["60", "60"]
+    on_demand = job.resource_allocation["price_per_hour_usd"]
+    for line in receipt["attempts"]:
+        assert float(line["price_per_hour_usd"]) == pytest.approx(0.4 * on_demand)
+        assert line["seconds"] == line["billable_seconds"]
+    (price,) = (each for each in receipt["prices"] if each["item"] == first["instance_type"])
+    assert "on spot 40% of it: assumed" in price["source"]
     shows(10, f"on Batch, machine lost: attempt 2 begun after epoch {begun[1]} of {EPOCHS}; {billed} s billed")
 
 

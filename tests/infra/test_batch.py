@@ -42,11 +42,21 @@ def machines_of(template: Json, queue: str) -> set[str]:
 
 class TestQueues:
     def test_are_one_for_each_type_of_gpu_in_the_table_and_one_for_none(self, template: Json) -> None:
-        assert set(queues(template)) == {f"${{AWS::StackName}}-training-{each}" for each in GPU_TYPES | {WITHOUT_GPU}}
+        assert set(queues(template)) == {
+            f"${{AWS::StackName}}-training-{each}{spot}" for each in GPU_TYPES | {WITHOUT_GPU} for spot in ("", "-spot")
+        }
+
+    def test_on_spot_have_spot_machines_and_the_others_none(self, template: Json) -> None:
+        for name, environment in queues(template).items():
+            given = environment["ComputeResources"]
+            on_spot = ("SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED")
+            expected = on_spot if name.endswith("-spot") else ("EC2", "BEST_FIT_PROGRESSIVE")
+            assert (given["Type"], given["AllocationStrategy"]) == expected
 
     @pytest.mark.parametrize("queue", names.BATCH_QUEUES)
     def test_lead_to_all_machines_with_these_gpus_and_no_others(self, template: Json, queue: str) -> None:
-        gpu_type = None if queue == WITHOUT_GPU else queue
+        kind = queue.removesuffix("-spot")
+        gpu_type = None if kind == WITHOUT_GPU else kind
         assert machines_of(template, queue) == {
             each.name for each in price_list("batch").types if each.gpu_type == gpu_type
         }
@@ -59,7 +69,9 @@ class TestQueues:
             Settings({"AIMATRIX_BATCH_QUEUE_PREFIX": prefix["Fn::If"][1]["Fn::Sub"]}),
         )
         for gpu_type in (None, *GPU_TYPES):
-            assert {"Fn::Sub": given.queue_of(gpu_type)} == names.batch_queue_arn(gpu_type or WITHOUT_GPU)
+            kind = gpu_type or WITHOUT_GPU
+            assert {"Fn::Sub": given.queue_of(gpu_type)} == names.batch_queue_arn(kind)
+            assert {"Fn::Sub": given.queue_of(gpu_type, spot=True)} == names.batch_queue_arn(f"{kind}-spot")
 
     def test_are_the_only_ones_that_the_state_machine_may_submit_to(self, template: Json) -> None:
         role = template["Resources"]["TrainJobStateMachineRole"]["Properties"]
@@ -91,6 +103,8 @@ class TestMachines:
         assert {name for name, condition in conditions.items() if condition == "HasBatchV100"} == {
             "BatchV100Environment",
             "BatchV100Queue",
+            "BatchV100SpotEnvironment",
+            "BatchV100SpotQueue",
         }
         assert MACHINES["v100"].image["ImageIdOverride"] == {"Ref": "BatchV100ImageId"}
         chosen = functions.SETTINGS["BATCH_GPU_TYPES"]

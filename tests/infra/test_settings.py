@@ -67,7 +67,7 @@ def read_both_logs(platform: Platform) -> None:
 
 
 def _without_gpu() -> Any:
-    return SimpleNamespace(allocation=SimpleNamespace(gpu_count=0))
+    return SimpleNamespace(allocation=SimpleNamespace(gpu_count=0), config={})
 
 
 def _repairs(platform: Platform) -> tuple[object, ...]:

@@ -68,6 +68,13 @@ class Catalog:
         name = call.params["computeEnvironmentName"]
         if call.params["type"] != "MANAGED" or "computeResources" not in call.params:
             raise ClientFault("computeResources of a MANAGED compute environment must be given in this emulator.")
+        resources = call.params["computeResources"]
+        # https://docs.aws.amazon.com/batch/latest/APIReference/API_ComputeResource.html
+        needs_role = resources.get("allocationStrategy", "BEST_FIT") == "BEST_FIT"
+        if resources["type"] == "SPOT" and needs_role and "spotIamFleetRole" not in resources:
+            raise ClientFault("The specified spotIamFleetRole is null; it is required for SPOT with BEST_FIT.")
+        if resources["type"] != "SPOT" and resources.get("allocationStrategy", "").startswith("SPOT_"):
+            raise ClientFault(f"Allocation strategy {resources['allocationStrategy']} is for SPOT compute resources.")
         arn = self._environments.arn(name)
         document = {
             "state": "ENABLED",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
 
 from chalicelib.capacity.pool import Pool
+from chalicelib.costs.bill import usd
 from chalicelib.costs.estimate import Runtimes
+from chalicelib.errors import RefusedValue
 from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
 from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.spot import History
 from tests.functional.jobs.conftest import ALICE, BUCKET, Jobs
 
 
@@ -403,3 +407,70 @@ class TestPreempted:
     def _request(self, jobs: Jobs, priority: str) -> TrainingJobRequest:
         request = jobs.request(resource_requirements=self.GPU, max_runtime_seconds=3600)
         return request.model_copy(update={"priority": priority})
+
+
+class TestSpotOnBatch:
+    """Batch has no managed spot: each lost machine ends an attempt, and the job goes on in the next."""
+
+    HOST_GONE = "Host EC2 (instance i-0123456789abcdef0) terminated."
+
+    @pytest.fixture
+    def on_spot(self, jobs: Jobs) -> str:
+        return submit_on_spot(jobs)
+
+    def test_goes_to_the_spot_queue_and_costs_what_spot_costs(self, jobs: Jobs, on_spot: str) -> None:
+        planned = jobs.lifecycle.plan("acme", on_spot)
+        assert planned["request"]["jobQueue"].endswith("-cpu-spot")
+        job, (attempt,) = jobs.store.require("acme", on_spot), jobs.store.attempts("acme", on_spot)
+        assert attempt.allocation
+        assert attempt.allocation.price_per_hour_usd == job.allocation.price_per_hour_usd * Decimal("0.4")
+        assert "on spot 40% of it" in attempt.allocation.price_source
+        assert jobs.lifecycle.plan("acme", on_spot) == planned
+
+    def test_is_tried_again_as_often_as_it_loses_its_machine(self, jobs: Jobs, on_spot: str) -> None:
+        for number in range(1, 13):
+            jobs.lifecycle.plan("acme", on_spot)
+            took = {"training_seconds": 60, "billable_seconds": 60}
+            jobs.backends.batch.says(_name(on_spot, number), BackendState.FAILED, reason=self.HOST_GONE, **took)
+            answer = jobs.lifecycle.assess("acme", on_spot, number, None)
+            assert (answer["next"], answer["attempt"]) == ("retry", number + 1)
+            assert answer["wait_seconds"] <= 5
+
+    def test_is_reserved_at_the_price_on_demand_and_settled_at_that_of_spot(self, jobs: Jobs, on_spot: str) -> None:
+        jobs.lifecycle.plan("acme", on_spot)
+        took = {"training_seconds": 1000, "billable_seconds": 1000}
+        jobs.backends.batch.says(_name(on_spot), BackendState.COMPLETED, **took)
+        ended = jobs.finishing.finish("acme", on_spot, None)
+        (attempt,) = jobs.store.attempts("acme", on_spot)
+        assert ended.used
+        assert attempt.allocation
+        assert ended.used.cost_usd == usd(attempt.allocation, 1000) < usd(ended.allocation, 1000)
+        assert ended.used.cpu_seconds == 2 * 1000
+
+    def test_adds_its_losses_to_what_is_known_of_the_instance_type_once(self, jobs: Jobs, on_spot: str) -> None:
+        took = {"training_seconds": 600, "billable_seconds": 600}
+        jobs.lifecycle.plan("acme", on_spot)
+        jobs.backends.batch.says(_name(on_spot), BackendState.FAILED, reason=self.HOST_GONE, **took)
+        jobs.lifecycle.assess("acme", on_spot, 1, None)
+        jobs.lifecycle.plan("acme", on_spot)
+        jobs.backends.batch.says(_name(on_spot, 2), BackendState.COMPLETED, **took)
+        for _ in range(2):
+            job = jobs.finishing.finish("acme", on_spot, None)
+        assert jobs.store.spot_history("acme", job.allocation.instance_type) == History(1, 1200)
+
+    def test_ends_when_its_wait_is_over_and_says_so(self, jobs: Jobs, on_spot: str) -> None:
+        jobs.lifecycle.plan("acme", on_spot)
+        jobs.clock.advance(7_190)
+        jobs.backends.batch.says(_name(on_spot), BackendState.FAILED, reason=self.HOST_GONE)
+        assert jobs.lifecycle.assess("acme", on_spot, 1, None)["next"] == "finish"
+        ended = jobs.finishing.finish("acme", on_spot, None)
+        assert "did not end within 7200 seconds on spot (max_wait_seconds)" in str(ended.failure_reason)
+
+    def test_that_cannot_be_expected_to_end_is_refused(self, jobs: Jobs) -> None:
+        with pytest.raises(RefusedValue, match="is expected to take"):
+            submit_on_spot(jobs, max_runtime_seconds=86_400, expected_runtime_seconds=85_000, max_wait_seconds=90_000)
+
+
+def submit_on_spot(jobs: Jobs, **config: Any) -> str:
+    values = {"spot": True, "max_runtime_seconds": 3600, "max_wait_seconds": 7200, **config}
+    return jobs.service.submit(ALICE, jobs.request(environment={"backend": "batch"}, **values), None).job_id

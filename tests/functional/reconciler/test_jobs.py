@@ -190,6 +190,25 @@ class TestAnOpenJob:
         assert [repair.kind for repair in room.run().repairs] == [Kind.STOPPED_AGAIN]
         assert backend.stopped == [f"aimatrix-{job.job_id}-1"]
 
+    def test_whose_wait_on_spot_is_over_is_told_to_end_on_batch_once(self, room: Room, jobs: Jobs) -> None:
+        wanted: dict[str, Any] = {
+            "environment": {"backend": "batch"},
+            "spot": True,
+            "max_runtime_seconds": 600,
+            "max_wait_seconds": 900,
+        }
+        job = jobs.service.submit(ALICE, jobs.request(**wanted), None)
+        jobs.lifecycle.plan("acme", job.job_id)
+        name = f"aimatrix-{job.job_id}-1"
+        jobs.backends.batch.says(name, BackendState.STARTING)
+        jobs.clock.advance(700)
+        assert room.run().repairs == ()
+        jobs.clock.advance(140)
+        assert [repair.kind for repair in room.run().repairs] == [Kind.STOPPED_LATE]
+        assert jobs.backends.batch.stopped == [name]
+        jobs.backends.batch.says(name, BackendState.FAILED)
+        assert room.run().repairs == ()
+
     def test_that_is_young_is_not_even_asked_about(self, room: Room) -> None:
         room.submitted()
         assert room.sweep.run(60).open_jobs == 1

@@ -80,7 +80,7 @@ def waiting(batch: FakeBatch, job_id: str = "mine", caller: Caller = ALICE) -> A
 
 def job(job_id: str = "mine") -> Job:
     made = job_of(job_id, 4, "high", "alice", NOW, backend=Backend.BATCH)
-    return replace(made, config={**made.config, "resource_requirements": {"cpu_cores": 4}})
+    return replace(made, allocation=replace(made.allocation, cpu_cores=4))
 
 
 class TestAJobThatWaits:

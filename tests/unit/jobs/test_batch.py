@@ -76,6 +76,13 @@ class TestQueues:
             PREFIX + name for name in ("cpu", "t4", "v100", "a100", "h100")
         }
 
+    def test_on_spot_are_others(self) -> None:
+        given = definitions(BATCH_GPU_TYPES="t4,a100")
+        assert given.queue_of("t4", spot=True) == PREFIX + "t4-spot"
+        assert given.queues() == tuple(
+            PREFIX + name for name in ("cpu", "a100", "t4", "cpu-spot", "a100-spot", "t4-spot")
+        )
+
     def test_are_none_without_a_batch_part(self) -> None:
         with pytest.raises(LookupError, match="no Batch queues"):
             definitions(BATCH_QUEUE_PREFIX="").queue_of("t4")
