@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trainer.conventions import arguments, style_of
 from trainer.credentials import CredentialChain
-from trainer.errors import AgentError, OutOfReach, SpecError, Stopped
+from trainer.errors import AgentError, DataError, OutOfReach, SpecError, Stopped
 from trainer.inputs import fetch_code, fetch_dataset, write_configuration
 from trainer.layout import Layout
 from trainer.s3 import S3Client, S3Uri
@@ -98,7 +98,7 @@ class Attempt:
             self._tracking = self._open_tracking()
             secrets = self._secrets()
             source = fetch_code(self._s3, self._spec, self._layout)
-            fetch_dataset(self._s3, self._spec, self._layout)
+            self._fetch_dataset()
             self._fetch_checkpoints()
             write_configuration(self._spec, self._layout)
             if self._spec.requirements_uri is not None:
@@ -116,7 +116,8 @@ class Attempt:
                 console=self._console,
             )
         except (AgentError, OSError) as error:
-            return self._finish_without_script(str(error), _FAILED, None)
+            cause = "data" if isinstance(error, DataError) else None
+            return self._finish_without_script(str(error), _FAILED, None, cause)
         except Stopped as stop:
             number = stop.signal_number
             return self._finish_without_script("the job was stopped before its script started", 128 + number, number)
@@ -139,6 +140,16 @@ class Attempt:
         values = reveal(self._spec, self._environ, self._credentials)
         self._console.mask = Mask(values.values())
         return values
+
+    def _fetch_dataset(self) -> None:
+        """
+        Raises:
+            DataError: it is not there, or could not be fetched.
+        """
+        try:
+            fetch_dataset(self._s3, self._spec, self._layout)
+        except (AgentError, OSError) as error:
+            raise DataError(str(error)) from error
 
     def _fetch_checkpoints(self) -> None:
         """Where the platform does not look after them, see `checkpoints.py`."""
@@ -223,7 +234,9 @@ class Attempt:
             mlflow_seconds=float(self._environ.get("AIMATRIX_MLFLOW_PATIENCE_SECONDS") or MLFLOW_SECONDS),
         )
 
-    def _finish_without_script(self, reason: str, code: int, signal_number: int | None) -> int:
+    def _finish_without_script(
+        self, reason: str, code: int, signal_number: int | None, cause: str | None = None
+    ) -> int:
         from trainer.processes import end_descendants
         from trainer.report import Report
 
@@ -235,6 +248,7 @@ class Attempt:
         report.code = code
         report.signal = signal_number
         report.reason = reason[:1024]
+        report.cause = cause
         report.ended_at = time.time()
         if self._tracking is not None:
             self._tracking.finish("KILLED" if signal_number else "FAILED", seconds=0.0)

@@ -5,6 +5,7 @@ AgentError              the job fails; the message is for the user
 ├── StorageError        S3 refused or stayed out of reach
 │   ├── ObjectMissing   no such object
 │   └── OutOfReach      nobody answered, or only with faults of its own
+├── DataError           the dataset could not be fetched
 └── RequirementsError   pip could not install requirements.txt
 Stopped                 a signal asked the agent to end before the script had started
 """
@@ -30,6 +31,10 @@ class ObjectMissing(StorageError):
 
 class OutOfReach(StorageError):
     """There was no useful answer after every retry: asking for something else would take as long."""
+
+
+class DataError(AgentError):
+    """The dataset is not there, or could not be fetched."""
 
 
 class RequirementsError(AgentError):

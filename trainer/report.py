@@ -33,6 +33,7 @@ class Report:
         self.code = 1
         self.signal: int | None = None
         self.reason: str | None = None
+        self.cause: str | None = None
         self.arguments: str | None = None
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -58,6 +59,7 @@ class Report:
             "exit_code": self.code,
             "signal": self.signal,
             "reason": self.reason,
+            "cause": self.cause,
             "arguments": self.arguments,
             "started_at": _rfc3339(self.started_at),
             "ended_at": _rfc3339(self.ended_at),

@@ -77,6 +77,7 @@ _BY_CATEGORY = (
     ("CapacityError", Cause.CAPACITY),
     ("Insufficient capacity", Cause.CAPACITY),
     ("InsufficientCapacity", Cause.CAPACITY),
+    ("INSUFFICIENT_INSTANCE_CAPACITY", Cause.CAPACITY),
     ("ResourceLimitExceeded", Cause.CAPACITY),
     ("Throttl", Cause.THROTTLING),
     ("TooManyRequests", Cause.THROTTLING),
@@ -87,15 +88,26 @@ _BY_CATEGORY = (
     ("ServiceUnavailable", Cause.INTERNAL),
     ("CannotPullContainer", Cause.IMAGE),
     ("ImageNotFound", Cause.IMAGE),
+    ("CannotCreateContainer", Cause.INTERNAL),
     ("CannotStartContainer", Cause.INTERNAL),
+    ("CannotInspectContainer", Cause.INTERNAL),
+    ("ContainerRuntimeTimeoutError", Cause.INTERNAL),
     ("DockerTimeoutError", Cause.INTERNAL),
-    ("Spot", Cause.SPOT_INTERRUPTION),
+    ("ResourceInitializationError", Cause.INTERNAL),
+    # Not "Spot" alone: SageMaker names the parameter EnableManagedSpotTraining when it refuses a request.
+    ("SpotInterruption", Cause.SPOT_INTERRUPTION),
     ("Host EC2", Cause.SPOT_INTERRUPTION),
     ("OutOfMemoryError: Container killed", Cause.OUT_OF_MEMORY),
+    ("Task failed to start", Cause.INTERNAL),
     ("ClientError", Cause.DATA),
 )
 _SCRIPTS_OWN = ("AlgorithmError", "Essential container")
-_IMAGE_IN_CLIENT_ERROR = re.compile(r"(?i)cannot pull|image .*(?:not found|does not exist)|no permission to .*ecr")
+_IMAGE_AT_FAULT = re.compile(
+    r"(?i)cannot pull|image .*(?:not found|does not exist)|no permission to .*ecr|executable file not found"
+)
+_MEMORY_IN_CLIENT_ERROR = re.compile(r"(?i)instance type with more memory|out of memory")
+DATA_IN_MANIFEST = "data"
+"""What the agent writes as the cause where it, and not SageMaker, could not fetch the dataset."""
 
 _GPU_MEMORY_IS_FULL = re.compile(
     r"CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation|CUDNN_STATUS_ALLOC_FAILED"
@@ -111,12 +123,13 @@ _KILLED = 137  # 128 + SIGKILL: nobody here kills a script that is not being sto
 _EXIT_CODE = re.compile(r"exit code: (\d+)\s*$", re.IGNORECASE)
 
 
-def cause_of(found: BackendJob, error: str | None, said: str | None = None) -> Cause:
+def cause_of(found: BackendJob, error: str | None, said: str | None = None, claimed: str | None = None) -> Cause:
     """Why an attempt that did not complete ended.
 
     Args:
         error: what Step Functions caught, `name: text`, when the backend knows nothing of the attempt.
         said: the script's own last words.
+        claimed: the cause in the manifest. A script may write it too, and gains nothing: nobody retries lacking data.
     """
     if found.timed_out:
         return Cause.TIME_LIMIT
@@ -126,9 +139,10 @@ def cause_of(found: BackendJob, error: str | None, said: str | None = None) -> C
         return _by_category(error or "") or Cause.REFUSED
     reason = found.reason or ""
     if not reason.startswith(_SCRIPTS_OWN) and (cause := _by_category(reason)):
-        is_image = cause is Cause.DATA and _IMAGE_IN_CLIENT_ERROR.search(reason)
-        return Cause.IMAGE if is_image else cause
-    return Cause.OUT_OF_MEMORY if _is_memory_full(found, reason, said or "") else Cause.SCRIPT
+        return _closer(cause, reason)
+    if _is_memory_full(found, reason, said or ""):
+        return Cause.OUT_OF_MEMORY
+    return Cause.DATA if claimed == DATA_IN_MANIFEST else Cause.SCRIPT
 
 
 def wait_before_retry(cause: Cause, ended: int, asked: Mapping[str, Any], seed: str) -> int | None:
@@ -178,6 +192,13 @@ def is_gpu_memory(reason: str) -> bool:
 
 def _by_category(text: str) -> Cause | None:
     return next((cause for fragment, cause in _BY_CATEGORY if fragment in text), None)
+
+
+def _closer(cause: Cause, reason: str) -> Cause:
+    """What a category that means several things means here."""
+    if cause is Cause.DATA and _MEMORY_IN_CLIENT_ERROR.search(reason):
+        return Cause.OUT_OF_MEMORY
+    return Cause.IMAGE if cause in {Cause.DATA, Cause.INTERNAL} and _IMAGE_AT_FAULT.search(reason) else cause
 
 
 def _is_memory_full(found: BackendJob, reason: str, said: str) -> bool:

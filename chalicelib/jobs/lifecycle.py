@@ -9,7 +9,7 @@ How a job ends is `finishing.py`'s, who may run now is `capacity/`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -113,8 +113,9 @@ class Lifecycle:
             if attempt.backend is Backend.SAGEMAKER and attempt.queue:
                 return {"next": "queue", "attempt": number}
             return {"next": "await", "attempt": number, "wait_seconds": self._look_again_in(attempt)}
-        said = self._said(job, attempt)
-        cause = cause_of(found, error, said)
+        manifest = read_manifest(self.objects, tenant, job_id, number) or {}
+        said = self._said(job, manifest)
+        cause = cause_of(found, error, said, manifest.get("cause"))
         preempted_by = self.admission().preempted_by(job, number) if cause is Cause.STOPPED else None
         if preempted_by:
             cause = Cause.PREEMPTED
@@ -281,9 +282,8 @@ class Lifecycle:
         definition = self.definitions.for_container(image, around.training_role_arn)
         return batch_request(job, attempt, seconds, definition, around)
 
-    def _said(self, job: Job, attempt: Attempt) -> str | None:
+    def _said(self, job: Job, manifest: Mapping[str, Any]) -> str | None:
         """The script's own last words, where there are any."""
-        manifest = read_manifest(self.objects, job.tenant, job.job_id, attempt.number) or {}
         said = manifest.get("reason") or self.store.report(job.tenant, job.job_id).exit_reason
         return str(said) if said else None
 
@@ -316,7 +316,7 @@ def _reason(
     if cause is Cause.TIME_LIMIT:
         limit = limit_reached(job)
         return f"{limit} {said}"[:MAX_REASON] if said else limit
-    if cause in {Cause.SCRIPT, Cause.OUT_OF_MEMORY} and said:
+    if cause in {Cause.SCRIPT, Cause.OUT_OF_MEMORY, Cause.DATA} and said:
         return said[:MAX_REASON]
     if found.is_preempted:
         return PREEMPTED

@@ -15,7 +15,12 @@ from typing import Any
 from localcloud.compute.errors import ApiError, ValidationFailed
 
 CALL_FAULTS = frozenset({"throttle", "resource_limit", "internal_error"})
-JOB_FAULTS = frozenset({"no_capacity", "slow_start", "spot_interruption", "crash"})
+JOB_FAULTS = frozenset(
+    {
+        *("no_capacity", "slow_start", "spot_interruption", "crash"),
+        *("out_of_memory", "image_pull", "data_missing", "host_failure"),
+    }
+)
 MAX_RULES = 100
 _FIELDS = frozenset(
     {"operation", "fault", "probability", "times", "after_seconds", "seconds", "name_prefix", "exit_code"}

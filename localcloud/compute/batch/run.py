@@ -12,7 +12,7 @@ from localcloud.compute.faults import Rule
 from localcloud.compute.host import Host
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.disk import GIGABYTE
-from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
+from localcloud.compute.jobs.execution import ENDS, NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
 from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.log_shipping import LogDestination
@@ -25,7 +25,16 @@ LONGEST_SECONDS = 14 * 86400.0
 DISK_GIB = 200
 CONTAINER_EXITED = "Essential container in task exited"
 TIMED_OUT = "Job attempt duration exceeded timeout"
+FAILED_TO_START = "Task failed to start"
+MEMORY_USED_UP = "OutOfMemoryError: Container killed due to memory usage"
 KILLED = 137
+
+# The container's reason, in the words of the ECS agent:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+NEVER_STARTED = {
+    "image_pull": "CannotPullContainerError: Error response from daemon: manifest unknown: manifest unknown",
+    "host_failure": "DockerTimeoutError: Could not transition to created; timed out after waiting 4m0s",
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,8 @@ class Attempt:
             return AttemptEnd(None, None, record.end_reason, final=True)
         image, command = record.container["image"], record.container["command"]
         python = host.settings.python
+        if fault is not None and (refused := NEVER_STARTED.get(fault.fault)):
+            return AttemptEnd(None, refused, FAILED_TO_START)
         notice = await host.blocking.run(image_notice, image, command[0], python) if command else None
         destination = self._destination()
         record.container["logStreamName"] = destination.stream
@@ -109,22 +120,23 @@ class Attempt:
                 host, self._command(grant), self._directory.root, self._limits(), destination, notice=notice
             )
         except SpawnError as error:
-            return AttemptEnd(127, f"CannotStartContainerError: {error}", "Task failed to start")
+            return AttemptEnd(127, f"CannotStartContainerError: {error}", FAILED_TO_START)
         self._changed(record)
         if record.end_reason is not None:
             # Ended while its image was looked at: there was nothing to end then.
             self._execution.end(Cause.STOPPED)
-        if fault is not None and fault.fault in ("spot_interruption", "crash"):
-            cause = Cause.CRASH if fault.fault == "crash" else Cause.INTERRUPTED
+        if fault is not None and (cause := ENDS.get(fault.fault)):
             self._execution.end_later(cause, fault.after_seconds)
         return self._ended(await self._execution.run())
 
     def _ended(self, outcome: Outcome) -> AttemptEnd:
         if outcome.start_error is not None:
-            return AttemptEnd(127, f"CannotStartContainerError: {outcome.start_error}", "Task failed to start")
+            return AttemptEnd(127, f"CannotStartContainerError: {outcome.start_error}", FAILED_TO_START)
         code = outcome.exit.shell_code
         if outcome.cause is Cause.INTERRUPTED:
             return AttemptEnd(None, None, host_terminated(self._record.job_id))
+        if outcome.cause is Cause.MEMORY:
+            return AttemptEnd(code, MEMORY_USED_UP, CONTAINER_EXITED)
         if outcome.cause is Cause.MAX_RUNTIME:
             return AttemptEnd(code or KILLED, None, TIMED_OUT, final=True)
         if outcome.cause is Cause.DISK:

@@ -23,6 +23,15 @@ class Cause(Enum):
     DISK = "disk"
     INTERRUPTED = "interrupted"
     CRASH = "crash"
+    MEMORY = "memory"
+
+
+ENDS = {
+    "spot_interruption": Cause.INTERRUPTED,
+    "crash": Cause.CRASH,
+    "out_of_memory": Cause.MEMORY,
+}
+"""What the injected faults of a running process do."""
 
 
 # Jobs give way to the embedded cloud, which would otherwise answer late while all of them compute.
@@ -108,7 +117,7 @@ class Execution:
         if self._cause is not None or not self._process.running:
             return
         self._cause = cause
-        if cause in (Cause.DISK, Cause.CRASH):
+        if cause in (Cause.DISK, Cause.CRASH, Cause.MEMORY):
             self._process.kill()
             return
         self._process.terminate()

@@ -18,7 +18,7 @@ from localcloud.compute.jobs import archive, disk
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.channels import DownloadFailed
 from localcloud.compute.jobs.checkpoints import CheckpointSync
-from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
+from localcloud.compute.jobs.execution import ENDS, NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
 from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.jobs.s3_uri import S3Uri
@@ -41,6 +41,15 @@ OUT_OF_CAPACITY = (
     "or after some time."
 )
 INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
+
+NEVER_STARTED = {
+    "image_pull": (
+        "ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
+    ),
+    "data_missing": "ClientError: Data download failed: NoSuchKey (404): The specified key does not exist.",
+    "host_failure": INTERNAL,
+}
+"""FailureReason of the injected faults that come before the training process, in SageMaker's words."""
 
 
 class JobFailed(Exception):
@@ -160,6 +169,8 @@ class TrainingRun:
         try:
             record.occupy(host.now())
             self._enter(IN_PROGRESS, "Downloading")
+            if fault is not None and (reason := NEVER_STARTED.get(fault.fault)):
+                raise JobFailed(reason)
             if self._grant is None:
                 self._grant = host.credentials.open(record.request["RoleArn"], SERVICE, "SageMaker")
             await self._download()
@@ -207,8 +218,7 @@ class TrainingRun:
                 raise JobFailed(f"AlgorithmError: {error}, exit code: 127") from error
             if record.stop_requested:
                 self._execution.end(Cause.STOPPED)
-            if fault is not None and fault.fault in ("spot_interruption", "crash"):
-                cause = Cause.CRASH if fault.fault == "crash" else Cause.INTERRUPTED
+            if fault is not None and (cause := ENDS.get(fault.fault)):
                 self._execution.end_later(cause, fault.after_seconds)
             syncing = asyncio.create_task(self._sync_checkpoints())
             outcome = await self._execution.run()

@@ -292,7 +292,9 @@ raise SystemExit(3)
 
     def test_an_empty_dataset_fails_the_job(self, container: Container) -> None:
         container.spec["dataset"] = {"uri": f"s3://{BUCKET}/nothing/", "objects": 0, "bytes": 0}
-        assert container.run().manifest["reason"] == f"there is no dataset at s3://{BUCKET}/nothing/"
+        manifest = container.run().manifest
+        assert manifest["reason"] == f"there is no dataset at s3://{BUCKET}/nothing/"
+        assert manifest["cause"] == "data"
 
     def test_a_spec_that_cannot_be_read_is_said_in_the_failure_file(self, container: Container) -> None:
         container.spec["schema"] = 2

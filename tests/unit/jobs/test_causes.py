@@ -18,7 +18,15 @@ TEXTS = [
     ("InternalServerError: We encountered an internal error. Please try again.", Cause.INTERNAL),
     ("CannotPullContainerError: Error response from daemon: manifest unknown", Cause.IMAGE),
     ("ClientError: Cannot pull image 1.dkr.ecr.us-east-1.amazonaws.com/x:1", Cause.IMAGE),
+    ("ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions", Cause.IMAGE),
+    ("CannotStartContainerError: OCI runtime create failed: exec: python3: executable file not found", Cause.IMAGE),
+    ("CannotStartContainerError: failed to get container status", Cause.INTERNAL),
+    ("DockerTimeoutError: Could not transition to created; timed out after waiting 4m0s", Cause.INTERNAL),
+    ("ResourceInitializationError: failed to initialize logging driver", Cause.INTERNAL),
+    ("Task failed to start", Cause.INTERNAL),
+    ("Cancelled: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", Cause.CAPACITY),
     ("ClientError: Data download failed: NoSuchKey", Cause.DATA),
+    ("ClientError: Please use an instance type with more memory, or reduce the size of the data", Cause.OUT_OF_MEMORY),
     ("OutOfMemoryError: Container killed due to memory usage", Cause.OUT_OF_MEMORY),
     ("AlgorithmError: , exit code: 137", Cause.OUT_OF_MEMORY),
     ("AlgorithmError: torch.OutOfMemoryError: CUDA out of memory. Tried, exit code: 1", Cause.OUT_OF_MEMORY),
@@ -51,6 +59,15 @@ class TestCause:
     def test_is_what_step_functions_caught_where_the_backend_knows_nothing(self) -> None:
         assert cause_of(ABSENT, "SageMaker.ThrottlingException: Rate exceeded") is Cause.THROTTLING
         assert cause_of(ABSENT, "SageMaker.AmazonSageMakerException: 1 validation error") is Cause.REFUSED
+
+    def test_is_no_interruption_where_sagemaker_refuses_a_parameter_that_is_called_spot(self) -> None:
+        refused = "SageMaker.AmazonSageMakerException: EnableManagedSpotTraining needs MaxWaitTimeInSeconds"
+        assert cause_of(ABSENT, refused) is Cause.REFUSED
+
+    def test_is_lacking_data_where_the_agent_had_to_fetch_it(self) -> None:
+        failed = _failed("Essential container in task exited", exit_code=1)
+        assert cause_of(failed, None, "Data download failed: no such key", "data") is Cause.DATA
+        assert cause_of(failed, None, "Data download failed: no such key", "capacity") is Cause.SCRIPT
 
     def test_is_the_time_limit_or_a_stop_whatever_was_said(self) -> None:
         assert cause_of(_failed("CapacityError", timed_out=True), None) is Cause.TIME_LIMIT
