@@ -153,6 +153,12 @@ class Settings:
         return tuple(filter(None, self._get("TRAINING_QUEUE_SHARES").split(",")))
 
     @property
+    def spot_rates(self) -> dict[str, float]:
+        """Interruptions of spot instances per hour that an operator assumes, by instance type."""
+        pairs = (each.partition("=") for each in self._get("SPOT_RATES").split(",") if each)
+        return {name.strip(): float(rate) for name, _, rate in pairs}
+
+    @property
     def batch_max_vcpus(self) -> int | None:
         """The most that the machines of each Batch queue may have; None without Batch."""
         return int(self._get("BATCH_MAX_VCPUS")) if self._get("BATCH_MAX_VCPUS") else None

@@ -131,6 +131,12 @@ PARAMETERS: Json = {
         ),
         "Default": "",
     },
+    "SpotInterruptionsPerHour": _text(
+        "How often spot instances are assumed to be interrupted until there is experience, as TYPE=RATE,... per hour",
+        r"((ml\.)?[a-z0-9-]+\.[a-z0-9-]+=[0-9]{1,3}(\.[0-9]{1,4})?(,(?!$)|$))*",
+        "instance types with a rate each, for example ml.p3.2xlarge=0.2,p3.2xlarge=0.1",
+        "",
+    ),
     "LogRetentionDays": {
         "Type": "Number",
         "Description": "How long logs are kept, in days",

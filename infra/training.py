@@ -61,6 +61,11 @@ PULL_IMAGES = (
     ),
 )
 
+_CHECKPOINT_FOLDERS = (
+    artifacts_arn(f"tenants/{TENANT}/users/*/checkpoints/*"),
+    artifacts_arn(f"tenants/{TENANT}/shared/checkpoints/*"),
+)
+
 TRAIN = (
     Grant("ReadTenantData", ("s3:GetObject",), (artifacts_arn(f"tenants/{TENANT}/*"),)),
     Grant(
@@ -68,7 +73,17 @@ TRAIN = (
         ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
         (artifacts_arn(f"tenants/{TENANT}/jobs/*"),),
     ),
-    Grant("PruneCheckpoints", ("s3:DeleteObject",), (artifacts_arn(f"tenants/{TENANT}/jobs/*/checkpoints/*"),)),
+    Grant(
+        # Where a job's `checkpoint_path` may lead: see `chalicelib.jobs.rules`.
+        "KeepCheckpoints",
+        ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+        _CHECKPOINT_FOLDERS,
+    ),
+    Grant(
+        "PruneCheckpoints",
+        ("s3:DeleteObject",),
+        (artifacts_arn(f"tenants/{TENANT}/jobs/*/checkpoints/*"), *_CHECKPOINT_FOLDERS),
+    ),
     Grant(
         "ListTenantData",
         ("s3:ListBucket",),

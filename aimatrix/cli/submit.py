@@ -131,6 +131,12 @@ def submit(
     checkpoint_interval: Annotated[
         str | None, typer.Option(help="How often it writes a checkpoint.", metavar="TIME", rich_help_panel=SPOT)
     ] = None,
+    checkpoint_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep checkpoints in this s3:// folder, and begin with them.", metavar="URI", rich_help_panel=SPOT
+        ),
+    ] = None,
     max_attempts: Annotated[
         int | None, typer.Option(min=1, max=20, help="Try it at most so often.", rich_help_panel=EXTRA)
     ] = None,
@@ -218,6 +224,7 @@ def submit(
         max_wait_seconds=_seconds(max_wait, "--max-wait"),
         expected_runtime_seconds=_seconds(expected_runtime, "--expected-runtime"),
         checkpoint_interval_seconds=_seconds(checkpoint_interval, "--checkpoint-interval"),
+        checkpoint_path=checkpoint_path,
     )
     used, output = tools(ctx), Output(as_json)
     with used.connect(Target(api, profile, state)) as client:

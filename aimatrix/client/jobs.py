@@ -68,6 +68,7 @@ class JobRequest:
         other_instance_type, other_backend: without capacity, go on on another instance type, or on Batch.
         spot: run on instances that AWS may take away, at a lower price; a script that keeps checkpoints goes on from them.
         max_wait_seconds: of a spot job, stop it when it takes longer than this with all waits.
+        checkpoint_path: s3 URI of a folder for checkpoints; another job with the same one goes on from them.
         expected_runtime_seconds, checkpoint_interval_seconds: what an honest forecast for spot rests on.
     """
 
@@ -98,6 +99,7 @@ class JobRequest:
     max_wait_seconds: int | None = None
     expected_runtime_seconds: int | None = None
     checkpoint_interval_seconds: int | None = None
+    checkpoint_path: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         environment = _without_absent(
@@ -134,6 +136,7 @@ class JobRequest:
             max_wait_seconds=self.max_wait_seconds,
             expected_runtime_seconds=self.expected_runtime_seconds,
             checkpoint_interval_seconds=self.checkpoint_interval_seconds,
+            checkpoint_path=self.checkpoint_path,
         )
         return _without_absent(
             name=self.name,

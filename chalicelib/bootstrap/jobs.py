@@ -79,6 +79,7 @@ class Jobs(Capacity):
             now=self.now,
             new_id=self.new_id,
             audit=self.audit,
+            spot_rates=self.settings.spot_rates,
             together=at_once,
         )
 

@@ -19,7 +19,7 @@ from chalicelib.capacity.pool import HIGHEST, LOWEST, Pool
 from chalicelib.capacity.store import MARKED, CapacityStore, Stale
 from chalicelib.clock import Clock
 from chalicelib.jobs.gateways import Backends
-from chalicelib.jobs.job import job_prefix
+from chalicelib.jobs.job import checkpoint_prefix
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
 from chalicelib.objects import Objects
@@ -97,7 +97,8 @@ class Preemption:
             left = entry.limit_seconds - entry.since_admission(self.now()) - STOP_GRACE_SECONDS
             if left < MIN_TIME_LIMIT_SECONDS:
                 continue
-            if self.objects.below(f"{job_prefix(entry.tenant, entry.job_id)}checkpoints/", at_most=1).objects:
+            job = self.jobs.require(entry.tenant, entry.job_id)
+            if self.objects.below(checkpoint_prefix(job), at_most=1).objects:
                 yield entry
 
     def _attempts(self, entry: Entry) -> int:

@@ -13,7 +13,7 @@ from chalicelib.jobs.gateways import ABSENT, BackendJob, Backends, BackendState
 from chalicelib.jobs.job import Attempt, Job, JobStatus
 from chalicelib.jobs.life import Ended, apply
 from chalicelib.jobs.outcome import MAX_REASON, billed_as, listed, read_manifest, script_started_at, stored_bytes
-from chalicelib.jobs.spot import met_on
+from chalicelib.jobs.spot import Intervals, met_on
 from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
@@ -71,8 +71,11 @@ class Finishing:
             interruptions = sum(each.interruptions for each in attempts)
             if job.config.get("spot"):
                 also += [self.store.add_spot(job.tenant, kind, met) for kind, met in met_on(job, attempts).items()]
-            # How long the work takes is only learned where nothing came between.
             is_undisturbed = job.attempts == 1 and not interruptions
+            # An attempt that begins again makes one interval longer: only what came in one go is learned from.
+            if is_undisturbed and (seen := self.store.report(tenant, job_id).checkpointing) and seen.intervals:
+                also.append(self.store.add_intervals(job, Intervals(seen.intervals, round(seen.seconds))))
+            # How long the work takes is only learned where nothing came between.
             if ended.status is JobStatus.COMPLETED and seconds is not None and is_undisturbed:
                 also.append(self.store.add_runtime(after, max(1, round(seconds))))
             try:

@@ -136,9 +136,19 @@ class Checkpointing:
         """With one more; the same when it is none, as a line is that comes twice."""
         return Checkpointing(self.first_at, at, self.count + 1, files, size_bytes) if at > self.last_at else self
 
+    @property
+    def intervals(self) -> int:
+        """How many there were between the first and the last."""
+        return self.count - 1
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last."""
+        return (self.last_at - self.first_at).total_seconds()
+
     def interval_seconds(self) -> float | None:
         """The mean time from one to the next; None before there are three."""
-        return (self.last_at - self.first_at).total_seconds() / (self.count - 1) if self.count >= 3 else None
+        return self.seconds / self.intervals if self.count >= 3 else None
 
 
 @dataclass(frozen=True)
@@ -287,6 +297,14 @@ class JobFilter:
 def job_prefix(tenant: str, job_id: str) -> str:
     """Where all objects of a job lie in the artifacts bucket, with a slash at the end."""
     return f"tenants/{tenant}/jobs/{job_id}/"
+
+
+def checkpoint_prefix(job: Job) -> str:
+    """Where a job's checkpoints lie in the artifacts bucket, of all attempts: where its user wants them, or among its own
+    files."""
+    wanted: str | None = job.config.get("checkpoint_path")
+    folder = wanted.split("/", 3)[3] if wanted else f"{job_prefix(job.tenant, job.job_id)}checkpoints"
+    return folder.rstrip("/") + "/"
 
 
 def attempt_prefix(tenant: str, job_id: str, number: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix, job_prefix
+from chalicelib.jobs.job import Attempt, Backend, Job, attempt_prefix, checkpoint_prefix
 from chalicelib.jobs.secrets import Sealed
 
 ROOT = "/opt/ml"
@@ -73,7 +73,11 @@ def spec(job: Job, attempt: Attempt, seconds: int, inputs: Inputs, bucket: str) 
         "prefix": f"s3://{bucket}/{attempt_prefix(job.tenant, job.job_id, attempt.number)}",
         "mlflow": {"experiment_name": job.name, "run_name": job.job_id},
         # SageMaker looks after checkpoints itself; on Batch the agent does.
-        **({"checkpoints": {"uri": _checkpoints(job, bucket)}} if attempt.backend is Backend.BATCH else {}),
+        **(
+            {"checkpoints": {"uri": f"s3://{bucket}/{checkpoint_prefix(job)}"}}
+            if attempt.backend is Backend.BATCH
+            else {}
+        ),
     }
 
 
@@ -109,7 +113,7 @@ def sagemaker_request(
             **({"MaxWaitTimeInSeconds": max_wait} if max_wait is not None else {}),
         },
         "CheckpointConfig": {
-            "S3Uri": _checkpoints(job, around.bucket),
+            "S3Uri": here + checkpoint_prefix(job),
             "LocalPath": f"{ROOT}/checkpoints",
         },
         "Environment": {
@@ -178,11 +182,6 @@ def container_properties(template: Mapping[str, Any], image: str, role_arn: str)
         "ulimits",
     )
     return {"image": image, "jobRoleArn": role_arn, **{name: template[name] for name in kept if template.get(name)}}
-
-
-def _checkpoints(job: Job, bucket: str) -> str:
-    """Where a job's checkpoints lie, of all attempts."""
-    return f"s3://{bucket}/{job_prefix(job.tenant, job.job_id)}checkpoints/"
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class TrainingConfig(Shape):
     spot: bool = False
     max_wait_seconds: int | None = None
     expected_runtime_seconds: Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)] | None = None
+    checkpoint_path: Uri | None = None
     checkpoint_interval_seconds: Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)] | None = None
 
     @field_validator("parameters")

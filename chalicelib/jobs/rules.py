@@ -97,6 +97,24 @@ def confined(field: str, uri: str, caller: Caller, bucket: str) -> ArtifactPath:
     return ArtifactPath(bucket, key)
 
 
+def checkpoint_folder(uri: str, caller: Caller, bucket: str) -> ArtifactPath:
+    """Where a job keeps its checkpoints instead of among its own files; containers may write nowhere else.
+
+    Raises:
+        RefusedValue: not below a folder `checkpoints/` of the caller's own places.
+    """
+    field = "config.checkpoint_path"
+    folders = [f"{caller.prefix}checkpoints/", f"tenants/{caller.tenant}/shared/checkpoints/"]
+    cure = "Use a folder below " + " or ".join(f"s3://{bucket}/{folder}" for folder in folders) + "."
+    try:
+        path = confined(field, uri, caller, bucket)
+    except RefusedValue:
+        path = None
+    if path is None or not any(path.key.startswith(folder) and path.key != folder for folder in folders):
+        raise RefusedValue.about(FieldProblem(field, "is no folder for your checkpoints", cure))
+    return path
+
+
 def _is_plain(key: str) -> bool:
     """Whether a key means the same to everyone who reads it: S3, a URL library, a file system.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -64,6 +64,7 @@ class JobService:
         backends: those that this installation has.
         attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
+        spot_rates: interruptions per hour that an operator assumes, by instance type.
         vault: encrypts secret variables.
         together: makes two reads at once, or one after the other.
     """
@@ -80,6 +81,7 @@ class JobService:
     now: Clock
     new_id: IdMaker
     audit: Recorder
+    spot_rates: Mapping[str, float] = field(default_factory=dict)
     together: Together = one_after_the_other
 
     def submit(self, caller: Caller, request: TrainingJobRequest, key: str | None) -> Job:
@@ -224,6 +226,8 @@ class JobService:
     def _check_artifacts(self, caller: Caller, request: TrainingJobRequest) -> None:
         script = rules.confined("config.script_path", request.config.script_path, caller, self.objects.bucket)
         dataset = rules.confined("config.dataset_path", request.config.dataset_path, caller, self.objects.bucket)
+        if request.config.checkpoint_path is not None:
+            rules.checkpoint_folder(request.config.checkpoint_path, caller, self.objects.bucket)
         of_script, of_dataset = self.together(
             lambda: self._script_problems(script), lambda: self._dataset_problems(dataset)
         )
@@ -334,7 +338,9 @@ class JobService:
         kind = job.allocation.instance_type
         learned = job.estimate.expected if job.estimate.runs else None
         history = self.store.spot_history(caller.tenant, kind)
-        found = forecast(request.config, learned, job.time_limit.seconds, history, assumptions(kind))
+        given = assumptions(kind, self.spot_rates)
+        intervals = self.store.checkpoint_intervals(caller.tenant, job.name)
+        found = forecast(request.config, learned, job.time_limit.seconds, history, given, intervals)
         check(found, job.time_limit.seconds, max_wait_seconds(job.config))
         return found
 

@@ -29,6 +29,7 @@ from chalicelib.jobs.job import Allocation, Attempt, Job
 from chalicelib.jobs.request import MAX_RUNTIME_SECONDS, TrainingConfig
 
 _HOUR = 3600.0
+_ENOUGH_INTERVALS = 5
 _NEVER = 10 * 365 * 24 * _HOUR
 """Longer than this is not told apart: e^(λt) soon leaves all bounds."""
 
@@ -39,6 +40,21 @@ class History:
 
     interruptions: int = 0
     seconds: int = 0
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What is kept of the checkpoints of earlier runs of one name: how many intervals, in how many seconds."""
+
+    count: int = 0
+    seconds: int = 0
+
+    def mean(self) -> int | None:
+        """None before there are enough."""
+        return max(1, round(self.seconds / self.count)) if self.count >= _ENOUGH_INTERVALS else None
+
+
+NO_INTERVALS = Intervals()
 
 
 def met_on(job: Job, attempts: Iterable[Attempt]) -> dict[str, History]:
@@ -89,6 +105,7 @@ class Forecast:
     Attributes:
         work_seconds: how long it takes without interruption.
         interval_seconds: from one checkpoint to the next; None where no checkpoint is counted on.
+        interval_basis: where that is from.
         is_known: whether the length is more than a guess: said by the user, or learned from earlier runs.
         instance_seconds: how long it has an instance; wall_seconds: with the waits for one.
         billed_seconds: what is billed of that.
@@ -96,6 +113,7 @@ class Forecast:
 
     work_seconds: int
     interval_seconds: int | None
+    interval_basis: str
     is_known: bool
     interruptions_per_hour: float
     observed: History
@@ -113,6 +131,7 @@ class Forecast:
             "expected_interruptions": round(self.interruptions, 3),
             "work_hours": round(self.work_seconds / _HOUR, 3),
             "checkpoint_interval_seconds": self.interval_seconds,
+            "checkpoint_interval_basis": self.interval_basis,
             "interruptions_per_hour": round(self.interruptions_per_hour, 4),
             "observed": {
                 "interruptions": self.observed.interruptions,
@@ -137,30 +156,53 @@ def priced(allocation: Allocation, given: Assumptions) -> Allocation:
     )
 
 
-@cache
-def assumptions(instance_type: str) -> Assumptions:
-    """Those of an instance type, else those of all."""
-    table = json.loads(resources.files("chalicelib").joinpath("data/spot.json").read_text("utf-8"))
+def assumptions(instance_type: str, rates: Mapping[str, float] | None = None) -> Assumptions:
+    """Those of an instance type, else those of all.
+
+    Args:
+        rates: interruptions per hour that the operator of this installation assumes, by instance type.
+    """
+    table = _table()
     row = {**table["default"], **table["types"].get(instance_type, {})}
-    return Assumptions(**row, source=table["source"], date=table["date"])
+    found = Assumptions(**row, source=table["source"], date=table["date"])
+    if rates and instance_type in rates:
+        source = "interruptions as set by the operator of this installation; else " + found.source
+        return replace(found, interruptions_per_hour=rates[instance_type], source=source)
+    return found
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    table: Mapping[str, Any] = json.loads(resources.files("chalicelib").joinpath("data/spot.json").read_text("utf-8"))
+    return table
 
 
 def forecast(
-    config: TrainingConfig, learned_seconds: int | None, limit: int, history: History, given: Assumptions
+    config: TrainingConfig,
+    learned_seconds: int | None,
+    limit: int,
+    history: History,
+    given: Assumptions,
+    intervals: Intervals = NO_INTERVALS,
 ) -> Forecast:
     """
     Args:
         learned_seconds: how long earlier runs of this job took; None where there were none.
         limit: the time limit, which is all that is known of a job of unknown length.
+        intervals: of the checkpoints of earlier runs.
     """
     work = config.expected_runtime_seconds or learned_seconds or limit
-    interval = config.checkpoint_interval_seconds
+    interval, basis = config.checkpoint_interval_seconds, "said by the job"
+    if interval is None:
+        interval = intervals.mean()
+        basis = f"the mean of {intervals.count} intervals in earlier runs of this name" if interval else "none is known"
     rate = given.rate(history)
     instance = min(_NEVER, _on_instance(work, interval or work, rate / _HOUR, given.restart_seconds))
     interruptions = instance * rate / _HOUR
     return Forecast(
         work_seconds=work,
         interval_seconds=interval,
+        interval_basis=basis,
         is_known=bool(config.expected_runtime_seconds or learned_seconds),
         interruptions_per_hour=rate,
         observed=history,

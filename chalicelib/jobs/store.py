@@ -9,6 +9,7 @@
     <tenant>#<job_id>        secrets                secret variables, encrypted: apart, so that no index or list has them
     <tenant>#user#<user>     idempotency#<key>      which job an Idempotency-Key made, for a day
     <tenant>#name#<name>     runtime#<instance>     how long jobs of this name took on this instance type
+    <tenant>#name#<name>     checkpoints            how often jobs of this name wrote a checkpoint
     <tenant>#spot            spot#<instance>        how often spot jobs of the tenant were interrupted on it, in which time
 
 Lists read the indexes `by-tenant`, `by-tenant-status`, `by-owner` and `by-owner-status`, newest first: a page costs the
@@ -48,7 +49,7 @@ from chalicelib.jobs.job import (
 )
 from chalicelib.jobs.life import Event, Submitted, apply
 from chalicelib.jobs.secrets import Sealed
-from chalicelib.jobs.spot import History
+from chalicelib.jobs.spot import History, Intervals
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts
 from chalicelib.table import ConditionFailed, Item, Lookup, Page, Table, Write, as_json
@@ -344,6 +345,15 @@ class JobStore:
         """What the tenant's spot jobs on this instance type met."""
         item = self.table.get(f"{tenant}#spot", f"spot#{instance_type}") or {}
         return History(int(item.get("interruptions", 0)), int(item.get("seconds", 0)))
+
+    def checkpoint_intervals(self, tenant: str, name: str) -> Intervals:
+        """How often earlier jobs of this name wrote a checkpoint."""
+        item = self.table.get(_runtime_pk(tenant, name), "checkpoints") or {}
+        return Intervals(int(item.get("count", 0)), int(item.get("seconds", 0)))
+
+    def add_intervals(self, job: Job, seen: Intervals) -> Write:
+        """What one more job showed, to be written with its end."""
+        return self.table.change(_runtime_pk(job.tenant, job.name), "checkpoints", {}, add=dict(vars(seen)))
 
     def add_spot(self, tenant: str, instance_type: str, met: History) -> Write:
         """What one more spot job met on an instance type, to be written with its end."""

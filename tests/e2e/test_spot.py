@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -124,6 +125,22 @@ def test_a_spot_job_on_batch_that_loses_its_machine_goes_on_in_another_attempt_a
     (price,) = (each for each in receipt["prices"] if each["item"] == first["instance_type"])
     assert "on spot 40% of it: assumed" in price["source"]
     shows(10, f"on Batch, machine lost: attempt 2 begun after epoch {begun[1]} of {EPOCHS}; {billed} s billed")
+
+
+def test_another_job_goes_on_from_a_folder_of_checkpoints_whatever_the_backend(cloud: Cloud, tmp_path: Path) -> None:
+    with cloud.client("erin") as erin:
+        wanted = request(erin, tmp_path, RESUMES, name="folder")
+        bucket = wanted.script_path.removeprefix("s3://").partition("/")[0]
+        root = wanted.script_path.partition("/uploads/")[0]
+        with pytest.raises(InvalidRequestError, match="is no folder for your checkpoints"):
+            erin.jobs.submit(replace(wanted, checkpoint_path=f"s3://{bucket}/tenants/acme/jobs/other/checkpoints/"))
+        begun = []
+        for backend in ("batch", "sagemaker"):
+            again = replace(wanted, checkpoint_path=f"{root}/checkpoints/folder/", backend=backend)
+            job = erin.jobs.wait(erin.jobs.submit(again).job_id, timeout=180)
+            assert job.status == "completed", job.failure_reason
+            begun += [int(line.split()[-1]) for line in lines(erin, job) if line.startswith("begins")]
+    assert begun == [0, EPOCHS]
 
 
 def test_a_script_that_needs_more_memory_goes_on_on_a_larger_instance_and_each_attempt_has_its_price(

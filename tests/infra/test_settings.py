@@ -27,6 +27,8 @@ class Recorded(Mapping[str, str]):
         self.asked.add(name)
         if name.endswith("QUEUE_ORDER"):
             return "fair-share"
+        if name.endswith("SPOT_RATES"):
+            return "ml.p3.2xlarge=0.2"
         if name.endswith("TENANT_ROLES"):
             return "arn:aws:iam::000000000000:role/aimatrix/stack/"
         return "500" if name.endswith(("_GIB", "_SIZE", "_VCPUS")) else "https://example.com"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.jobs.secrets import encryption_context
+from chalicelib.settings import Settings
 from infra import assertions, functions, names, permissions, policies
 from infra import template as composer
 from infra.names import Json
@@ -157,15 +159,20 @@ class TestRoles:
                 if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] != "ReadAgent":
                     assert all("/tenants/" in resource["Fn::Sub"] for resource in statement["Resource"])
 
-    def test_training_writes_only_below_its_tenants_jobs(self, template: Json) -> None:
+    def test_training_writes_only_below_its_tenants_jobs_and_into_its_tenants_checkpoints(self, template: Json) -> None:
         writing = [
             statement
             for where, statement in policies.statements(template)
             if where.startswith("TrainingPolicy.") and "s3:PutObject" in statement["Action"]
         ]
-        own, through_mlflow = (each["Resource"][0]["Fn::Sub"] for each in writing)
-        assert own.endswith("/tenants/${!aws:PrincipalTag/aimatrix-tenant}/jobs/*")
-        assert through_mlflow.endswith("/mlflow/*")
+        own, checkpoints, through_mlflow = ([part["Fn::Sub"] for part in each["Resource"]] for each in writing)
+        tenant = "tenants/${!aws:PrincipalTag/aimatrix-tenant}"
+        assert [f"tenants/{each.partition('tenants/')[2]}" for each in own] == [f"{tenant}/jobs/*"]
+        assert [f"tenants/{each.partition('tenants/')[2]}" for each in checkpoints] == [
+            f"{tenant}/users/*/checkpoints/*",
+            f"{tenant}/shared/checkpoints/*",
+        ]
+        assert [each.rpartition(":::")[2].partition("/")[2] for each in through_mlflow] == ["mlflow/*"]
 
     def test_containers_reach_nothing_of_a_tenant_but_their_own(self, template: Json) -> None:
         for policy_id in ("TrainingPolicy", "ServingPolicy"):
@@ -336,3 +343,24 @@ class TestComposing:
     def test_refuses_two_fragments_that_define_the_same(self) -> None:
         with pytest.raises(composer.TemplateError, match="two fragments define Resources A"):
             composer._add({"A": 1}, {"A": 2}, "Resources")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_taken"),
+    [
+        ("", True),
+        ("ml.p3.2xlarge=0.2", True),
+        ("ml.p3.2xlarge=0.2,p3.2xlarge=1", True),
+        ("ml.p3.2xlarge", False),
+        ("ml.p3.2xlarge=0.2,", False),
+        ("ml.p3.2xlarge=often", False),
+    ],
+)
+def test_rates_of_interruption_are_taken_as_the_functions_read_them(
+    template: Json, given: str, *, is_taken: bool
+) -> None:
+    pattern = template["Parameters"]["SpotInterruptionsPerHour"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, given)) is is_taken
+    if is_taken:
+        rates = Settings({"AIMATRIX_SPOT_RATES": given}).spot_rates
+        assert len(rates) == given.count("=")

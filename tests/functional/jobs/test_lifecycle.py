@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -13,9 +14,9 @@ from chalicelib.costs.estimate import Runtimes
 from chalicelib.errors import RefusedValue
 from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
-from chalicelib.jobs.job import Attempt, Backend, JobStatus, attempt_prefix
+from chalicelib.jobs.job import Attempt, Backend, Checkpointing, JobStatus, attempt_prefix
 from chalicelib.jobs.request import TrainingJobRequest
-from chalicelib.jobs.spot import History
+from chalicelib.jobs.spot import History, Intervals
 from tests.functional.jobs.conftest import ALICE, BUCKET, Jobs
 
 
@@ -318,6 +319,44 @@ class TestSpot:
         assert jobs.lifecycle.assess("acme", spot, 1, None)["next"] == "finish"
         reason = jobs.finishing.finish("acme", spot, None).failure_reason
         assert reason == "The job did not end within 7200 seconds on spot (max_wait_seconds)."
+
+
+class TestCheckpoints:
+    def test_lie_where_the_user_wants_them_on_both_backends(self, jobs: Jobs) -> None:
+        folder = f"s3://{BUCKET}/{ALICE.prefix}checkpoints/resnet"
+        for backend in ("sagemaker", "batch"):
+            request = jobs.request(checkpoint_path=folder, environment={"backend": backend})
+            job = jobs.service.submit(ALICE, request, None)
+            planned = jobs.lifecycle.plan("acme", job.job_id)["request"]
+            if backend == "sagemaker":
+                assert planned["CheckpointConfig"]["S3Uri"] == folder + "/"
+            else:
+                spec = jobs.objects.read_json(f"{attempt_prefix('acme', job.job_id, 1)}spec.json")
+                assert spec
+                assert spec["checkpoints"] == {"uri": folder + "/"}
+
+    def test_are_learned_from_once_where_nothing_came_between(self, jobs: Jobs, job_id: str) -> None:
+        jobs.lifecycle.plan("acme", job_id)
+        first = jobs.clock()
+        jobs.store.set_checkpointing("acme", job_id, Checkpointing(first, first + timedelta(seconds=600), 7, 1, 10))
+        jobs.backends.sagemaker.says(_name(job_id), BackendState.COMPLETED)
+        for _ in range(2):
+            jobs.finishing.finish("acme", job_id, None)
+        assert jobs.store.checkpoint_intervals("acme", "churn") == Intervals(6, 600)
+        planned = jobs.service.plan(ALICE, jobs.request(spot=True)).spot
+        assert planned
+        assert planned.interval_seconds == 100
+
+    def test_of_a_job_that_was_tried_again_are_not_learned_from(self, jobs: Jobs, job_id: str) -> None:
+        jobs.lifecycle.plan("acme", job_id)
+        jobs.backends.sagemaker.says(_name(job_id), BackendState.FAILED, reason="InternalServerError: lost")
+        jobs.lifecycle.assess("acme", job_id, 1, None)
+        first = jobs.clock()
+        jobs.store.set_checkpointing("acme", job_id, Checkpointing(first, first + timedelta(seconds=600), 7, 1, 10))
+        jobs.lifecycle.plan("acme", job_id)
+        jobs.backends.sagemaker.says(_name(job_id, 2), BackendState.COMPLETED)
+        jobs.finishing.finish("acme", job_id, None)
+        assert jobs.store.checkpoint_intervals("acme", "churn") == Intervals()
 
 
 class TestPreempted:

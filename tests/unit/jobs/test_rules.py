@@ -18,6 +18,7 @@ from chalicelib.jobs.rules import (
     check_environment,
     check_framework,
     check_resources,
+    checkpoint_folder,
     confined,
 )
 from tests.faults import Shows
@@ -113,6 +114,23 @@ class TestConfined:
         path = confined("config.script_path", f"{ROOT}uploads/1/train.py", ADA, BUCKET)
         assert path.name == "train.py"
         assert path.sibling("requirements.txt").uri == f"{ROOT}uploads/1/requirements.txt"
+
+
+class TestCheckpointFolder:
+    @pytest.mark.parametrize(
+        "path", [*PATHS, ROOT, f"{ROOT}checkpoints", f"{ROOT}checkpoints/", f"{ROOT}uploads/1/"], ids=ascii
+    )
+    def test_is_refused_outside_of_the_callers_own_folders(self, path: str) -> None:
+        with pytest.raises(RefusedValue) as raised:
+            checkpoint_folder(path, ADA, BUCKET)
+        (problem,) = raised.value.problems
+        assert problem.field == "config.checkpoint_path"
+        assert f"{ROOT}checkpoints/" in problem.cure
+
+    @pytest.mark.parametrize("name", ["resnet", "resnet/", "a/b/c/"])
+    def test_is_taken_below_them(self, name: str) -> None:
+        for folder in (f"{ROOT}checkpoints/", f"s3://{BUCKET}/tenants/acme/shared/checkpoints/"):
+            assert checkpoint_folder(folder + name, ADA, BUCKET).uri == folder + name
 
 
 class TestEnvironment:

@@ -9,7 +9,16 @@ import pytest
 
 from chalicelib.errors import RefusedValue
 from chalicelib.jobs.request import TrainingConfig
-from chalicelib.jobs.spot import Assumptions, Forecast, History, assumptions, check, forecast, max_wait_seconds
+from chalicelib.jobs.spot import (
+    Assumptions,
+    Forecast,
+    History,
+    Intervals,
+    assumptions,
+    check,
+    forecast,
+    max_wait_seconds,
+)
 
 HOUR = 3600
 GIVEN = Assumptions(0.5, 100, 180, 300, 0.4, "this test", "2026-01-01")
@@ -77,6 +86,23 @@ class TestForecast:
         )
         assert [each.work_seconds for each in (said, learned, unknown)] == [60, 120, 24 * HOUR]
         assert [each.is_known for each in (said, learned, unknown)] == [True, True, False]
+
+    def test_counts_on_checkpoints_that_earlier_runs_wrote_where_the_job_says_nothing(self) -> None:
+        hours = {"expected_runtime_seconds": 10 * HOUR}
+        few, enough = Intervals(4, 2400), Intervals(60, 36_000)
+        said, none, learned = (
+            forecast(_config(spot=True, **hours, **more), None, 24 * HOUR, History(), GIVEN, seen)
+            for more, seen in (({"checkpoint_interval_seconds": 60}, enough), ({}, few), ({}, enough))
+        )
+        assert [each.interval_seconds for each in (said, none, learned)] == [60, None, 600]
+        assert learned.interval_basis == "the mean of 60 intervals in earlier runs of this name"
+        assert learned.instance_seconds < 12 * HOUR < none.instance_seconds
+
+    def test_takes_the_operators_rate_before_the_tables_and_says_so(self) -> None:
+        usual, set_by_operator = (assumptions("ml.m5.large", rates) for rates in (None, {"ml.m5.large": 0.5}))
+        assert (usual.interruptions_per_hour, set_by_operator.interruptions_per_hour) == (0.05, 0.5)
+        assert set_by_operator.source.startswith("interruptions as set by the operator")
+        assert assumptions("ml.p3.2xlarge", {"ml.m5.large": 0.5}) == assumptions("ml.p3.2xlarge")
 
 
 class TestCheck:
