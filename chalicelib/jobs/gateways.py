@@ -178,7 +178,8 @@ class BatchBackend:
         document = jobs[0]
         container = document.get("container", {})
         reason = container.get("reason") or document.get("statusReason")
-        started, ended = document.get("startedAt"), document.get("stoppedAt")
+        # Of a job that never started Batch says 0.
+        started, ended = document.get("startedAt") or None, document.get("stoppedAt")
         # Batch bills nothing of its own, but the machine for as long as the job has it. A job that is ended before it
         # starts has no start.
         seconds = math.ceil((ended - started) / 1000) if started and ended else None

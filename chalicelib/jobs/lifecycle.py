@@ -142,7 +142,8 @@ class Lifecycle:
         if staying is None:
             return {"next": "retry", "attempt": number + 1, "wait_seconds": 0}
         if staying.reason:
-            self.store.change_attempt(replace(ended, reason=f"{ended.reason} {staying.reason}"[:MAX_REASON]))
+            room = MAX_REASON - len(staying.reason) - 1
+            self.store.change_attempt(replace(ended, reason=f"{reason[:room]}\n{staying.reason}"))
             if cause is Cause.OUT_OF_MEMORY:
                 return {"next": "finish", "attempt": number}
         # The next attempt is recorded before the wait: whatever starts again meanwhile goes on from there.

@@ -74,3 +74,4 @@ def test_on_batch(tmp_path: Path, fault: str, cause: Cause | None) -> None:
 
     found = BatchBackend(cast("Any", Said(asyncio.run(scenario())))).describe(attempt(Backend.BATCH))
     assert cause_of(found, None) is (cause or Cause.SPOT_INTERRUPTION), found.reason
+    assert (found.started_at is None) == (fault in {"image_pull", "host_failure"})
