@@ -38,11 +38,12 @@ __all__ = ["AwsError", "Clients", "QuotasClient", "SecretsClient", "error_code",
 
 AwsError = (ClientError, BotoCoreError)
 
-# A function has at most 29 s (API Gateway's limit), so a call that hangs must give up long before.
+# API Gateway waits 29 s. A call that hangs is given up after 3 times 6 s and at most 3 s of pauses in between, so that the
+# caller still gets an answer.
 # Without a name of ours botocore composes one anew for each call, for a twelfth of what a submission costs in CPU.
 _NAME = f"aimatrix-training/{VERSION}"
 _CONFIG = Config(
-    user_agent=_NAME, connect_timeout=2, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
+    user_agent=_NAME, connect_timeout=2, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3}
 )
 # An endpoint may take its time over a prediction: SageMaker allows 60 s, API Gateway 29 s.
 # No retry: a prediction is not ours to repeat.

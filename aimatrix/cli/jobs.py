@@ -103,7 +103,7 @@ def get(
     lines = facts(
         {
             "job": f"{bold(job.name)} {job.job_id}",
-            "status": f"{status(job.status)} {dim(job.secondary_status or '')}".rstrip(),
+            "status": f"{status(job.status)} {dim(job.doing())}".rstrip(),
             "reason": job.failure_reason or job.document.get("waiting_reason"),
             "progress": str(job.progress),
             "checkpoint": _checkpoint(job.document.get("checkpoint")),

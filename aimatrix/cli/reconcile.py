@@ -46,5 +46,9 @@ def reconcile(
         (found.endpoints, "endpoints"),
     )
     looked = ", ".join(counted(number, what) for number, what in counts)
+    if found.unanswered:
+        lines.append(
+            f"AWS did not answer about {counted(found.unanswered, 'things')}; the next sweep looks at them again"
+        )
     unfinished = "" if found.complete else "; the sweep was not complete, the next one goes on"
     output.finish(found.document, *lines, f"{looked}: {bold(said)}, {found.orphan_seconds} orphan-seconds{unfinished}")

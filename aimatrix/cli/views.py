@@ -128,7 +128,7 @@ def describe(job: Job) -> str:
     if job.status == "failed":
         return printable((job.failure_reason or "").strip().splitlines()[-1]) if job.failure_reason else ""
     # SageMaker's secondary status ends in the status itself.
-    parts = [job.secondary_status if (job.secondary_status or "").lower() != job.status else ""]
+    parts = [job.doing() if job.doing().lower() != job.status else ""]
     if job.attempts > 1:
         parts.append(f"attempt {job.attempts}")
     return " · ".join(part for part in parts if part)

@@ -270,6 +270,7 @@ class Job:
     started_at: str | None
     completed_at: str | None
     secondary_status: str | None
+    cancel_requested_at: str | None
     failure_reason: str | None
     attempts: int
     model_id: str | None
@@ -293,6 +294,7 @@ class Job:
             started_at=document.get("started_at"),
             completed_at=document.get("completed_at"),
             secondary_status=document.get("secondary_status"),
+            cancel_requested_at=document.get("cancel_requested_at"),
             failure_reason=document.get("failure_reason"),
             attempts=_count(document.get("attempts")),
             model_id=document.get("model_id"),
@@ -308,6 +310,12 @@ class Job:
 
     def is_finished(self) -> bool:
         return self.status in FINISHED
+
+    def doing(self) -> str:
+        """What an open job is at, beside its status: "stopping" once it is being cancelled; may be empty."""
+        if self.cancel_requested_at and not self.is_finished():
+            return "stopping"
+        return self.secondary_status or ""
 
     def succeeded(self) -> bool:
         return self.status == "completed"

@@ -19,6 +19,7 @@ class SweepReport:
 
     Attributes:
         complete: whether it came to the end; if not, the next one goes on.
+        unanswered: at how many things it could not look, because AWS did not answer; the next one looks again.
         orphan_seconds: for how long something ran that nobody owned.
         repairs: ``{"kind", "tenant", "subject", "detail", "orphan_seconds"}`` each.
     """
@@ -29,6 +30,7 @@ class SweepReport:
     running: int
     deployments: int
     endpoints: int
+    unanswered: int
     orphan_seconds: int
     repairs: tuple[Mapping[str, Any], ...]
     document: Mapping[str, Any] = field(repr=False)
@@ -42,6 +44,7 @@ class SweepReport:
             running=document["running"],
             deployments=document["deployments"],
             endpoints=document["endpoints"],
+            unanswered=document["unanswered"],
             orphan_seconds=document["orphan_seconds"],
             repairs=tuple(document["repairs"]),
             document=document,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code
+from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -29,12 +30,12 @@ class DeploymentMachine:
     arn: str
 
     def start(self, name: str, document: dict[str, Any]) -> None:
-        """Start an execution; one of this name that runs or ran already is left alone."""
-        text = json.dumps(document, separators=(",", ":"))
-        try:
-            self.client.start_execution(stateMachineArn=self.arn, name=name, input=text)
-        except self.client.exceptions.ExecutionAlreadyExists:
-            return
+        """Start an execution; one of this name that runs or ran already is left alone.
+
+        Raises:
+            MachineGone: there is no such machine.
+        """
+        start_execution(self.client, self.arn, name, document)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.aws import Clients, error_code
 from chalicelib.jobs.job import Attempt, Backend
+from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -33,12 +33,12 @@ class Machine:
     arn: str
 
     def start(self, tenant: str, job_id: str) -> None:
-        """Start the job's execution; one that runs or ran already is left alone."""
-        document = json.dumps({"tenant": tenant, "job_id": job_id}, separators=(",", ":"))
-        try:
-            self.client.start_execution(stateMachineArn=self.arn, name=job_id, input=document)
-        except self.client.exceptions.ExecutionAlreadyExists:
-            return
+        """Start the job's execution; one that runs or ran already is left alone.
+
+        Raises:
+            MachineGone: there is no such machine.
+        """
+        start_execution(self.client, self.arn, job_id, {"tenant": tenant, "job_id": job_id})
 
 
 class BackendState(Enum):

@@ -12,6 +12,7 @@ from typing import Any
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
+from chalicelib.aws import AwsError, is_busy
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.costs.estimate import Estimate, Runtimes
@@ -22,7 +23,7 @@ from chalicelib.jobs import rules
 from chalicelib.jobs.gateways import Backends, Machine
 from chalicelib.jobs.images import UnknownImage, training_image
 from chalicelib.jobs.instances import BatchMachines, allocate
-from chalicelib.jobs.job import Allocation, Backend, Job, JobFilter, JobStatus, TimeLimit
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, TimeLimit
 from chalicelib.jobs.life import CancelRequested
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
@@ -31,6 +32,7 @@ from chalicelib.jobs.spot import Forecast, assumptions, check, forecast, max_wai
 from chalicelib.jobs.store import JobPage, JobStore, StaleJob, Submission
 from chalicelib.jobs.suspicion import credentials_in
 from chalicelib.jobs.time_limits import time_limit
+from chalicelib.log import logger
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Owner
@@ -202,9 +204,20 @@ class JobService:
         # Between the intent and this stop the backend's job may not exist yet: the planning task reads the intent
         # before it creates one, and the backend's own "it runs" event finds the intent after.
         for attempt in self.store.attempts(job.tenant, job.job_id)[-1:]:
-            self.backends.of(attempt).stop(attempt, "cancelled by the user")
+            self._stop(attempt)
         self.admission.wake(job)
         return job
+
+    def _stop(self, attempt: Attempt) -> None:
+        """A backend that does not answer now is told again by the reconciler: the wish is recorded."""
+        try:
+            self.backends.of(attempt).stop(attempt, "cancelled by the user")
+        except AwsError as error:
+            if not is_busy(error):
+                raise
+            logger.warning(
+                "the backend did not take a stop", extra={"attempt": attempt.name, "detail": str(error)[:500]}
+            )
 
     def _submitted_before(self, caller: Caller, key: str, fingerprint: str) -> Job | None:
         made = self.store.submission(caller.tenant, caller.user, key)

@@ -3,7 +3,7 @@
 deployment   execution, endpoint          →
 ───────────  ───────────────────────────  ──────────────────────────────────────────────────
 deploying    running                         nothing
-             absent                          started: same name, same execution
+             absent                          started: same name, same execution; as ended, if the machine was deleted
              ended                           settled by what the endpoint says, with the reason
 inactive     running                         nothing
              absent                          started
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.audit.entry import subject
 from chalicelib.clock import Clock
@@ -31,6 +32,7 @@ from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, Endpoi
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.service import deploying, undeploying
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
+from chalicelib.machine import MachineGone
 from chalicelib.reconciler.gateways import Driving, Executions, Standing, StandingEndpoints
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
 
@@ -41,6 +43,14 @@ class Machines:
 
     machine: DeploymentMachine
     executions: Executions
+
+    def start(self, name: str, document: dict[str, Any]) -> bool:
+        """Whether an execution drives it now: not where the machine was deleted."""
+        try:
+            self.machine.start(name, document)
+        except MachineGone:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -122,8 +132,7 @@ class DeploymentRepairs:
         match execution.driving:
             case Driving.RUNNING:
                 return
-            case Driving.ABSENT:
-                self.deploy.machine.start(name, document)
+            case Driving.ABSENT if self.deploy.start(name, document):
                 yield _repair(Kind.STARTED, deployment, f"no execution had been started for revision {name}")
             case _:
                 reason = why(execution)
@@ -136,8 +145,7 @@ class DeploymentRepairs:
         match execution.driving:
             case Driving.RUNNING:
                 return
-            case Driving.ABSENT:
-                self.undeploy.machine.start(name, document)
+            case Driving.ABSENT if self.undeploy.start(name, document):
                 yield _repair(Kind.STARTED, deployment, "no execution had been started to take it down")
                 return
         endpoint = self.describing.describe(deployment.endpoint)

@@ -43,6 +43,13 @@ class Execution:
     driving: Driving
     reason: str = ""
 
+    @classmethod
+    def described(cls, found: Mapping[str, Any]) -> Execution:
+        """As DescribeExecution answers, or as the event of its end has it."""
+        driving = Driving(found["status"].lower().replace("_", "-").replace("pending-redrive", "running"))
+        words = (found.get("error"), found.get("cause"))
+        return cls(driving, ": ".join(word for word in words if word))
+
 
 @dataclass(frozen=True)
 class Executions:
@@ -57,12 +64,9 @@ class Executions:
 
     def of(self, name: str) -> Execution:
         try:
-            found = self.client.describe_execution(executionArn=self.prefix + name)
+            return Execution.described(self.client.describe_execution(executionArn=self.prefix + name))
         except self.client.exceptions.ExecutionDoesNotExist:
             return Execution(Driving.ABSENT)
-        driving = Driving(found["status"].lower().replace("_", "-").replace("pending-redrive", "running"))
-        words = (found.get("error"), found.get("cause"))
-        return Execution(driving, ": ".join(word for word in words if word))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ open job   execution        →
 ─────────  ───────────────  ─────────────────────────────────────────────────────────────
            running             nothing; if it is being cancelled, its attempt is told again; on Batch's spot
                                machines it is told to end once `max_wait_seconds` are over
-           absent              started: same name, same execution
+           absent              started: same name, same execution; finished, where the machine was deleted
            ended               finished, with the reason; its attempt is stopped first
 
 attempt    its job          →
@@ -29,6 +29,7 @@ from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState, Ma
 from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, parse_attempt_name
 from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore
+from chalicelib.machine import MachineGone
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
 from chalicelib.reconciler.store import SweepStore
@@ -90,8 +91,14 @@ class JobRepairs:
                 yield from self._stop_again(current)
                 yield from self._stop_late(current)
             case Driving.ABSENT:
-                self.machine.start(job.tenant, job.job_id)
-                yield Repair(Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it")
+                try:
+                    self.machine.start(job.tenant, job.job_id)
+                except MachineGone:
+                    yield self.finish(current, execution)
+                else:
+                    yield Repair(
+                        Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it"
+                    )
             case _:
                 yield self.finish(current, execution)
 

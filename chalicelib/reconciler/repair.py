@@ -63,6 +63,7 @@ class Report:
 
     Attributes:
         open_jobs, running, deployments, endpoints: how many records, and things on the backends, were looked at.
+        unanswered: at how many of them it could not look, because AWS did not answer; the next sweep looks again.
         after: the tenant up to which it came, when its time was up before all were done; the next sweep goes on there.
     """
 
@@ -74,6 +75,7 @@ class Report:
     deployments: int = 0
     endpoints: int = 0
     repairs: tuple[Repair, ...] = ()
+    unanswered: int = 0
     after: str | None = None
 
     @property
@@ -85,12 +87,13 @@ class Report:
         return {
             "began_at": to_text(self.began_at),
             "ended_at": to_text(self.ended_at),
-            "complete": self.after is None,
+            "complete": self.after is None and not self.unanswered,
             "tenants": self.tenants,
             "open_jobs": self.open_jobs,
             "running": self.running,
             "deployments": self.deployments,
             "endpoints": self.endpoints,
+            "unanswered": self.unanswered,
             "orphan_seconds": self.orphan_seconds,
             "repairs_by_kind": dict(sorted(by_kind.items())),
             "repairs": [
@@ -115,6 +118,7 @@ NO_SWEEP: dict[str, Any] = {
     "running": 0,
     "deployments": 0,
     "endpoints": 0,
+    "unanswered": 0,
     "orphan_seconds": 0,
     "repairs_by_kind": {},
     "repairs": [],
@@ -131,6 +135,8 @@ def why(execution: Execution) -> str:
             said = "The state machine's execution timed out"
         case Driving.SUCCEEDED:
             said = "The state machine's execution ended without its work"
+        case Driving.ABSENT:
+            said = "The state machine was deleted"
         case _:
             said = "The state machine's execution failed"
     return f"{said}: {execution.reason}" if execution.reason else f"{said}."

@@ -7,8 +7,9 @@ harm, and neither does one that dies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chalicelib.aws import AwsError
 from chalicelib.clock import Clock
@@ -16,6 +17,35 @@ from chalicelib.log import logger
 from chalicelib.reconciler.deployments import DeploymentRepairs
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.repair import Repair, Report
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Looks:
+    """The trouble of one holds up no other; the next sweep looks at it again.
+
+    Attributes:
+        unanswered: at how many things AWS did not let it look.
+    """
+
+    repairs: list[Repair] = field(default_factory=list)
+    unanswered: int = 0
+
+    def at(self, what: str, look: Iterator[Repair]) -> None:
+        self.repairs += self.each(what, look)
+
+    def each(self, what: str, found: Iterable[T]) -> Iterator[T]:
+        """What is found, up to where AWS fails."""
+        try:
+            yield from found
+        except AwsError:
+            self.missed(what)
+
+    def missed(self, what: str) -> None:
+        """To be called while the error is handled."""
+        logger.exception("could not be compared", extra={"what": what})
+        self.unanswered += 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +67,8 @@ class Sweep:
             after: go on behind this tenant, where the last sweep had no time left.
         """
         began, until = self.now(), self.seconds() + seconds
-        repairs = _carefully("receipts", self.jobs.seal_again())
+        looks = _Looks()
+        looks.at("receipts", self.jobs.seal_again())
         tenants, open_jobs = 0, 0
         stopped_at, last = None, after
         for tenant in self.jobs.tenants(after):
@@ -47,38 +78,39 @@ class Sweep:
             last = tenant
             for job in self.jobs.open(tenant):
                 open_jobs += 1
-                repairs += _carefully(job.job_id, self.jobs.look_at(job))
+                looks.at(job.job_id, self.jobs.look_at(job))
             tenants += 1
         running = 0
         for backend in self.jobs.running:
-            for attempt in backend.attempts():
+            for attempt in looks.each(type(backend).__name__, backend.attempts()):
                 running += 1
-                repairs += _carefully(attempt.name, self.jobs.owned(attempt, backend))
-        endpoints = self.deployments.endpoints()
-        deployments = set[str]()
-        for deployment in self.deployments.live():
-            deployments.add(deployment.endpoint)
-            look = self.deployments.look_at(deployment, endpoints.get(deployment.endpoint))
-            repairs += _carefully(deployment.deployment_id, look)
-        for name in endpoints.keys() - deployments:
-            repairs += _carefully(name, self.deployments.owned(endpoints[name]))
+                looks.at(attempt.name, self.jobs.owned(attempt, backend))
+        deployments, endpoints = self._deployments(looks)
         return Report(
             began_at=began,
             ended_at=self.now(),
             tenants=tenants,
             open_jobs=open_jobs,
             running=running,
-            deployments=len(deployments),
-            endpoints=len(endpoints),
-            repairs=tuple(repairs),
+            deployments=deployments,
+            endpoints=endpoints,
+            repairs=tuple(looks.repairs),
+            unanswered=looks.unanswered,
             after=stopped_at,
         )
 
-
-def _carefully(what: str, look: Iterator[Repair]) -> list[Repair]:
-    """The trouble of one holds up no other; the next sweep looks at it again."""
-    try:
-        return list(look)
-    except AwsError:
-        logger.exception("could not be compared", extra={"what": what})
-        return []
+    def _deployments(self, looks: _Looks) -> tuple[int, int]:
+        """How many deployments and endpoints were compared: none without the list of endpoints, each would seem lost."""
+        try:
+            endpoints = self.deployments.endpoints()
+        except AwsError:
+            looks.missed("endpoints")
+            return 0, 0
+        live = set[str]()
+        for deployment in looks.each("deployments", self.deployments.live()):
+            live.add(deployment.endpoint)
+            look = self.deployments.look_at(deployment, endpoints.get(deployment.endpoint))
+            looks.at(deployment.deployment_id, look)
+        for name in endpoints.keys() - live:
+            looks.at(name, self.deployments.owned(endpoints[name]))
+        return len(live), len(endpoints)

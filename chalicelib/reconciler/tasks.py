@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.log import logger, metric
-from chalicelib.reconciler.gateways import Driving
+from chalicelib.reconciler.gateways import Driving, Execution
 from chalicelib.reconciler.repair import Kind
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def reconcile(platform: Platform, _event: object) -> dict[str, Any]:
     Metrics:
         Repairs: what a sweep had to put right.
         OrphanSeconds: for how long something ran that nobody owned.
+        Unanswered: at how many things it could not look, because AWS did not answer.
     """
     report = platform.sweep.run(SWEEP_SECONDS, platform.sweep_store.after())
     platform.sweep_store.put(report)
@@ -37,6 +38,7 @@ def reconcile(platform: Platform, _event: object) -> dict[str, Any]:
         logger.warning("repaired", extra={"kind": repair.kind.value, **fields})
     metric("Repairs", len(report.repairs), platform.settings.stack)
     metric("OrphanSeconds", report.orphan_seconds, platform.settings.stack)
+    metric("Unanswered", report.unanswered, platform.settings.stack)
     document = report.to_dict()
     logger.info("swept", extra={name: value for name, value in document.items() if name != "repairs"})
     return {"repairs": len(report.repairs), "complete": document["complete"]}
@@ -50,10 +52,10 @@ def on_execution_event(platform: Platform, event: Mapping[str, Any]) -> None:
     if deployment_id := str(given.get("deployment_id", "")):
         _settle_deployment(platform, tenant, deployment_id)
     else:
-        _end_job(platform, tenant, str(given.get("job_id", "")))
+        _end_job(platform, tenant, str(given.get("job_id", "")), detail)
 
 
-def _end_job(platform: Platform, tenant: str, job_id: str) -> None:
+def _end_job(platform: Platform, tenant: str, job_id: str, detail: Mapping[str, Any]) -> None:
     job = platform.job_store.get(tenant, job_id) if tenant and job_id else None
     if job is None or job.status.is_finished:
         logger.info("nothing to end", extra={"job_id": job_id})
@@ -61,6 +63,9 @@ def _end_job(platform: Platform, tenant: str, job_id: str) -> None:
         return
     platform.meter.for_job(tenant, job_id)
     execution = platform.job_repairs.executions.of(job_id)
+    if execution.driving is Driving.ABSENT and "status" in detail:
+        # Gone with its machine: the event is the last that is known of it.
+        execution = Execution.described(detail)
     if execution.driving is Driving.RUNNING:
         logger.info("driven again", extra={"job_id": job_id})
         return

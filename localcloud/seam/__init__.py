@@ -7,7 +7,7 @@ upgrade moves one of them.
   `policy_variables`: what policies may ask of a request
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
-  `task_tokens`: whose a token is
+  `task_tokens`: whose a token is; `deletion`: what becomes of a deleted machine's executions
 - `batch_types`, `archives`: CloudFormation's Batch types and EventBridge archives; `keys`, `kept_secrets`: its KMS keys and
   secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
@@ -53,6 +53,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         batch_types,
         conditions,
         control,
+        deletion,
         executions,
         forwarding,
         functions,
@@ -81,6 +82,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     access.admit_root(settings)
     end_functions = functions.install(state.part("aws") / "lambda")
     quiet = Quiet()
+    deletion.install()
     executions.install(quiet.wait)
     streams.install(quiet.wait)
     machines.install(compute, journal.flush)

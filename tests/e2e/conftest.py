@@ -7,15 +7,19 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 
 from aimatrix.client import Client, Limits
+
+Faults = Callable[[list[dict[str, object]]], None]
+"""Sets the rules of the compute emulator's faults."""
 
 ROOT = Path(__file__).parents[2]
 AIMATRIX = [sys.executable, "-m", "aimatrix.cli"]
@@ -112,3 +116,17 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def alice(cloud: Cloud) -> Iterator[Client]:
     with cloud.client("alice") as client:
         yield client
+
+
+@pytest.fixture
+def faults(cloud: Cloud) -> Iterator[Faults]:
+    """Sets the compute emulator's faults, and ends them."""
+    settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
+    address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
+    headers = {"X-Aimatrix-Control": settings["control_secret"]}
+
+    def put(rules: list[dict[str, object]]) -> None:
+        httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
+
+    yield put
+    put([])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from aimatrix.client import Client, ForbiddenError, Job, NotFoundError, ResourceRequirements
 from aimatrix.client.waiting import wait_until
 from tests.e2e import scripts
-from tests.e2e.conftest import Cloud, aimatrix, last_json
+from tests.e2e.conftest import Cloud, Faults, aimatrix, last_json
 from tests.e2e.test_costs import receipt
 from tests.faults import Shows
 
@@ -184,25 +182,12 @@ class TestPool:
 
 
 class TestFaults:
-    @pytest.fixture
-    def faults(self, cloud: Cloud) -> Iterator[Callable[[list[dict[str, object]]], None]]:
-        """Sets the compute emulator's faults, and ends them."""
-        settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
-        address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
-        headers = {"X-Aimatrix-Control": settings["control_secret"]}
-
-        def put(rules: list[dict[str, object]]) -> None:
-            httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
-
-        yield put
-        put([])
-
     def test_lose_no_job_to_throttling_limits_and_lack_of_capacity(
         self,
         cloud: Cloud,
         operator: Client,
         tmp_path: Path,
-        faults: Callable[[list[dict[str, object]]], None],
+        faults: Faults,
         shows: Shows,
     ) -> None:
         create = {"operation": "CreateTrainingJob"}

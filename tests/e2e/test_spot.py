@@ -2,58 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
 
 from aimatrix.client import InvalidRequestError, ResourceRequirements
-from tests.e2e.conftest import Cloud
+from tests.e2e.conftest import Cloud, Faults
 from tests.e2e.scripts import lines, request, run
 from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
 EPOCHS = 8
-# A checkpoint an epoch, written beside and renamed; an epoch is as long as two rounds of the synchronisation.
-RESUMES = f"""
+
+
+def resumes(interruptions: int) -> str:
+    """A script that writes a checkpoint an epoch, beside and renamed, and ends once it was interrupted so often.
+
+    An epoch is as long as two rounds of the synchronisation.
+    """
+    return f"""
 import os, pathlib, time
 kept = pathlib.Path(os.environ["SM_CHECKPOINT_DIR"]) / "epoch"
-done = int(kept.read_text()) if kept.exists() else 0
+begun, done = map(int, kept.read_text().split()) if kept.exists() else (0, 0)
+begun += 1
 print("begins after", done, flush=True)
 for epoch in range(done + 1, {EPOCHS} + 1):
+    if epoch == {EPOCHS} and begun <= {interruptions}:
+        time.sleep(600)
     time.sleep(1)
     part = kept.with_suffix(".part")
-    part.write_text(str(epoch))
+    part.write_text(f"{{begun}} {{epoch}}")
     part.rename(kept)
     print("epoch", epoch, flush=True)
 """
 
 
-@pytest.fixture
-def faults(cloud: Cloud) -> Iterator[Callable[[list[dict[str, object]]], None]]:
-    """Sets the compute emulator's faults, and ends them."""
-    settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
-    address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
-    headers = {"X-Aimatrix-Control": settings["control_secret"]}
-
-    def put(rules: list[dict[str, object]]) -> None:
-        httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
-
-    yield put
-    put([])
-
-
 def test_a_spot_job_that_is_interrupted_twice_goes_on_from_its_checkpoint_and_is_billed_once(
-    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None], shows: Shows
+    cloud: Cloud, tmp_path: Path, faults: Faults, shows: Shows
 ) -> None:
     faults([{"operation": "CreateTrainingJob", "fault": "spot_interruption", "after_seconds": 4, "times": 2}])
     with cloud.client("erin") as erin:
-        job = run(erin, tmp_path, RESUMES, name="spot", spot=True, max_runtime_seconds=120, max_wait_seconds=600)
+        job = run(erin, tmp_path, resumes(2), name="spot", spot=True, max_runtime_seconds=120, max_wait_seconds=600)
         said = lines(erin, job)
         attempts = erin.jobs.attempts(job.job_id)
         receipt = erin.costs.receipt(job.job_id).contents
@@ -97,12 +89,12 @@ def test_a_spot_job_that_cannot_be_expected_to_end_is_refused_with_its_numbers(c
 
 
 def test_a_spot_job_on_batch_that_loses_its_machine_goes_on_in_another_attempt_and_is_billed_as_spot(
-    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None], shows: Shows
+    cloud: Cloud, tmp_path: Path, faults: Faults, shows: Shows
 ) -> None:
     faults([{"operation": "SubmitJob", "fault": "spot_interruption", "after_seconds": 4, "times": 1}])
     with cloud.client("erin") as erin:
         values = {"backend": "batch", "spot": True, "max_runtime_seconds": 120, "max_wait_seconds": 600}
-        job = run(erin, tmp_path, RESUMES, name="lost", **values)
+        job = run(erin, tmp_path, resumes(1), name="lost", **values)
         said = lines(erin, job)
         first, second = erin.jobs.attempts(job.job_id)
         receipt = erin.costs.receipt(job.job_id).contents
@@ -129,7 +121,7 @@ def test_a_spot_job_on_batch_that_loses_its_machine_goes_on_in_another_attempt_a
 
 def test_another_job_goes_on_from_a_folder_of_checkpoints_whatever_the_backend(cloud: Cloud, tmp_path: Path) -> None:
     with cloud.client("erin") as erin:
-        wanted = request(erin, tmp_path, RESUMES, name="folder")
+        wanted = request(erin, tmp_path, resumes(0), name="folder")
         bucket = wanted.script_path.removeprefix("s3://").partition("/")[0]
         root = wanted.script_path.partition("/uploads/")[0]
         with pytest.raises(InvalidRequestError, match="is no folder for your checkpoints"):
@@ -144,7 +136,7 @@ def test_another_job_goes_on_from_a_folder_of_checkpoints_whatever_the_backend(c
 
 
 def test_a_script_that_needs_more_memory_goes_on_on_a_larger_instance_and_each_attempt_has_its_price(
-    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None]
+    cloud: Cloud, tmp_path: Path, faults: Faults
 ) -> None:
     faults([{"operation": "CreateTrainingJob", "fault": "crash", "after_seconds": 1, "times": 1}])
     script = "import time\nprint('one attempt', flush=True)\ntime.sleep(3)\n"
@@ -166,7 +158,7 @@ def test_a_script_that_needs_more_memory_goes_on_on_a_larger_instance_and_each_a
 
 
 def test_a_script_that_is_killed_for_lack_of_memory_is_tried_again_when_the_user_asks_for_it(
-    cloud: Cloud, tmp_path: Path, faults: Callable[[list[dict[str, object]]], None]
+    cloud: Cloud, tmp_path: Path, faults: Faults
 ) -> None:
     faults([{"operation": "CreateTrainingJob", "fault": "crash", "after_seconds": 1, "times": 1}])
     script = "import time\nprint('one attempt', flush=True)\ntime.sleep(3)\n"

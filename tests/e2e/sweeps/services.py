@@ -148,13 +148,23 @@ class Services:
         assert [job.status for job in page.jobs] == ([status] if status else [])
 
 
+def environment_of(cloud: Cloud) -> dict[str, str]:
+    """What the template tells its functions."""
+    environment = {"AWS_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}
+    for function in cloud.boto("lambda").list_functions()["Functions"]:
+        environment |= function.get("Environment", {}).get("Variables", {})
+    return environment
+
+
+def platform_ahead(cloud: Cloud, ahead: timedelta) -> Platform:
+    """The services as the template wires them, machines and backends included, by a clock that is ahead."""
+    return Platform(FaultyClients(cloud), Settings(environment_of(cloud)), SkewedClock(ahead))
+
+
 def services_on(cloud: Cloud) -> Services:
     """The services as the template wires them; a machine that does nothing stands where jobs would start to run."""
     clients = FaultyClients(cloud)
-    functions = cloud.boto("lambda").list_functions()["Functions"]
-    environment = {"AWS_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}
-    for function in functions:
-        environment |= function.get("Environment", {}).get("Variables", {})
+    environment = environment_of(cloud)
     role = cloud.boto("iam").list_roles()["Roles"][0]["Arn"]
     machine = cloud.boto("stepfunctions").create_state_machine(
         name=f"nothing-{uuid.uuid4()}", definition=json.dumps(_NOTHING), roleArn=role
