@@ -36,10 +36,11 @@ class Died(BaseException):
 
 @dataclass
 class Injector:
-    """Counts calls, and strikes one."""
+    """Counts calls, and strikes one, or does something else just before it."""
 
     strike_at: int | None = None
     fault: Fault = Fault.LOST
+    instead: Callable[[], object] | None = None
     calls: list[str] = field(default_factory=list)
 
     def before(self, model: Any, **_: Any) -> None:
@@ -52,6 +53,9 @@ class Injector:
             self._strike()
 
     def _strike(self) -> None:
+        if self.instead is not None:
+            self.instead()
+            return
         if self.fault in {Fault.DIED_BEFORE, Fault.DIED_AFTER}:
             raise Died
         raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
@@ -85,6 +89,27 @@ class FaultyClients(Clients):
             yield self.injector
         finally:
             self.injector = Injector()
+
+    @contextmanager
+    def meanwhile(self, at: int, act: Callable[[], object]) -> Iterator[None]:
+        """Do something just before the call of this number (from 1) of what is done inside; after it, if there are fewer."""
+        done = False
+
+        def uncounted() -> None:
+            nonlocal done
+            outer, self.injector, done = self.injector, Injector(), True
+            try:
+                act()
+            finally:
+                self.injector = outer
+
+        self.injector = Injector(at, instead=uncounted)
+        try:
+            yield
+        finally:
+            self.injector = Injector()
+        if not done:
+            act()
 
 
 @dataclass(frozen=True)
