@@ -7,7 +7,8 @@ upgrade moves one of them.
   `policy_variables`: what policies may ask of a request
 - `forwarding`: what is for SageMaker and Batch goes on to the compute emulator
 - `machines`: Step Functions' integrations with SageMaker and Batch; `executions`: what an execution's end stops;
-  `task_tokens`: whose a token is; `deletion`: what becomes of a deleted machine's executions
+  `task_tokens`: whose a token is; `deletion`: what becomes of a deleted machine's executions; `state_data`: how
+  much they may carry
 - `batch_types`, `archives`: CloudFormation's Batch types and EventBridge archives; `keys`, `kept_secrets`: its KMS keys and
   secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
@@ -66,6 +67,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         policy_variables,
         retention,
         speed,
+        state_data,
         streams,
         task_tokens,
     )
@@ -83,6 +85,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     end_functions = functions.install(state.part("aws") / "lambda")
     quiet = Quiet()
     deletion.install()
+    state_data.install()
     executions.install(quiet.wait)
     streams.install(quiet.wait)
     machines.install(compute, journal.flush)

@@ -77,6 +77,8 @@ PINS = (
     Pin(_SFN, "_create_state_machine", ("data",)),
     Pin(_SFN, "_update_state_machine", ("data",)),
     Pin(_SFN, "_add_event", ("execution", "event_type", "details")),
+    Pin(_SFN, "_error_matches", ("error_equals", "error")),
+    Pin(_SFN, "_execute_task", contains=('_add_event(execution, "TaskSucceeded"',)),
     Pin(_SFN, "_invoke_with_callback", ("resource", "input_data", "token", "state_def"), ("_task_tokens[token]",)),
     Pin(_SFN, "_call_lambda", ("func_ref", "event")),
     Pin("ministack.core.iam_actions", "extract_resource_arn"),

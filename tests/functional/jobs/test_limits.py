@@ -92,17 +92,30 @@ class TestAManifestThatAScriptWrote:
         assert jobs.accounts.check(ALICE_AS_ADMIN)[0].differences == ()
 
 
+STATE_DATA = 262_144
+LARGEST: dict[str, Any] = {
+    "parameters": {"blob": "é" * ((MAX_PARAMETER_BYTES - 100) // 6)},
+    "environment": {"environment_variables": {f"V{number:03d}": "x" * 1000 for number in range(60)}},
+    "metric_definitions": [{"name": f"m{number}" + "n" * 240, "regex": "(" + "a" * 490 + ")"} for number in range(40)],
+}
+
+
 class TestTheLargestJob:
+    @pytest.mark.parametrize("backend", ["sagemaker", "batch"])
+    def test_carries_little_through_its_machine(self, jobs: Jobs, backend: str, shows: Shows) -> None:
+        environment = {**LARGEST["environment"], "backend": backend, "docker_image": "team/image:1"}
+        job_id = jobs.service.submit(ALICE, jobs.request(**{**LARGEST, "environment": environment}), None).job_id
+        plan = jobs.lifecycle.plan("acme", job_id)
+        key = f"{attempt_prefix('acme', job_id, 1)}spec.json"
+        claimed = jobs.objects.client.get_object(Bucket=BUCKET, Key=key)["ContentLength"]
+        size = len(json.dumps(plan).encode())
+        shows(20, f"{backend}: the plan of the largest job is {size:,} of {STATE_DATA:,} bytes; {claimed:,} lie in S3")
+        # SageMaker's description of the training job, which the state gets as its result, says the same once more.
+        assert size * 4 < STATE_DATA
+        assert claimed > size
+
     def test_that_may_be_asked_for_fits_into_its_item(self, jobs: Jobs, shows: Shows) -> None:
-        parameters = {"blob": "é" * ((MAX_PARAMETER_BYTES - 100) // 6)}
-        variables = {f"V{number:03d}": "x" * 1000 for number in range(60)}
-        metrics = [{"name": f"m{number}" + "n" * 240, "regex": "(" + "a" * 490 + ")"} for number in range(40)]
-        job_id = trained(
-            jobs,
-            parameters=parameters,
-            environment={"environment_variables": variables},
-            metric_definitions=metrics,
-        )
+        job_id = trained(jobs, **LARGEST)
         artifacts = [artifact(number, 500) for number in range(500)]
         leave(jobs, job_id, json.dumps({"artifacts": artifacts, "reason": "r" * 5000}).encode())
         ended = jobs.finishing.finish("acme", job_id, "e" * 5000)

@@ -364,3 +364,40 @@ class TestBatchInAMachine:
         notice, *printed = [event["message"] for event in events]
         assert notice.startswith("aimatrix: the compute emulator runs")
         assert printed == [f"hello from {name}"]
+
+
+class TestStateData:
+    """262,144 bytes and no more: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+
+    @pytest.fixture
+    def machine(self, cloud: Cloud) -> str:
+        """Hands on its input, twice as long if it is asked to."""
+        twice = "{% $states.input.twice ? {'text': $states.input.text & $states.input.text} : $states.input %}"
+        definition = {"QueryLanguage": "JSONata", "StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
+        definition["States"]["P"]["Output"] = twice  # type: ignore[index]
+        role = cloud.stepfunctions.describe_state_machine(stateMachineArn=cloud.outputs["Call"])["roleArn"]
+        made = cloud.stepfunctions.create_state_machine(
+            name=f"carry-{uuid.uuid4()}", definition=json.dumps(definition), roleArn=role
+        )
+        return str(made["stateMachineArn"])
+
+    def ended(self, cloud: Cloud, machine: str, data: dict[str, Any]) -> dict[str, Any]:
+        states = cloud.stepfunctions
+        arn = states.start_execution(stateMachineArn=machine, input=json.dumps(data))["executionArn"]
+        until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING")
+        return dict(states.describe_execution(executionArn=arn))
+
+    @pytest.mark.parametrize("spare", [1, 0])
+    def test_of_just_so_many_bytes_is_taken(self, cloud: Cloud, machine: str, spare: int) -> None:
+        data = {"twice": False, "text": ""}
+        data["text"] = "x" * (262_144 - len(json.dumps(data)) - spare)
+        assert self.ended(cloud, machine, data)["status"] == "SUCCEEDED"
+
+    def test_of_one_more_is_refused_at_the_start(self, cloud: Cloud, machine: str) -> None:
+        text = json.dumps("x" * (262_144 - 1))
+        with pytest.raises(ClientError, match="less than or equal to 262144"):
+            cloud.stepfunctions.start_execution(stateMachineArn=machine, input=text)
+
+    def test_ends_an_execution_that_makes_more_on_its_way(self, cloud: Cloud, machine: str) -> None:
+        ended = self.ended(cloud, machine, {"twice": True, "text": "x" * 140_000})
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.DataLimitExceeded")
