@@ -14,7 +14,7 @@ import pytest
 from infra import names
 from tests.e2e.conftest import ROOT, Cloud
 from tests.e2e.sweeps import administration, deployments, jobs, models, streams
-from tests.e2e.sweeps.faulty import Handler, sweep
+from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
 from tests.e2e.sweeps.left_out import LEFT_OUT
 from tests.e2e.sweeps.services import Services, services_on
 from tests.faults import Shows
@@ -73,3 +73,8 @@ class TestSweep:
         shows(2, said)
         if room == "jobs":
             shows(12, f"{total} points, 0 differences")
+            died = total * len(DEATHS) // len(Fault)
+            shows(
+                4,
+                f"a process died at {died} points and was repeated at once: nothing done twice, nothing left half done",
+            )

@@ -30,6 +30,9 @@ class Fault(Enum):
         return self in {Fault.LOST, Fault.DIED_BEFORE}
 
 
+DEATHS = frozenset({Fault.DIED_BEFORE, Fault.DIED_AFTER})
+
+
 class Died(BaseException):
     """The process is gone: no handler of ours may catch this."""
 
@@ -56,7 +59,7 @@ class Injector:
         if self.instead is not None:
             self.instead()
             return
-        if self.fault in {Fault.DIED_BEFORE, Fault.DIED_AFTER}:
+        if self.fault in DEATHS:
             raise Died
         raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
 
