@@ -153,6 +153,11 @@ class Settings:
         return tuple(filter(None, self._get("TRAINING_QUEUE_SHARES").split(",")))
 
     @property
+    def metric_retention_days(self) -> int | None:
+        """How long metrics are kept; None: as long as their job. Only who writes them is told."""
+        return int(self._get("METRIC_RETENTION_DAYS")) or None
+
+    @property
     def spot_rates(self) -> dict[str, float]:
         """Interruptions of spot instances per hour that an operator assumes, by instance type."""
         pairs = (each.partition("=") for each in self._get("SPOT_RATES").split(",") if each)

@@ -53,6 +53,7 @@ SETTINGS: dict[str, Json | str] = {
     "TRAINING_QUEUE_ORDER": ref("TrainingQueueOrder"),
     "TRAINING_QUEUE_SHARES": {"Fn::Join": [",", ref("TrainingQueueShares")]},
     "SPOT_RATES": ref("SpotInterruptionsPerHour"),
+    "METRIC_RETENTION_DAYS": ref("MetricRetentionDays"),
     "BATCH_LOG_GROUP": sub(names.BATCH_LOG_GROUP),
     "TRAINING_LOG_GROUP": names.TRAINING_LOG_GROUP,
     "AGENT_URI": ref("AgentUri"),
@@ -174,7 +175,7 @@ SHAPES: dict[str, Shape] = {
         "Turns structured log lines into metrics and progress",
         60,
         1024,
-        ("JOBS_TABLE", "METRICS_TABLE", "USAGE_TABLE", "ARTIFACTS_BUCKET", *_TRAINING_QUEUE),
+        ("JOBS_TABLE", "METRICS_TABLE", "METRIC_RETENTION_DAYS", "USAGE_TABLE", "ARTIFACTS_BUCKET", *_TRAINING_QUEUE),
     ),
     "check_quotas": Shape(
         "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")

@@ -143,6 +143,13 @@ PARAMETERS: Json = {
         "Default": 30,
         "AllowedValues": _RETENTION_DAYS,
     },
+    "MetricRetentionDays": {
+        "Type": "Number",
+        "Description": "How long metrics are kept after they came, in days; 0: as long as their job",
+        "Default": 0,
+        "MinValue": 0,
+        "MaxValue": 3650,
+    },
     "EventArchiveDays": {
         "Type": "Number",
         "Description": "How long events are kept for a replay, in days",

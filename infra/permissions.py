@@ -60,7 +60,9 @@ SEAL_AUDIT = (
     Grant("AppendAudit", ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"), (table_arn("audit"),)),
     Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
 )
-APPEND_METRICS = Grant("AppendMetrics", ("dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),))
+KEEP_METRICS = Grant(
+    "KeepMetrics", ("dynamodb:Query", "dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),)
+)
 # Counters alone: with these attributes no row of the usage log and no receipt can be altered. A change always names its key
 # and what it changes, so there is no request without attributes that the condition would let pass.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
@@ -405,7 +407,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
             (table_arn("jobs"),),
         ),
         COUNT_USAGE,
-        APPEND_METRICS,
+        KEEP_METRICS,
     ),
     "check_quotas": (read("jobs"), read("quotas"), KEEP_CHECK_ROUND),
     "plan_deployment": (

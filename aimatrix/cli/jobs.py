@@ -134,6 +134,12 @@ def metrics(
     ctx: typer.Context,
     job_id: JobId,
     name: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    max_points: Annotated[
+        int | None,
+        typer.Option(
+            min=10, max=10_000, help="Thin one metric out to so many points; the least and the greatest values stay."
+        ),
+    ] = None,
     api: options.Api = None,
     profile: options.Profile = None,
     state: options.State = None,
@@ -143,10 +149,15 @@ def metrics(
 
     Example:
 
-      aimatrix jobs metrics JOB --name loss
+      aimatrix jobs metrics JOB --name loss --max-points 100
     """
+    if max_points is not None and name is None:
+        raise typer.BadParameter("Say which metric with --name.", param_hint="--max-points")
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        points = list(client.jobs.metrics(job_id, name))
+        if max_points is not None and name is not None:
+            points = [*client.jobs.chart(job_id, name, max_points)]
+        else:
+            points = list(client.jobs.metrics(job_id, name))
     rows = [
         (each.timestamp, each.name, _optional(each.step), _optional(each.epoch), number(each.value)) for each in points
     ]

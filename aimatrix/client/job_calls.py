@@ -136,6 +136,17 @@ class JobCalls:
 
         return (Metric.from_document(each) for each in each_document(fetch, "metrics"))
 
+    def chart(self, job_id: str, name: str, max_points: int = 1000) -> tuple[Metric, ...]:
+        """A metric thinned out to so many points at most: of each stretch of steps the least and the greatest value, and
+        whatever is no number.
+
+        Args:
+            max_points: 10 to 10,000.
+        """
+        params = {"name": name, "max_points": str(max_points)}
+        document = self.transport.document("GET", f"{_path(job_id)}/metrics", params=params)
+        return tuple(Metric.from_document(each) for each in document["metrics"])
+
     def log_page(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> LogPage:
         """Some lines from a cursor on (from the first line without one).
 

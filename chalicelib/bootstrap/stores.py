@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from chalicelib.costs.store import UsageStore
     from chalicelib.deployments.store import DeploymentStore
     from chalicelib.jobs.gateways import Backends
-    from chalicelib.jobs.metrics import MetricStore
     from chalicelib.jobs.store import JobStore
+    from chalicelib.metrics.store import MetricStore
     from chalicelib.models.store import ModelStore
     from chalicelib.objects import Objects
 
@@ -76,9 +76,13 @@ class Stores:
 
     @cached_property
     def metrics(self) -> MetricStore:
-        from chalicelib.jobs.metrics import MetricStore
+        from chalicelib.metrics.store import MetricStore
 
-        return MetricStore(Table(self.clients.dynamodb, self.settings.metrics_table))
+        return MetricStore(
+            Table(self.clients.dynamodb, self.settings.metrics_table),
+            days=lambda: self.settings.metric_retention_days,
+            now=self.now,
+        )
 
     @cached_property
     def usage_store(self) -> UsageStore:

@@ -5,7 +5,7 @@ jobs          is a job's first version                             training.job.
 jobs          is a later one, in another status or state           training.job.status-changed
 models        becomes ready                                        training.model.ready
 deployments   is in another status                                 deployment.status-changed
-metrics       is new; all of one job that come together            training.metrics.recorded
+metrics       came; all of one job that come together, 100 each    training.metrics.recorded
 audit         says that a request was refused for a quota          quota.exceeded
 """
 
@@ -27,10 +27,10 @@ from chalicelib.events.shapes import (
     ModelReady,
     QuotaExceeded,
 )
-from chalicelib.jobs import metrics
 from chalicelib.jobs.items import job_from
 from chalicelib.jobs.life import state_of
-from chalicelib.jobs.metrics import json_number, point_of
+from chalicelib.metrics.point import json_number
+from chalicelib.metrics.store import job_of, points_of
 from chalicelib.models.model import ModelStatus
 from chalicelib.table import Item
 
@@ -91,7 +91,7 @@ def _groups(changes: Iterable[Change]) -> Iterator[list[Change]]:
     """Changes that are one event together."""
     points: list[Change] = []
     for change in changes:
-        if points and (change.table != "metrics" or _pk(change) != _pk(points[0]) or len(points) == AT_ONCE):
+        if points and (change.table != "metrics" or job_of(_pk(change)) != job_of(_pk(points[0]))):
             yield points
             points = []
         if change.table != "metrics":
@@ -104,7 +104,7 @@ def _groups(changes: Iterable[Change]) -> Iterator[list[Change]]:
 
 def _told(group: list[Change]) -> Iterator[Event]:
     if group[0].table == "metrics":
-        yield _metrics(group)
+        yield from _metrics(group)
     else:
         yield from _event(group[0])
 
@@ -207,19 +207,28 @@ def _refusal(entry: Mapping[str, Any]) -> Iterator[Event]:
     )
 
 
-def _metrics(changes: list[Change]) -> Event:
-    tenant, _, job_id = _pk(changes[0]).partition("#")
-    points = [point_of(change.after or {}) for change in changes]
-    return MetricsRecorded(
-        event_id=derived_id("event", "metrics", tenant, job_id, changes[0].sequence),
-        occurred_at=_iso(points[-1]),
-        tenant_id=tenant,
-        job_id=job_id,
-        metrics=tuple(
-            MetricPoint(name=point.name, value=json_number(point.value), step=point.step, timestamp=_iso(point))
-            for point in points
-        ),
-    )
+def _metrics(changes: list[Change]) -> Iterator[Event]:
+    items = [change.after or {} for change in changes]
+    tenant, job_id = job_of(_pk(changes[0]))
+    points = [point for item in items for point in points_of(item)]
+    for number, start in enumerate(range(0, len(points), AT_ONCE)):
+        told = points[start : start + AT_ONCE]
+        yield MetricsRecorded(
+            # By what came, not by its place in the stream: what comes twice has been told.
+            event_id=derived_id("event", "metrics", tenant, job_id, str(items[0]["sk"]), str(number)),
+            occurred_at=to_text(told[-1].timestamp),
+            tenant_id=tenant,
+            job_id=job_id,
+            metrics=tuple(
+                MetricPoint(
+                    name=point.name,
+                    value=json_number(point.value),
+                    step=point.step,
+                    timestamp=to_text(point.timestamp),
+                )
+                for point in told
+            ),
+        )
 
 
 def _common(kind: str, item: Item, version: int) -> dict[str, Any]:
@@ -233,7 +242,3 @@ def _common(kind: str, item: Item, version: int) -> dict[str, Any]:
 
 def _pk(change: Change) -> str:
     return str((change.after or change.before or {}).get("pk", ""))
-
-
-def _iso(point: metrics.MetricPoint) -> str:
-    return to_text(point.timestamp)

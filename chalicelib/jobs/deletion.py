@@ -11,8 +11,8 @@ from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.job import job_prefix
-from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.store import JobStore, StaleJob
+from chalicelib.metrics.store import MetricStore
 from chalicelib.models.store import ModelStore
 from chalicelib.objects import Objects
 from chalicelib.quotas.service import QuotaService

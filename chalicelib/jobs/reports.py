@@ -19,10 +19,11 @@ from typing import Any
 
 from chalicelib.jobs.job import Checkpointing, Progress, Run
 from chalicelib.jobs.lifecycle import Lifecycle
-from chalicelib.jobs.metrics import MetricPoint, MetricStore, moment_of, point_from
 from chalicelib.jobs.outcome import MAX_REASON
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
+from chalicelib.metrics.point import MetricPoint, moment_of, point_from
+from chalicelib.metrics.store import MetricStore
 
 MARK = "#aimatrix "
 MAX_EVENT_BYTES = 32 * 1024 * 1024

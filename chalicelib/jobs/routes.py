@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.capacity import views as capacity_views
+from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import views
 from chalicelib.jobs.job import JobFilter, JobStatus
 from chalicelib.jobs.ledger import replay
 from chalicelib.jobs.logs import MAX_ATTEMPTS, MAX_LINES, Position
-from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.metrics.store import Position as MetricPosition
+from chalicelib.metrics.thinning import LEAST
 
 if TYPE_CHECKING:
     from chalice.app import CustomAuthorizer
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from chalicelib.bootstrap import Platform
 
 MAX_POINTS = 1000
+MAX_CHART_POINTS = 10_000
+_CHART_OF_ONE = FieldProblem(
+    "max_points", "thins out the whole of one metric", "Give it with name, and without limit and cursor."
+)
 FOLLOW_SECONDS = 20.0  # API Gateway gives up after 29
 
 STATUSES = tuple(status.value for status in JobStatus)
@@ -95,13 +101,20 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
 
     @room.view("GET", "/v1/training/jobs/{job_id}/metrics", authorizer=authorizer, needs=Permission.JOBS_READ)
     def list_metrics(request: Request, job_id: str) -> Reply:
-        request.only("name", "limit", "cursor")
+        request.only("name", "limit", "cursor", "max_points")
         job = platform.jobs.get(request.caller, job_id)
-        after = MetricStore.cursor(request.query.get("cursor"), job.tenant, job.job_id)
+        name, cursor = request.query.get("name"), request.query.get("cursor")
+        most = request.integer("max_points", 0, LEAST, MAX_CHART_POINTS)
+        if most:
+            if name is None or cursor is not None or "limit" in request.query:
+                raise InvalidRequest.about(_CHART_OF_ONE)
+            points = platform.metrics.chart(job.tenant, job.job_id, name, most)
+            return Reply({"metrics": [views.metric(point) for point in points], "next_cursor": None})
+        after = MetricPosition.from_text(cursor, name)
         limit = request.integer("limit", MAX_POINTS, 1, MAX_POINTS)
-        page = platform.metrics.read(job.tenant, job.job_id, name=request.query.get("name"), limit=limit, after=after)
-        cursor = page.cursor.encode() if page.cursor else None
-        return Reply({"metrics": [views.metric(point) for point in page.points], "next_cursor": cursor})
+        page = platform.metrics.read(job.tenant, job.job_id, name=name, limit=limit, after=after)
+        following = page.cursor.encode() if page.cursor else None
+        return Reply({"metrics": [views.metric(point) for point in page.points], "next_cursor": following})
 
     @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def read_logs(request: Request, job_id: str) -> Reply:

@@ -11,8 +11,8 @@ from chalicelib.costs import bill
 from chalicelib.costs import views as cost_views
 from chalicelib.jobs.job import Attempt, Checkpointing, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
-from chalicelib.jobs.metrics import MetricPoint, json_number
 from chalicelib.jobs.suspicion import notices
+from chalicelib.metrics.point import MetricPoint, json_number
 from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 if TYPE_CHECKING:

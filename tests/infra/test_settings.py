@@ -110,7 +110,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "reconcile": (lambda p: (p.sweep, *_repairs(p), p.sweep_store),),
     "on_execution_event": (_repairs,),
     "on_training_event": (lambda p: (p.meter, p.lifecycle, p.backends.batch, p.enqueueing),),
-    "ingest_logs": (lambda p: p.reports,),
+    "ingest_logs": (lambda p: p.reports, lambda p: p.metrics.days()),
     "record_history": (lambda p: p.ledger,),
     "publish_events": (lambda p: (p.event_bus, p.undelivered, p.settings.stack),),
     "note_dead_letters": (lambda p: (p.undelivered, p.settings.stack),),

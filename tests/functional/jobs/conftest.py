@@ -25,7 +25,6 @@ from chalicelib.jobs.gateways import ABSENT, BackendJob, BackendState
 from chalicelib.jobs.instances import BatchMachines
 from chalicelib.jobs.job import Attempt, Backend
 from chalicelib.jobs.lifecycle import Lifecycle
-from chalicelib.jobs.metrics import MetricStore
 from chalicelib.jobs.moving import Moving
 from chalicelib.jobs.plan import Surroundings
 from chalicelib.jobs.reports import Reports
@@ -33,6 +32,7 @@ from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.secrets import Vault
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
+from chalicelib.metrics.store import MetricStore
 from chalicelib.models.store import ModelStore
 from chalicelib.objects import Objects
 from chalicelib.quotas.accounts import AccountService

@@ -14,8 +14,9 @@ import pytest
 from chalicelib.jobs import views
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus, Progress, Run
-from chalicelib.jobs.metrics import MetricPoint, MetricStore
 from chalicelib.jobs.reports import lines_of, parse
+from chalicelib.metrics.point import MetricPoint
+from chalicelib.metrics.store import Position
 from tests.functional.jobs.conftest import ALICE, Jobs
 
 AT = 1_772_366_400_000
@@ -203,7 +204,7 @@ class TestMetricStore:
         jobs.reports.take([_line(job_id, "metrics", points=[["loss", step, step, None, AT] for step in range(60)])])
         first = jobs.metrics.read("acme", job_id, name="loss", limit=40, after=None)
         assert first.cursor is not None
-        after = MetricStore.cursor(first.cursor.encode(), "acme", job_id)
+        after = Position.from_text(first.cursor.encode(), "loss")
         rest = jobs.metrics.read("acme", job_id, name="loss", limit=40, after=after)
         assert [point.step for point in (*first.points, *rest.points)] == list(range(60))
         assert rest.cursor is None

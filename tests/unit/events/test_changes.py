@@ -23,7 +23,8 @@ from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Job, JobStatus
 from chalicelib.jobs.life import AttemptPlanned, CancelRequested, Ended, Entered, Observed, Started, Submitted, apply
 from chalicelib.jobs.life import Event as LifeEvent
-from chalicelib.jobs.metrics import MetricPoint, item_of
+from chalicelib.metrics.chunk import Chunk
+from chalicelib.metrics.point import MetricPoint
 from chalicelib.table import Item, decode, encode
 from tests.unit.jobs.test_life import JOB, NOW, USED
 
@@ -156,8 +157,13 @@ class TestMetrics:
         return MetricPoint("loss", value, step, None, datetime(2026, 3, 1, tzinfo=UTC))
 
     def changes(self, job_id: str, count: int, value: float = 0.5) -> list[Change]:
-        items = [decode(encode(item_of("acme", job_id, self.point(step, value)))) for step in range(count)]
-        return [Change("metrics", f"{job_id}-{number}", None, item) for number, item in enumerate(items)]
+        """Points that came one at a time."""
+        return [self.change(job_id, [self.point(step, value)]) for step in range(count)]
+
+    def change(self, job_id: str, points: list[MetricPoint]) -> Change:
+        chunk = Chunk.of(points)
+        item = {"name": "loss", "pk": f"acme#{job_id}#loss", "sk": f"tail#{chunk.key}", "body": chunk.body}
+        return Change("metrics", chunk.key, None, decode(encode({**item, "count": chunk.count})))
 
     def test_of_one_job_that_come_together_are_one_event(self) -> None:
         found = seen([*self.changes("a", 3), *self.changes("b", 2)])
@@ -167,6 +173,15 @@ class TestMetrics:
 
     def test_are_split_where_they_are_many(self) -> None:
         assert len(seen(self.changes("a", AT_ONCE + 1))) == 2
+        many = self.change("a", [self.point(step) for step in range(2 * AT_ONCE + 1)])
+        first, second, third = seen([many])
+        assert isinstance(third, MetricsRecorded)
+        assert [point.step for point in third.metrics] == [2 * AT_ONCE]
+        assert len({first.event_id, second.event_id, third.event_id}) == 3
+
+    def test_that_come_again_have_the_same_ids(self) -> None:
+        (once,), (again,) = seen(self.changes("a", 1)), seen([replace(self.changes("a", 1)[0], sequence="later")])
+        assert once.event_id == again.event_id
 
     def test_keep_what_json_has_no_number_for(self) -> None:
         (event,) = seen(self.changes("a", 1, float("nan")))
