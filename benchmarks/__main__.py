@@ -12,11 +12,13 @@ from benchmarks import (
     audit,
     burst,
     chaos,
+    followers,
     idempotency,
     idle,
     latency,
     lists,
     memory,
+    metrics,
     package,
     queue,
     quota,
@@ -38,11 +40,13 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "memory": memory.measure,
     "audit": audit.measure,
     "idle": idle.measure,
+    "metrics": metrics.measure,
     "chaos": chaos.measure,
+    "followers": followers.measure,
 }
 
 
-LONG = frozenset({"chaos"})
+LONG = frozenset({"chaos", "followers"})
 """Measurements that take many minutes: only when they are named."""
 
 

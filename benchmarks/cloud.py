@@ -28,6 +28,7 @@ class Cloud:
     state: Path
     api: str
     aws: str
+    mlflow: str
     seconds_to_start: float
 
     def client(self) -> Client:
@@ -71,7 +72,7 @@ def up(state: Path) -> Cloud:
         port = found.getsockname()[1]
     began = time.monotonic()
     addresses = _aimatrix("up", "--state", str(state), "--port", str(port), "--detach", "--json")
-    return Cloud(state, addresses["api"], addresses["aws"], time.monotonic() - began)
+    return Cloud(state, addresses["api"], addresses["aws"], addresses["mlflow"], time.monotonic() - began)
 
 
 def up_again(running: Cloud) -> None:

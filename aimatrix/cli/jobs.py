@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
@@ -163,6 +164,36 @@ def metrics(
     ]
     lines = table(("TIME", "METRIC", "STEP", "EPOCH", "VALUE"), rows) if rows else [dim("no metrics")]
     Output(as_json).finish({"job_id": job_id, "metrics": [each.to_document() for each in points]}, *lines)
+
+
+@app.command()
+def stream(
+    ctx: typer.Context,
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended.")] = False,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier call stopped.")] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+) -> None:
+    """Print all that happens to a job, a JSON document a line: log, metric, state, and end as the last.
+
+    Cut off or interrupted, it says on standard error with which --cursor to go on: nothing is missed or told twice.
+
+    Example:
+
+      aimatrix jobs stream JOB --follow
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        at, ended = cursor, False
+        try:
+            for page in client.jobs.stream_pages(job_id, cursor, follow=follow):
+                for document in page.entries:
+                    typer.echo(json.dumps(document))
+                at, ended = page.next_cursor, page.ended
+        finally:
+            if not ended and at is not None:
+                typer.echo(f"go on with --cursor {at}", err=True)
 
 
 @app.command()

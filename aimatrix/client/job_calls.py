@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -15,12 +15,13 @@ import httpx
 from aimatrix.client.capacity import QueuePlace
 from aimatrix.client.errors import ServiceError, UnreachableError
 from aimatrix.client.history import History
-from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric
+from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric, StreamPage
 from aimatrix.client.paging import each_document
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.transport import Transport
 from aimatrix.client.waiting import wait_until
 
+P = TypeVar("P", LogPage, StreamPage)
 JOBS = "/training/jobs"
 ADMIN_JOBS = "/admin/training/jobs"
 
@@ -160,7 +161,7 @@ class JobCalls:
             headers={"Accept": "application/x-ndjson"},
         )
         return LogPage(
-            entries=tuple(_entries(response)),
+            entries=tuple(LogEntry.from_document(each) for each in _documents(response)),
             next_cursor=response.headers.get("x-next-cursor") or cursor,
             ended=response.headers.get("x-stream-end", "").lower() == "true",
         )
@@ -174,11 +175,36 @@ class JobCalls:
         Raises:
             UnreachableError: the service stayed away for longer than ``reconnect`` allows.
         """
+        return self._pages(lambda at: self.log_page(job_id, at, follow=follow), cursor, follow)
+
+    def stream_page(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> StreamPage:
+        """Some of what a job printed, measured and became, from a cursor on (from the beginning without one).
+
+        Args:
+            follow: let the service wait for more (up to 20 s) rather than answer with nothing.
+        """
+        params = {"follow": follow or None, "cursor": cursor}
+        response = self.transport.call("GET", f"{_path(job_id)}/stream", params=params)
+        return StreamPage(
+            entries=tuple(_documents(response)),
+            next_cursor=response.headers.get("x-next-cursor") or cursor,
+            ended=response.headers.get("x-stream-end", "").lower() == "true",
+        )
+
+    def stream_pages(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> Iterator[StreamPage]:
+        """The same, until there is no more; with ``follow``, until the end is told. As safe against cuts as `log_pages`.
+
+        Raises:
+            UnreachableError: the service stayed away for longer than ``reconnect`` allows.
+        """
+        return self._pages(lambda at: self.stream_page(job_id, at, follow=follow), cursor, follow)
+
+    def _pages(self, fetch: Callable[[str | None], P], cursor: str | None, follow: bool) -> Iterator[P]:
         failures = 0
         while True:
             asked = self.monotonic()
             try:
-                page = self.log_page(job_id, cursor, follow=follow)
+                page = fetch(cursor)
             except (UnreachableError, ServiceError):
                 failures += 1
                 delay = self.reconnect.delay(failures, None, self.transport.rng)
@@ -222,7 +248,7 @@ def _path(job_id: str) -> str:
     return f"{JOBS}/{quote(job_id, safe='')}"
 
 
-def _entries(response: httpx.Response) -> Iterator[LogEntry]:
+def _documents(response: httpx.Response) -> Iterator[dict[str, Any]]:
     """The lines of an NDJSON body.
 
     Raises:
@@ -232,7 +258,6 @@ def _entries(response: httpx.Response) -> Iterator[LogEntry]:
         if not line.strip():
             continue
         try:
-            document = json.loads(line)
+            yield json.loads(line)
         except ValueError as error:
             raise ServiceError(response.status_code, "truncated_log", "a log answer was cut short") from error
-        yield LogEntry.from_document(document)

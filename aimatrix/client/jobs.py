@@ -351,6 +351,19 @@ class LogPage:
     ended: bool
 
 
+@dataclass(frozen=True)
+class StreamPage:
+    """Some of what happened to a job, where to go on after it, and whether anything can follow.
+
+    Attributes:
+        entries: documents whose ``type`` is ``log``, ``metric``, ``state``, or, as the very last, ``end``.
+    """
+
+    entries: tuple[Mapping[str, Any], ...]
+    next_cursor: str | None
+    ended: bool
+
+
 def _json_number(value: float) -> float | str:
     if math.isfinite(value):
         return value

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chalicelib.jobs.plan import Surroundings
     from chalicelib.jobs.reports import Reports
     from chalicelib.jobs.service import JobService
+    from chalicelib.jobs.stream import JobStream
 
 
 class Jobs(Capacity):
@@ -98,6 +99,12 @@ class Jobs(Capacity):
             return self.settings.training_log_group if backend is Backend.SAGEMAKER else self.settings.batch_log_group
 
         return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
+
+    @cached_property
+    def job_stream(self) -> JobStream:
+        from chalicelib.jobs.stream import JobStream
+
+        return JobStream(self.logs, self.ledger, self.job_store, self.now, time.sleep)
 
     @cached_property
     def ledger(self) -> LedgerStore:

@@ -8,7 +8,7 @@ Where it runs     `plan` the call to SageMaker or Batch, as data · `definitions
 The way           `service` submit, list, get, cancel · `lifecycle` what the state machine asks for · `causes` why an attempt
                   ended · `moves` and `moving` the next attempt on something else · `outcome` what it left · `finishing` the
                   one way into a terminal status · `deletion`
-While it runs     `reports` what the agent's lines say · `metrics` · `logs` what the script printed
+While it runs     `reports` what the agent's lines say · `logs` what the script printed · `stream` all of it, with one cursor
 Records           `store` of jobs and attempts, `items` their shape · `ledger` every change, `ledger_store` its rows
 Edges             `routes` over HTTP · `tasks` for machines and events
 """

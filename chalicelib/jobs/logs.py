@@ -17,8 +17,9 @@ from chalicelib.clock import Clock
 from chalicelib.cursor import Cursor, not_ours
 from chalicelib.jobs.gateways import Backends
 from chalicelib.jobs.job import Attempt, Backend, Job
-from chalicelib.jobs.reports import MARK
+from chalicelib.jobs.reports import MARK, points_in
 from chalicelib.jobs.store import JobStore
+from chalicelib.metrics.point import MetricPoint
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -27,6 +28,7 @@ MAX_LINES = 1000
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a Lambda answers at most 6 MB
 LATE_LINES = timedelta(seconds=10)
 _CALLS_PER_READ = 8
+_POINT_BYTES = 150  # as JSON
 MAX_ATTEMPTS = 9999
 _INSTANCE = re.compile(r"[A-Za-z0-9_.-]{0,100}")
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
@@ -38,9 +40,15 @@ _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 @dataclass(frozen=True)
 class LogEntry:
+    """
+    Attributes:
+        points: of metrics that were logged here; an entry that has some is no line of the script.
+    """
+
     timestamp: datetime
     message: str
     attempt: int
+    points: tuple[MetricPoint, ...] = ()
 
     @property
     def source(self) -> str:
@@ -117,19 +125,24 @@ class LogReader:
     now: Clock
     sleep: Callable[[float], None]
 
-    def read(self, job: Job, position: Position, limit: int, only: int | None = None) -> LogPage:
+    def read(
+        self, job: Job, position: Position, limit: int, only: int | None = None, *, with_metrics: bool = False
+    ) -> LogPage:
         """The next lines after a position, at once.
 
         Args:
             only: the attempt whose end is the end; None for that of the job.
+            with_metrics: what was logged of metrics too, in its place among the lines.
         """
         entries: list[LogEntry] = []
         size = 0
         for _ in range(_CALLS_PER_READ):
             attempt = self.store.attempt(job.tenant, job.job_id, position.attempt)
-            fresh, position = self._step(attempt, position, limit - len(entries)) if attempt else ([], position)
+            fresh, position = (
+                self._step(attempt, position, limit - len(entries), with_metrics) if attempt else ([], position)
+            )
             entries.extend(fresh)
-            size += sum(len(entry.message) for entry in fresh)
+            size += sum(len(entry.message) + _POINT_BYTES * len(entry.points) for entry in fresh)
             if len(entries) >= limit or size > MAX_ANSWER_BYTES // 2:
                 return LogPage(tuple(entries), position, is_end=False)
             if not fresh and self._is_complete(job, position):
@@ -154,7 +167,9 @@ class LogReader:
             position = page.position
             job = self.store.get(job.tenant, job.job_id) or job
 
-    def _step(self, attempt: Attempt, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
+    def _step(
+        self, attempt: Attempt, position: Position, limit: int, with_metrics: bool
+    ) -> tuple[list[LogEntry], Position]:
         group = self.group_of(attempt.backend)
         stream = self._stream(attempt, group, position.instance)
         if not stream:
@@ -179,17 +194,18 @@ class LogReader:
         entries = []
         for event in answer["events"]:
             message = event["message"]
-            if message.startswith(MARK):
-                ended = ended or _is_exit(message)
-            else:
-                entries.append(
-                    LogEntry(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), message, attempt.number)
-                )
+            moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+            if not message.startswith(MARK):
+                entries.append(LogEntry(moment, message, attempt.number))
+                continue
+            ended = ended or _is_exit(message)
+            if with_metrics and (points := points_in(message, attempt)):
+                entries.append(LogEntry(moment, "", attempt.number, points))
         instance = "" if attempt.backend is Backend.BATCH else stream.partition("/")[2]
         position = replace(position, instance=instance, token=token, ended=ended)
         if not entries and answer["events"]:
             # Only structured lines: there may be more behind them.
-            return self._step(attempt, position, limit)
+            return self._step(attempt, position, limit, with_metrics)
         return entries, position
 
     def _stream(self, attempt: Attempt, group: str, instance: str) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from chalicelib.jobs.job import Checkpointing, Progress, Run
+from chalicelib.jobs.job import Attempt, Checkpointing, Progress, Run
 from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.outcome import MAX_REASON
 from chalicelib.jobs.store import JobStore
@@ -70,6 +70,20 @@ def parse(message: str) -> Line | None:
         return None
 
 
+def points_in(message: str, attempt: Attempt) -> tuple[MetricPoint, ...]:
+    """The points of metrics that a line of an attempt's own log tells; none where it is not genuine."""
+    line = parse(message)
+    if line is None or line.kind != "metrics" or not _is_of(line.source, attempt):
+        return ()
+    given = line.values.get("points")
+    return tuple(_points(given)[0]) if isinstance(given, list) else ()
+
+
+def _is_of(source: Source, attempt: Attempt) -> bool:
+    named = (source.tenant, source.job_id, source.number) == (attempt.tenant, attempt.job_id, attempt.number)
+    return named and hmac.compare_digest(attempt.token.encode(), source.token.encode())
+
+
 @dataclass(frozen=True)
 class Reports:
     """
@@ -100,7 +114,7 @@ class Reports:
 
     def _is_genuine(self, source: Source) -> bool:
         attempt = self.store.attempt(source.tenant, source.job_id, source.number)
-        return attempt is not None and hmac.compare_digest(attempt.token.encode(), source.token.encode())
+        return attempt is not None and _is_of(source, attempt)
 
     def _of_one_attempt(self, source: Source, lines: list[Line]) -> int:
         refused = 0

@@ -14,6 +14,7 @@ from chalicelib.jobs.job import JobFilter, JobStatus
 from chalicelib.jobs.ledger import replay
 from chalicelib.jobs.logs import MAX_ATTEMPTS, MAX_LINES, Position
 from chalicelib.jobs.request import TrainingJobRequest
+from chalicelib.jobs.stream import StreamPosition
 from chalicelib.metrics.store import Position as MetricPosition
 from chalicelib.metrics.thinning import LEAST
 
@@ -115,6 +116,22 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         page = platform.metrics.read(job.tenant, job.job_id, name=name, limit=limit, after=after)
         following = page.cursor.encode() if page.cursor else None
         return Reply({"metrics": [views.metric(point) for point in page.points], "next_cursor": following})
+
+    @room.view("GET", "/v1/training/jobs/{job_id}/stream", authorizer=authorizer, needs=Permission.JOBS_READ)
+    def stream_job(request: Request, job_id: str) -> Reply:
+        request.only("follow", "cursor", "limit")
+        job = platform.jobs.get(request.caller, job_id)
+        position = StreamPosition.from_text(request.query.get("cursor"))
+        limit = request.integer("limit", MAX_LINES, 1, MAX_LINES)
+        seconds = FOLLOW_SECONDS if request.flag("follow") else 0
+        page = platform.job_stream.follow(job, position, limit, seconds)
+        documents = [document for record in page.records for document in views.record(record)]
+        if page.is_end:
+            documents.append({"type": "end"})
+        cursor = page.position.to_cursor().encode()
+        headers = {"X-Next-Cursor": cursor, "X-Stream-End": str(page.is_end).lower()}
+        lines = (json.dumps(document, separators=(",", ":")) for document in documents)
+        return Reply("".join(f"{line}\n" for line in lines), headers=headers, media_type=_NDJSON)
 
     @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def read_logs(request: Request, job_id: str) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from chalicelib.costs import bill
 from chalicelib.costs import views as cost_views
 from chalicelib.jobs.job import Attempt, Checkpointing, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
+from chalicelib.jobs.stream import Became, Record
 from chalicelib.jobs.suspicion import notices
 from chalicelib.metrics.point import MetricPoint, json_number
 from chalicelib.quotas.quota import GB, HOUR, Amounts
@@ -209,6 +210,24 @@ def metric(point: MetricPoint) -> dict[str, Any]:
         "timestamp": to_text(point.timestamp),
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def record(of: Record) -> Iterator[dict[str, Any]]:
+    """Lines of a job's stream: each says by its `type` what it is."""
+    if isinstance(of, Became):
+        document = {
+            "type": "state",
+            "timestamp": to_text(of.timestamp),
+            "version": of.version,
+            "state": of.state.value,
+            "secondary_status": of.secondary_status,
+            "event": of.event,
+        }
+        yield {name: value for name, value in document.items() if value is not None}
+    elif of.points:
+        yield from ({"type": "metric", **metric(point), "attempt": of.attempt} for point in of.points)
+    else:
+        yield {"type": "log", **log_entry(of)}
 
 
 def log_entry(entry: LogEntry) -> dict[str, Any]:
