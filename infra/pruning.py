@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 
-_NEEDLESS_FOLDERS = {"__pycache__", "tests", "test", "bin"}
+_NEEDLESS_FOLDERS = {"__pycache__", "tests", "test", "bin", "sboms"}
 _NEEDLESS_SUFFIXES = {".pyi", ".pyc", ".pyx", ".c", ".h"}
 _NEEDLESS_NAMES = {"py.typed", "RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json"}
 # A metadata folder is kept for its METADATA and licence: libraries look up their own version there.
@@ -25,14 +25,18 @@ _NEEDLESS_PACKAGES = (
         for part in (
             "event_handler",
             "utilities/auth_alpha",
+            "utilities/batch",
             "utilities/circuit_breaker",
             "utilities/data_classes",
             "utilities/data_masking",
             "utilities/feature_flags",
+            "utilities/idempotency",
             "utilities/kafka",
+            "utilities/metadata",
             "utilities/parameters",
             "utilities/parser",
             "utilities/streaming",
+            "utilities/validation",
         )
     ),
     "cffi",
