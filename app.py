@@ -30,6 +30,8 @@ from chalicelib.quotas import tasks as quota_tasks
 from chalicelib.reconciler import routes as reconciler_routes
 from chalicelib.reconciler import tasks as reconciler_tasks
 from chalicelib.uploads import routes as upload_routes
+from chalicelib.webhooks import routes as webhook_routes
+from chalicelib.webhooks import tasks as webhook_tasks
 
 platform = Platform()
 app = Application(app_name="aimatrix", on_refusal=lambda *refusal: platform.audit.refused(*refusal))
@@ -53,6 +55,7 @@ for routes in (
     cost_routes,
     reconciler_routes,
     event_routes,
+    webhook_routes,
 ):
     app.register_blueprint(routes.rooms(platform, authorize))
 
@@ -134,6 +137,11 @@ def publish_events(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="note_dead_letters")
 def note_dead_letters(event: dict[str, Any], _context: object) -> Any:
     return event_tasks.note_dead_letters(platform, event)
+
+
+@app.lambda_function(name="deliver_webhooks")
+def deliver_webhooks(event: dict[str, Any], _context: object) -> Any:
+    return webhook_tasks.deliver_webhooks(platform, event)
 
 
 @app.lambda_function(name="record_history")

@@ -12,6 +12,7 @@ A tour. Each folder is a room and answers one question whole.
     models/       how a trained model becomes a registered version
     tracking/     how we speak to MLflow
     events/       what happened, for whoever listens
+    webhooks/     how a user's own server hears of it
     tenants/      what keeps tenants apart where our checks end
     costs/        what a job will cost, costs, and has cost
     deployments/  how a model version becomes an endpoint

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
     from chalicelib.events.gateways import StreamsClient
@@ -188,6 +189,11 @@ class Clients:
     @cached_property
     def secretsmanager(self) -> SecretsClient:
         client: SecretsClient = self._make("secretsmanager")
+        return client
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        client: SQSClient = self._make("sqs")
         return client
 
     @cached_property

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PREFIX = "AIMATRIX_"
+LOOPBACK_WEBHOOK_PORTS = "LAPTOP_WEBHOOK_PORTS"
+"""Set by the embedded cloud in its own process. It lacks the prefix of what a template can set, so that none can set it."""
 
 
 class MissingSetting(LookupError):
@@ -210,6 +212,25 @@ class Settings:
     def secrets_key(self) -> str:
         """ARN of the KMS key that encrypts secret variables."""
         return self._get("SECRETS_KEY")
+
+    @property
+    def webhooks_table(self) -> str:
+        return self._get("WEBHOOKS_TABLE")
+
+    @property
+    def webhooks_queue(self) -> str:
+        """URL of the queue that events for webhooks come through."""
+        return self._get("WEBHOOKS_QUEUE")
+
+    @property
+    def notifications_key(self) -> str:
+        """ARN of the KMS key that encrypts the secrets of webhooks."""
+        return self._get("NOTIFICATIONS_KEY")
+
+    @property
+    def loopback_webhook_ports(self) -> frozenset[int]:
+        """Where a webhook may lead to this machine by plain HTTP: what the owner of a laptop has allowed; on AWS nowhere."""
+        return frozenset(map(int, filter(None, self.environment.get(LOOPBACK_WEBHOOK_PORTS, "").split(","))))
 
     @property
     def memory_megabytes(self) -> int:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 Item = dict[str, Any]
-"""An item as Python values: str, int, Decimal, bool, bytes, list, dict."""
+"""An item as Python values: str, int, Decimal, bool, bytes, list, dict, and a frozenset of str."""
 
 # DynamoDB's own limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MAX_TRANSACTION_ITEMS = 100
@@ -409,6 +409,8 @@ def _attribute(value: Any) -> dict[str, Any]:
             return {"B": value}
         case Mapping():
             return {"M": encode(value)}
+        case frozenset():
+            return {"SS": sorted(value)}
         case list() | tuple():
             return {"L": [_attribute(element) for element in value]}
     raise TypeError(f"{type(value).__name__} has no place in an item: write it as text, int, Decimal or JSON text")
@@ -424,6 +426,8 @@ def _value(attribute: Mapping[str, Any]) -> Any:
             return decode(value)
         case "L":
             return [_value(element) for element in value]
+        case "SS":
+            return frozenset(value)
         case "B":
             return bytes(value)
         case "NULL":

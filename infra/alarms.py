@@ -6,6 +6,7 @@ from infra.names import Json, ref, stack_name
 
 NAMESPACE = "Aimatrix"
 _ONE_DAY = 24 * 3600
+_TELL = [ref("NotificationTopic")]
 
 
 def fragment() -> Json:
@@ -27,6 +28,7 @@ def fragment() -> Json:
                     "Threshold": 0,
                     "ComparisonOperator": "GreaterThanThreshold",
                     "TreatMissingData": "notBreaching",
+                    "AlarmActions": _TELL,
                 },
             },
             "OrphansAlarm": {
@@ -45,6 +47,7 @@ def fragment() -> Json:
                     "Threshold": 0,
                     "ComparisonOperator": "GreaterThanThreshold",
                     "TreatMissingData": "notBreaching",
+                    "AlarmActions": _TELL,
                 },
             },
             "DeadLettersAlarm": {
@@ -63,6 +66,7 @@ def fragment() -> Json:
                     "Threshold": 0,
                     "ComparisonOperator": "GreaterThanThreshold",
                     "TreatMissingData": "notBreaching",
+                    "AlarmActions": _TELL,
                 },
             },
             "AuditNotSealedAlarm": {
@@ -79,6 +83,7 @@ def fragment() -> Json:
                     "Threshold": 0,
                     "ComparisonOperator": "GreaterThanThreshold",
                     "TreatMissingData": "notBreaching",
+                    "AlarmActions": _TELL,
                 },
             },
         }

@@ -11,12 +11,34 @@ from infra.events import queue_id
 from infra.names import Json, att, ref
 
 QUEUE = queue_id(names.function("publish_events"))
+RULES = ("WebhookRule", "NotificationRule")
+"""Of the bus, with targets of ours."""
+
+
+def _policy() -> Json:
+    """EventBridge may put into the queue what it cannot hand to the targets of our rules."""
+    statement = {
+        "Sid": "UndeliverableEvents",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": att(QUEUE),
+        "Condition": {"ArnEquals": {"aws:SourceArn": [att(rule) for rule in RULES]}},
+    }
+    return {
+        "Type": "AWS::SQS::QueuePolicy",
+        "Properties": {
+            "Queues": [ref(QUEUE)],
+            "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        },
+    }
 
 
 def fragment() -> Json:
     function = names.function("note_dead_letters")
     return {
         "Resources": {
+            f"{QUEUE}Policy": _policy(),
             f"{function.logical_id}Queue": {
                 "Type": "AWS::Lambda::EventSourceMapping",
                 "Properties": {
@@ -25,6 +47,6 @@ def fragment() -> Json:
                     "BatchSize": 10,
                     "FunctionResponseTypes": ["ReportBatchItemFailures"],
                 },
-            }
+            },
         }
     }

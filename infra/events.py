@@ -62,6 +62,12 @@ SCHEDULES = (
         "rate(5 minutes)",
         names.function("reconcile"),
     ),
+    Schedule(
+        "WebhookSchedule",
+        "Sends again what webhooks have not taken, when its time has come",
+        "rate(1 minute)",
+        names.function("deliver_webhooks"),
+    ),
 )
 
 RULES = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra import names
-from infra.keys import RECEIPT_KEY
+from infra.keys import NOTIFICATIONS_KEY, RECEIPT_KEY
 from infra.logs import log_group_id
 from infra.names import Function, Json, att, ref, stack_name, sub
 from infra.parameters import when
@@ -38,6 +38,9 @@ SETTINGS: dict[str, Json | str] = {
     "EVENT_BUS": ref("EventBus"),
     "EVENT_ARCHIVE_ARN": att("EventArchive"),
     "EVENTS_TABLE": ref("EventsTable"),
+    "WEBHOOKS_TABLE": ref("WebhooksTable"),
+    "WEBHOOKS_QUEUE": ref("WebhooksQueue"),
+    "NOTIFICATIONS_KEY": att(NOTIFICATIONS_KEY),
     "RECONCILE_ARN": names.function("reconcile").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
@@ -117,6 +120,7 @@ SHAPES: dict[str, Shape] = {
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "SPOT_RATES"),
             *("STACK", "EVENT_BUS", "EVENT_ARCHIVE_ARN", "EVENTS_TABLE"),
+            *("WEBHOOKS_TABLE", "WEBHOOKS_QUEUE", "NOTIFICATIONS_KEY"),
         ),
     ),
     "authorize": Shape(
@@ -194,6 +198,12 @@ SHAPES: dict[str, Shape] = {
     ),
     "publish_events": Shape(
         "Puts changes of records on the bus, as events", 60, 512, ("STACK", "EVENT_BUS", "EVENTS_TABLE")
+    ),
+    "deliver_webhooks": Shape(
+        "Sends events to webhooks, and again what they have not taken",
+        60,
+        1024,
+        ("WEBHOOKS_TABLE", "WEBHOOKS_QUEUE", "NOTIFICATIONS_KEY", "JOBS_TABLE"),
     ),
     "note_dead_letters": Shape("Keeps what could not be published or delivered", 60, 512, ("STACK", "EVENTS_TABLE")),
     "record_history": Shape("Notes every change of a job's record in its ledger", 60, 512, ("JOBS_TABLE",)),

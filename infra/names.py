@@ -23,6 +23,7 @@ TABLES = (
     "keys",
     "capacity",
     "events",
+    "webhooks",
 )
 MACHINES = ("train-job", "deploy-model", "undeploy-model")
 
@@ -94,6 +95,7 @@ FUNCTIONS = tuple(
         "record_history",
         "publish_events",
         "note_dead_letters",
+        "deliver_webhooks",
         "plan_deployment",
         "await_endpoint",
         "on_endpoint_event",
@@ -110,6 +112,7 @@ _ASYNCHRONOUS = {
     "check_quotas",
     "admit_jobs",
     "reconcile",
+    "deliver_webhooks",
 }
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
@@ -208,6 +211,8 @@ def tenant_role_arn(purpose: str = "") -> Json:
 def log_group_arn(name: str) -> Json:
     return arn("logs", f"log-group:{name}")
 
+
+TOPIC_ARN = arn("sns", "${AWS::StackName}-notifications")
 
 QUEUED_TRAINING_ARN = arn("sagemaker", "training-job/AWSBatch*")
 """Training jobs that Batch makes out of service jobs."""

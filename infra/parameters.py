@@ -157,6 +157,12 @@ PARAMETERS: Json = {
         "MinValue": 1,
         "MaxValue": 3650,
     },
+    "OperatorEmail": _text(
+        "Who is told by e-mail when something has failed or stands still; empty for nobody",
+        r"([^@\s]{1,64}@[^@\s]{1,255})?",
+        "an e-mail address, or nothing",
+        "",
+    ),
     "CreateTrainingLogGroup": {
         "Type": "String",
         "Description": (
@@ -181,6 +187,7 @@ CONDITIONS: Json = {
     "HasBatch": _given(_first("BatchSubnets")),
     "HasBatchV100": {"Fn::And": [{"Condition": "HasBatch"}, _given(ref("BatchV100ImageId"))]},
     "HasTrainingQueue": _given(ref("TrainingQueue")),
+    "HasOperator": _given(ref("OperatorEmail")),
     "ManagedMlflow": _given(ref("MlflowTrackingServerArn")),
     "MakesTrainingLogGroup": {"Fn::Equals": [ref("CreateTrainingLogGroup"), "true"]},
 }

@@ -12,7 +12,7 @@ from chalicelib.costs.prices import service_prices
 from chalicelib.tenants.roles import TAG
 from infra import names
 from infra.grants import Grant
-from infra.keys import BOUND_TO_A_VARIABLE, RECEIPT_KEY, SECRETS_KEY
+from infra.keys import BOUND_TO_A_VARIABLE, BOUND_TO_A_WEBHOOK, NOTIFICATIONS_KEY, RECEIPT_KEY, SECRETS_KEY
 from infra.names import (
     NAME_PREFIX,
     Function,
@@ -246,7 +246,7 @@ REGISTER_IN_MLFLOW = Grant(
     when="ManagedMlflow",
 )
 
-PUBLISHED_TABLES = ("jobs", "models", "deployments", "metrics", "audit")
+PUBLISHED_TABLES = ("jobs", "models", "deployments", "metrics", "audit", "webhooks")
 """Tables whose changes become events."""
 
 _BUS = arn("events", "event-bus/${AWS::StackName}")
@@ -271,6 +271,18 @@ REPLAY_EVENTS = (
         (names.att("EventArchive"), _BUS, arn("events", "replay/aimatrix-*")),
     ),
     Grant("FindRules", ("events:DescribeRule",), (arn("events", "rule/${AWS::StackName}/*"),)),
+)
+
+_WEBHOOKS_QUEUE = (arn("sqs", "${AWS::StackName}-webhooks"),)
+WAKE_WEBHOOKS = Grant("WakeWebhooks", ("sqs:SendMessage",), _WEBHOOKS_QUEUE)
+TAKE_IN_EVENTS = Grant(
+    "TakeInEvents", ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), _WEBHOOKS_QUEUE
+)
+SEAL_WEBHOOK_SECRETS = Grant(
+    "SealWebhookSecrets", ("kms:Encrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
+)
+OPEN_WEBHOOK_SECRETS = Grant(
+    "OpenWebhookSecrets", ("kms:Decrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
 )
 
 _WRITTEN_ELSEWHERE = ("audit", "usage")
@@ -335,6 +347,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         READ_KEY_PEPPER,
         PUBLISH_EVENTS,
         *REPLAY_EVENTS,
+        WAKE_WEBHOOKS,
+        SEAL_WEBHOOK_SECRETS,
     ),
     "authorize": (VERIFY_KEYS, READ_KEY_PEPPER),
     "plan_job": (
@@ -426,6 +440,13 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         PUBLISH_EVENTS,
         KEEP_DEAD_LETTERS,
         *(read_stream(table) for table in PUBLISHED_TABLES),
+    ),
+    "deliver_webhooks": (
+        read("jobs"),
+        read_and_write("webhooks"),
+        TAKE_IN_EVENTS,
+        WAKE_WEBHOOKS,
+        OPEN_WEBHOOK_SECRETS,
     ),
     "note_dead_letters": (KEEP_DEAD_LETTERS, *READ_STREAMS_AGAIN, TAKE_DEAD_LETTERS),
     "record_history": (

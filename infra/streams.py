@@ -54,6 +54,7 @@ STREAMS = (
             ("deployments", {"sk": {"S": ["deployment"]}}),
             ("metrics", {"name": {"S": [{"exists": True}]}}),
             ("audit", {"pk": {"S": [{"prefix": "inbox#"}]}}),
+            ("webhooks", {"sk": {"S": ["webhook"]}, "reason": {"S": [{"exists": True}]}}),
         )
     ),
 )

@@ -18,6 +18,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "keys": ("tenant", "owner"),
     "capacity": ("age",),
     "events": ("kind",),
+    "webhooks": ("tenant", "owner", "webhook", "due"),
 }
 SORT_KEY = "listed_at"
 TIME_TO_LIVE = "expires_at"

@@ -20,11 +20,13 @@ from infra import (
     keys,
     logs,
     machines,
+    notifications,
     secrets,
     storage,
     streams,
     tables,
     training,
+    webhooks,
 )
 from infra.names import Json
 from infra.parameters import CONDITIONS, PARAMETERS
@@ -45,6 +47,8 @@ FRAGMENTS = (
     alarms,
     streams,
     dead_letters,
+    notifications,
+    webhooks,
 )
 DESCRIPTION = "AI model training as a service: from a training script to a served model"
 

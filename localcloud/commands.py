@@ -90,6 +90,7 @@ def up(
     port: int | None = None,
     *,
     parameters: Mapping[str, str] | None = None,
+    webhook_ports: Sequence[int] | None = None,
     detach: bool = False,
     build: Path | None = None,
     progress: Progress = lambda _message: None,
@@ -102,6 +103,7 @@ def up(
         state: the state directory; by default AIMATRIX_STATE, else the platform's place for it.
         port: the front door's port; by default the one used last, at first 8000.
         parameters: values for the template's parameters, beside those that a laptop gives; by default those used last.
+        webhook_ports: of this machine, that webhooks may lead to by plain HTTP; by default those of the last time.
         detach: return when every part is healthy. Otherwise return when the cloud has ended, as Ctrl-C makes it.
         build: a finished build of the template; by default the project is built.
         progress: called with a line for each step.
@@ -121,7 +123,7 @@ def up(
         return found
     if port is not None and not is_free(port):
         raise CloudError(f"port {port} is taken by another program; choose another with --port")
-    settings = directory.prepare(port, parameters)
+    settings = directory.prepare(port, parameters, webhook_ports)
     if not is_free(settings.port):
         raise CloudError(f"port {settings.port} is taken by another program; choose another with --port")
     reader, writer = os.pipe()

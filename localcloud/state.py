@@ -20,7 +20,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Settings:
     control_secret: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Values for the template's parameters, beside those that a laptop gives."""
+    webhook_ports: tuple[int, ...] = ()
+    """Ports of this machine that webhooks may lead to, by plain HTTP."""
 
     @property
     def api_url(self) -> str:
@@ -118,14 +120,21 @@ class StateDir:
             document = json.loads(self.settings_file.read_bytes())
         except FileNotFoundError:
             return None
+        document["webhook_ports"] = tuple(document.get("webhook_ports", ()))
         return Settings(**{each.name: document[each.name] for each in fields(Settings) if each.name in document})
 
-    def prepare(self, port: int | None, parameters: Mapping[str, str] | None = None) -> Settings:
+    def prepare(
+        self,
+        port: int | None,
+        parameters: Mapping[str, str] | None = None,
+        webhook_ports: Sequence[int] | None = None,
+    ) -> Settings:
         """Load or make the settings; internal ports stay what they were unless somebody else has taken them.
 
         Args:
             port: the front door's port; None keeps the last one (8000 in a new directory).
             parameters: values for the template's parameters; None keeps the last ones.
+            webhook_ports: of this machine, that webhooks may lead to; None keeps the last ones.
         """
         self.create()
         settings = self.load() or _fresh_settings(port or DEFAULT_PORT)
@@ -133,6 +142,8 @@ class StateDir:
             settings = replace(settings, port=port)
         if parameters is not None:
             settings = replace(settings, parameters=dict(parameters))
+        if webhook_ports is not None:
+            settings = replace(settings, webhook_ports=tuple(webhook_ports))
         settings = with_free_ports(settings)
         write_private(self.settings_file, json.dumps(asdict(settings), indent=2).encode())
         return settings

@@ -29,6 +29,7 @@ from aimatrix.cli import (
     reconcile,
     submit,
     usage,
+    webhooks,
 )
 from aimatrix.cli.exits import CommandError, ExitCode, exit_code
 from aimatrix.cli.limits import refusal
@@ -175,6 +176,7 @@ app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)
 app.add_typer(capacity.app, name="capacity", rich_help_panel=LIMITS)
 app.command(rich_help_panel=LIMITS)(usage.usage)
 app.command(rich_help_panel=LIMITS)(reconcile.reconcile)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=ACCESS)
 app.add_typer(events.app, name="events", rich_help_panel=ACCESS)
 app.add_typer(receipts.app, name="receipt", rich_help_panel=LIMITS)
 app.add_typer(keys.app, name="keys", rich_help_panel=ACCESS)

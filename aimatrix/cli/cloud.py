@@ -28,6 +28,14 @@ def up(
             help="A value for a parameter of the template. Repeatable; kept for the next up.", metavar="NAME=VALUE"
         ),
     ] = None,
+    webhook_port: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="A port of this machine that webhooks may lead to, by plain HTTP. Repeatable; kept for the next up.",
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once every part is healthy.")] = False,
     state: options.State = None,
     as_json: options.Json = False,
@@ -53,7 +61,15 @@ def up(
 
     launcher = tools(ctx).launcher()
     given = parsing.pairs(parameter, "--parameter") if parameter else None
-    launcher.up(state, port, parameters=given, detach=detach, progress=lambda step: output.note(dim(step)), ready=ready)
+    launcher.up(
+        state,
+        port,
+        parameters=given,
+        webhook_ports=webhook_port,
+        detach=detach,
+        progress=lambda step: output.note(dim(step)),
+        ready=ready,
+    )
 
 
 def down(ctx: typer.Context, state: options.State = None, as_json: options.Json = False) -> None:

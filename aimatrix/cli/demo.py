@@ -86,6 +86,7 @@ def _cloud(
         state,
         port or _free_port(),
         parameters=None,
+        webhook_ports=None,
         detach=True,
         progress=lambda step: teller.tell(dim("starting"), step),
         ready=lambda _: None,

@@ -29,12 +29,21 @@ class LocalLauncher:
         port: int | None,
         *,
         parameters: Mapping[str, str] | None,
+        webhook_ports: Sequence[int] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],
     ) -> Addresses:
         with _said_as_command_errors():
-            return commands.up(state, port, parameters=parameters, detach=detach, progress=progress, ready=ready)
+            return commands.up(
+                state,
+                port,
+                parameters=parameters,
+                webhook_ports=webhook_ports,
+                detach=detach,
+                progress=progress,
+                ready=ready,
+            )
 
     def down(self, state: Path | None) -> bool:
         with _said_as_command_errors():

@@ -37,6 +37,7 @@ class Launcher(Protocol):
         port: int | None,
         *,
         parameters: Mapping[str, str] | None,
+        webhook_ports: Sequence[int] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],

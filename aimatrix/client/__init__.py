@@ -67,6 +67,7 @@ from aimatrix.client.receipts import Receipt
 from aimatrix.client.reconciler import SweepReport
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.uploads import Upload, UploadFile
+from aimatrix.client.webhooks import Delivery, NewSecret, NotSigned, Webhook, verify
 
 __all__ = [
     "AimatrixError",
@@ -80,6 +81,7 @@ __all__ = [
     "ConflictError",
     "Connection",
     "DeadLetter",
+    "Delivery",
     "Deployment",
     "DeploymentConfig",
     "Difference",
@@ -97,8 +99,10 @@ __all__ = [
     "Metric",
     "Model",
     "NewApiKey",
+    "NewSecret",
     "NotAuthenticatedError",
     "NotFoundError",
+    "NotSigned",
     "OwnQuota",
     "Pool",
     "PreconditionFailedError",
@@ -123,4 +127,6 @@ __all__ = [
     "Use",
     "Verification",
     "WaitTimeoutError",
+    "Webhook",
+    "verify",
 ]

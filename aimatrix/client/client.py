@@ -27,6 +27,7 @@ from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
 from aimatrix.client.uploads import Upload, UploadFile
+from aimatrix.client.webhook_calls import WebhookCalls
 
 
 class Client:
@@ -41,6 +42,7 @@ class Client:
         audit: search, verify.
         costs: receipts, the usage log and its monthly sums.
         api_keys: create, list, get, revoke.
+        webhooks: create, list, get, change, rotate, delete, ping, deliveries, redeliver.
         reconciler: run, latest.
         events: dead_letters, redrive, replay.
     """
@@ -75,6 +77,7 @@ class Client:
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport, monotonic)
         self.api_keys = ApiKeyCalls(self._transport)
+        self.webhooks = WebhookCalls(self._transport, monotonic, sleep)
         self.reconciler = ReconcilerCalls(self._transport, monotonic, sleep)
         self.events = EventCalls(self._transport, monotonic, sleep)
 

@@ -14,8 +14,14 @@ from chalicelib.identity.permissions import Permission
 
 SECRET_BYTES = 32
 ID_BYTES = 8
-SCOPES = tuple(each for each in Permission if each not in {Permission.KEYS_MANAGE, Permission.KEYS_MANAGE_ALL})
-"""What a key can be given. A key manages no keys, or a stolen one could outlive its own revocation."""
+_NEVER = {
+    Permission.KEYS_MANAGE,
+    Permission.KEYS_MANAGE_ALL,
+    Permission.WEBHOOKS_MANAGE,
+    Permission.WEBHOOKS_MANAGE_ALL,
+}
+SCOPES = tuple(each for each in Permission if each not in _NEVER)
+"""What a key can be given. A key manages no keys and no webhooks, or a stolen one could outlive its own revocation."""
 
 _TEXT = re.compile(r"aimx_([0-9a-f]{16})_([0-9a-f]{64})")
 

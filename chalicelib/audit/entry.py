@@ -45,6 +45,12 @@ class Action(Enum):
     RECONCILE = "reconcile"
     REDRIVE_EVENTS = "redrive_events"
     REPLAY_EVENTS = "replay_events"
+    CREATE_WEBHOOK = "create_webhook"
+    CHANGE_WEBHOOK = "change_webhook"
+    DELETE_WEBHOOK = "delete_webhook"
+    ROTATE_WEBHOOK_SECRET = "rotate_webhook_secret"  # noqa: S105  a word, no secret
+    PING_WEBHOOK = "ping_webhook"
+    REDELIVER = "redeliver"
 
 
 ACTIONS = {action.value: action for action in Action}

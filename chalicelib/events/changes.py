@@ -7,6 +7,7 @@ models        becomes ready                                        training.mode
 deployments   is in another status                                 deployment.status-changed
 metrics       came; all of one job that come together, 100 each    training.metrics.recorded
 audit         says that a request was refused for a quota          quota.exceeded
+webhooks      was disabled by the service                          webhook.disabled
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from chalicelib.clock import derived_id, to_text
 from chalicelib.events.shapes import (
@@ -26,6 +28,7 @@ from chalicelib.events.shapes import (
     MetricsRecorded,
     ModelReady,
     QuotaExceeded,
+    WebhookDisabled,
 )
 from chalicelib.jobs.items import job_from
 from chalicelib.jobs.life import state_of
@@ -61,7 +64,7 @@ class Change:
     @property
     def order(self) -> int:
         """The version of the record that it made; 0 for what has none."""
-        version = (self.after or {}).get("version" if self.table == "jobs" else "record_version")
+        version = (self.after or {}).get("version" if self.table in {"jobs", "webhooks"} else "record_version")
         return version if isinstance(version, int) and version >= 0 else 0
 
 
@@ -119,6 +122,8 @@ def _event(change: Change) -> Iterator[Event]:
             yield from _model(change.before, change.after)
         case "deployments", "deployment":
             yield from _deployment(change.before, change.after)
+        case "webhooks", "webhook":
+            yield from _webhook(change.before, change.after)
         case "audit", _ if "entry" in change.after:
             yield from _refusal(json.loads(change.after["entry"]))
 
@@ -190,6 +195,20 @@ def _deployment(before: Item | None, after: Item) -> Iterator[Event]:
         status=after["status"],
         previous_status=previous,
         failure_reason=after.get("failure_reason"),
+    )
+
+
+def _webhook(before: Item | None, after: Item) -> Iterator[Event]:
+    # What its owner has disabled has no reason of the service's.
+    if after["status"] != "disabled" or "reason" not in after or (before or {}).get("status") == "disabled":
+        return
+    yield WebhookDisabled(
+        **_common("webhook", after, after["version"]),
+        webhook_id=after["webhook_id"],
+        user_id=after["user"],
+        # Not the whole: a path may hold a secret of the receiver's.
+        host=urlsplit(after["url"]).hostname or "",
+        reason=after["reason"],
     )
 
 

@@ -119,6 +119,17 @@ class QuotaExceeded(Event):
     request_id: str | None = None
 
 
+class WebhookDisabled(Event):
+    """The service has disabled a webhook, because nothing has come through for days or its receiver is gone."""
+
+    type: ClassVar[str] = "webhook.disabled"
+
+    webhook_id: str
+    user_id: str
+    host: str
+    reason: str
+
+
 TYPES: tuple[type[Event], ...] = (
     JobSubmitted,
     JobStatusChanged,
@@ -126,4 +137,5 @@ TYPES: tuple[type[Event], ...] = (
     MetricsRecorded,
     DeploymentStatusChanged,
     QuotaExceeded,
+    WebhookDisabled,
 )

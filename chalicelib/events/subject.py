@@ -12,6 +12,7 @@ _RECORDS = {
     "training.model.": ("models", "modelId"),
     "deployment.": ("deployments", "deploymentId"),
     "quota.": ("quotas", "userId"),
+    "webhook.": ("webhooks", "webhookId"),
 }
 
 

@@ -41,6 +41,8 @@ class Permission(Enum):
     USAGE_READ_ALL = "usage:read-all"
     RECEIPTS_READ = "receipts:read"
     AUDIT_READ = "audit:read"
+    WEBHOOKS_MANAGE = "webhooks:manage"
+    WEBHOOKS_MANAGE_ALL = "webhooks:manage-all"
     KEYS_MANAGE = "keys:manage"
     KEYS_MANAGE_ALL = "keys:manage-all"
 
@@ -87,6 +89,8 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.USAGE_READ_ALL, "see everybody's usage"),
     _rule(Permission.RECEIPTS_READ, "see the receipts of jobs that one may see", Role.USER, Role.VIEWER),
     _rule(Permission.AUDIT_READ, "search and verify the audit log"),
+    _rule(Permission.WEBHOOKS_MANAGE, "create, change and delete own webhooks, see what was delivered", *ANYBODY),
+    _rule(Permission.WEBHOOKS_MANAGE_ALL, "see, change and delete everybody's webhooks"),
     _rule(Permission.KEYS_MANAGE, "create, list and revoke own API keys", *ANYBODY),
     _rule(Permission.KEYS_MANAGE_ALL, "list and revoke everybody's API keys"),
 )

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS
 from localcloud.serving import serve
 from localcloud.state import HOST, REGION, Settings, StateDir
 
@@ -36,6 +37,8 @@ def environment(state: StateDir, settings: Settings) -> dict[str, str]:
         # root credentials are a session whose signatures are checked (see localcloud.seam.access).
         "AWS_ACCESS_KEY_ID": "AKIA" + secrets.token_hex(8).upper(),
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        # Here and not in the template: nothing that is deployed to AWS can say so.
+        LOOPBACK_WEBHOOK_PORTS: ",".join(map(str, settings.webhook_ports)),
         "AWS_ENDPOINT_URL_SAGEMAKER": settings.compute_url,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": settings.compute_url,
         "AWS_ENDPOINT_URL_BATCH": settings.compute_url,

@@ -26,6 +26,7 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS
 from localcloud.seam import worker
 from localcloud.seam.breeder import Breeder, Forked
 from localcloud.seam.interpreter import build
@@ -38,7 +39,7 @@ BACKGROUND_NICENESS = 5
 # A worker that was killed in the middle of an invocation leaves no mark; its log is given up after this long.
 LOG_SECONDS = 0.25
 # What a worker inherits from the AWS services' process; the rest is told by the function's configuration.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", LOOPBACK_WEBHOOK_PORTS)
 _ENDPOINTS = "AWS_ENDPOINT_URL"
 
 _extraction = threading.Lock()

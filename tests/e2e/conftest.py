@@ -59,6 +59,13 @@ class Cloud:
     addresses: dict[str, str]
 
     @property
+    def webhook_port(self) -> int:
+        """A port of this machine that webhooks may lead to."""
+        settings = json.loads((self.state / "settings.json").read_text(encoding="utf-8"))
+        port: int = settings["webhook_ports"][0]
+        return port
+
+    @property
     def api(self) -> str:
         return self.addresses["api"]
 
@@ -91,8 +98,15 @@ class Cloud:
             admin.quotas.set_user(user, Limits())
 
 
-def start(state: Path, port: int | None = None, parameters: Mapping[str, str] | None = None) -> Cloud:
+def start(
+    state: Path,
+    port: int | None = None,
+    parameters: Mapping[str, str] | None = None,
+    webhook_port: int | None = None,
+) -> Cloud:
     given = [word for name, value in (parameters or {}).items() for word in ("--parameter", f"{name}={value}")]
+    if webhook_port is not None:
+        given += ["--webhook-port", str(webhook_port)]
     done = aimatrix("up", "--state", str(state), "--port", str(port or free_port()), *given, "--detach", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return Cloud(state, last_json(done.stdout))
@@ -107,7 +121,7 @@ def stop(state: Path) -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A cloud of its own, on free ports; ended with the session."""
     state = tmp_path_factory.mktemp("cloud")
-    running = start(state)
+    running = start(state, webhook_port=free_port())
     yield running
     stop(state)
 

@@ -45,15 +45,19 @@ MISSING = {
     "user_id": "nobody",
     "backend": "sagemaker",
     "kind": "none",
+    "replay_id": "aimatrix-00000000-0000-4000-8000-000000000000",
+    "webhook_id": "00000000-0000-4000-8000-000000000000",
+    "event_id": "00000000-0000-4000-8000-000000000000",
 }
-NOT_MADE_HERE = {"backend", "kind"}
-"""Parameters of things that need not exist: whoever may ask can be told that they don't."""
+NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id"}
+"""Parameters of things that need not exist, or that an administrator has deleted: whoever may ask can be told so."""
 # What an operation on somebody else's thing needs instead, and what it is without that: not there, or not allowed.
 OTHERS = {
     Permission.JOBS_READ: (Permission.JOBS_READ_ALL, 404),
     Permission.JOBS_SUBMIT: (Permission.JOBS_CANCEL_ALL, 404),
     Permission.RECEIPTS_READ: (Permission.JOBS_READ_ALL, 404),
     Permission.KEYS_MANAGE: (Permission.KEYS_MANAGE_ALL, 404),
+    Permission.WEBHOOKS_MANAGE: (Permission.WEBHOOKS_MANAGE_ALL, 404),
     Permission.USAGE_READ: (Permission.USAGE_READ_ALL, 404),
     Permission.MODELS_REGISTER: (Permission.MODELS_DEPRECATE_ALL, 403),
 }
@@ -175,6 +179,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         artifact = alice.upload([UploadFile(folder / f"{CANARY}.pkl", f"{CANARY}.pkl")])[f"{CANARY}.pkl"]
         model = alice.models.register(f"{CANARY}-model", "sklearn", artifact)
         key = alice.api_keys.create(f"{CANARY}-key", ["jobs:read"]).key
+        webhook = alice.webhooks.create(f"https://{CANARY}.example.com/hook").webhook
+        ping = alice.webhooks.ping(webhook.webhook_id)
         things = {
             "job_id": job.job_id,
             "model_id": model.id,
@@ -183,6 +189,9 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "user_id": "carol",
             "backend": "sagemaker",
             "kind": "h100",
+            "replay_id": MISSING["replay_id"],
+            "webhook_id": webhook.webhook_id,
+            "event_id": ping.event_id,
         }
         bodies = {
             # Somebody else's files: whoever may submit is told that these can't be used, and nothing runs.
@@ -202,6 +211,9 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "invokeDeployment": {"inputs": [[1]]},
             "createApiKey": {"name": "matrix", "scopes": ["models:read"]},
             "setCapacityPool": {"limit": 8},
+            "replayEvents": {"since": "2026-03-01T12:00:00Z"},
+            "createWebhook": {"url": "https://matrix.example.com/hook"},
+            "changeWebhook": {"description": f"{CANARY} of another"},
         }
         yield World(cloud, Issuer.open(directory.part("issuer"), settings.issuer_url), http, things, bodies)
 
@@ -391,7 +403,9 @@ def _fits(operation: Operation, answer: Answer, refusal: int | None) -> bool:
 
 
 def _holds_anything_of(world: World, answer: Answer) -> bool:
-    ids = [value for name, value in world.things.items() if name.endswith("_id") and name != "user_id"]
+    ids = [
+        value for name, value in world.things.items() if name.endswith("_id") and name not in {"user_id", "replay_id"}
+    ]
     return any(text in answer.body for text in (CANARY, *ids))
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from infra import names
 from tests.e2e.conftest import ROOT, Cloud
-from tests.e2e.sweeps import administration, deployments, jobs, models, streams
+from tests.e2e.receiver import receiving
+from tests.e2e.sweeps import administration, deployments, jobs, models, streams, webhooks
 from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
 from tests.e2e.sweeps.left_out import LEFT_OUT
 from tests.e2e.sweeps.services import Services, services_on
@@ -21,7 +22,7 @@ from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
-ROOMS = ("jobs", "models", "deployments", "administration", "streams")
+ROOMS = ("jobs", "models", "deployments", "administration", "streams", "webhooks")
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +32,15 @@ def services(cloud: Cloud) -> Services:
 
 @pytest.fixture(scope="module")
 def rooms(cloud: Cloud, services: Services) -> Iterator[dict[str, list[Handler]]]:
-    yield {
-        "jobs": jobs.handlers(services),
-        "models": models.handlers(services),
-        "deployments": deployments.handlers(services),
-        "administration": administration.handlers(services),
-        "streams": streams.handlers(services, cloud),
-    }
+    with receiving(cloud.webhook_port) as receiver:
+        yield {
+            "jobs": jobs.handlers(services),
+            "models": models.handlers(services),
+            "deployments": deployments.handlers(services),
+            "administration": administration.handlers(services),
+            "streams": streams.handlers(services, cloud),
+            "webhooks": webhooks.handlers(services, receiver),
+        }
     administration.tidy(services)
 
 

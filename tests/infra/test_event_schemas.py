@@ -34,6 +34,19 @@ FIRST: dict[str, set[str]] = {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "userId", "operation", "detail"),
         "requestId",
     },
+    "webhook.disabled": {
+        *(
+            "eventId",
+            "schemaVersion",
+            "occurredAt",
+            "tenantId",
+            "recordVersion",
+            "userId",
+            "webhookId",
+            "host",
+            "reason",
+        ),
+    },
 }
 
 

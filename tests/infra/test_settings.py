@@ -11,10 +11,10 @@ import pytest
 from chalicelib.aws import Clients
 from chalicelib.bootstrap import Platform
 from chalicelib.jobs.definitions import JobDefinitions
-from chalicelib.settings import Settings
+from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS, Settings
 from infra import functions, names
 
-LAMBDAS_OWN = {"AWS_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
+LAMBDAS_OWN = {"AWS_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", LOOPBACK_WEBHOOK_PORTS}
 
 
 class Recorded(Mapping[str, str]):
@@ -25,6 +25,8 @@ class Recorded(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         self.asked.add(name)
+        if name == LOOPBACK_WEBHOOK_PORTS:
+            raise KeyError(name)
         if name.endswith("QUEUE_ORDER"):
             return "fair-share"
         if name.endswith("SPOT_RATES"):
@@ -88,6 +90,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),
         lambda p: p.reconciler.sweeper(),
         lambda p: (p.events.bus(), p.events.archive()),
+        lambda p: (p.webhooks.vault(), p.webhooks.wake_ups()),
         lambda p: p.backends.batch,
         lambda p: p.jobs.batch_machines(),
         read_both_logs,
@@ -113,6 +116,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "ingest_logs": (lambda p: p.reports, lambda p: p.metrics.days()),
     "record_history": (lambda p: p.ledger,),
     "publish_events": (lambda p: (p.event_bus, p.undelivered, p.settings.stack),),
+    "deliver_webhooks": (lambda p: (p.webhook_intake.owner_of, p.job_store, p.webhook_sending),),
     "note_dead_letters": (lambda p: (p.undelivered, p.settings.stack),),
     "plan_deployment": (lambda p: (p.deployment_planning, p.deployment_planning.around("acme")),),
     "await_endpoint": (lambda p: p.deployment_waiting,),

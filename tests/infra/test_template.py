@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from chalicelib.jobs.secrets import encryption_context
-from chalicelib.settings import Settings
+from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS, Settings
+from chalicelib.webhooks import vault
 from infra import assertions, functions, names, permissions, policies
 from infra import template as composer
 from infra.names import Json
@@ -36,6 +37,7 @@ class TestBuiltTemplate:
         assert set(template["Outputs"]) == {
             *("ApiUrl", "RestApiId", "ArtifactsBucket", "JobsTable", "ModelsTable", "DeploymentsTable", "MetricsTable"),
             *("UsageTable", "QuotasTable", "KeysTable", "AuditTable", "CapacityTable", "EventsTable"),
+            *("WebhooksTable", "NotificationTopicArn"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
             *("EventBusName", "BatchJobQueueArn"),
         }
@@ -67,6 +69,8 @@ class TestBuiltTemplate:
             ("AuditTable", {"tenant", "actor", "subject", "action"}),
             ("MetricsTable", set()),
             ("KeysTable", {"tenant", "owner"}),
+            ("EventsTable", {"kind"}),
+            ("WebhooksTable", {"tenant", "owner", "webhook", "due"}),
         ],
     )
     def test_has_the_indexes_that_lists_are_read_from(self, template: Json, table: str, indexes: set[str]) -> None:
@@ -190,10 +194,22 @@ class TestRoles:
             for action in statement["Action"]:
                 if action in holders:
                     holders[action].add(where)
-        assert holders["kms:Encrypt"] == {"ApiHandlerRole.EncryptSecrets"}
-        assert holders["kms:Decrypt"] == {"TrainingPolicy.DecryptSecrets"}
+        assert holders["kms:Encrypt"] == {"ApiHandlerRole.EncryptSecrets", "ApiHandlerRole.SealWebhookSecrets"}
+        assert holders["kms:Decrypt"] == {"TrainingPolicy.DecryptSecrets", "DeliverWebhooksRole.OpenWebhookSecrets"}
         referred = {"TrainingPolicy.ReadReferredSecrets"}
         assert {where for where in holders["secretsmanager:GetSecretValue"] if "Pepper" not in where} == referred
+
+    def test_secrets_of_webhooks_are_bound_to_them(self, template: Json) -> None:
+        said = vault.encryption_context("t", "w")
+        for where, statement in policies.statements(template):
+            if where.endswith(("SealWebhookSecrets", "OpenWebhookSecrets")):
+                assert statement["Resource"] == [names.att("NotificationsKey")]
+                assert statement["Condition"]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"] == list(said)
+                assert statement["Condition"]["Null"] == {f"kms:EncryptionContext:{name}": "false" for name in said}
+
+    def test_nothing_in_it_lets_a_webhook_lead_to_the_machine_itself(self, template: Json) -> None:
+        assert LOOPBACK_WEBHOOK_PORTS not in json.dumps(template)
+        assert not LOOPBACK_WEBHOOK_PORTS.startswith(functions.PREFIX)
 
     def test_receipts_are_signed_by_the_functions_that_end_jobs_only(self, template: Json) -> None:
         holders = {where for where, statement in policies.statements(template) if "kms:Sign" in statement["Action"]}
@@ -279,6 +295,7 @@ BREAKS: list[tuple[str, Change]] = [
         "asynchronous_targets_have_dead_letters",
         lambda t: properties(t, "PublishEventsJobsStream").pop("DestinationConfig"),
     ),
+    ("asynchronous_targets_have_dead_letters", lambda t: properties(t, "WebhooksQueue").pop("RedrivePolicy")),
     ("events_are_confined_to_our_names", lambda t: properties(t, "BatchJobRule")["EventPattern"].pop("detail")),
     ("tables_are_safe", lambda t: properties(t, "JobsTable").pop("PointInTimeRecoverySpecification")),
     ("tables_are_safe", lambda t: t["Resources"]["JobsTable"].pop("DeletionPolicy")),

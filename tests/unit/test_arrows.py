@@ -10,10 +10,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("audit", "uploads", "jobs", "models", "deployments", "identity", "api_keys", "tracking", "costs", "capacity")
-NOUNS = ("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key", "pool")
+ROOMS = (
+    "audit",
+    "uploads",
+    "jobs",
+    "models",
+    "deployments",
+    "identity",
+    "api_keys",
+    "tracking",
+    "costs",
+    "capacity",
+    "events",
+    "webhooks",
+)
+NOUNS = (
+    *("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key", "pool"),
+    *("webhook", "delivery", "addresses", "signature", "subject"),
+)
 EDGES = ("routes", "tasks")
-SHARED = ("chalicelib.audit.chain",)
+SHARED = ("chalicelib.audit.chain", "chalicelib.webhooks.signature")
 """What the client has in common with the service: pure rules, standard library only."""
 
 

@@ -17,7 +17,7 @@ from chalicelib.identity.caller import Caller
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Job, JobFilter, JobStatus, attempt_prefix
 from chalicelib.jobs.request import Retry, TrainingJobRequest
-from chalicelib.settings import Settings
+from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS, Settings
 from tests.e2e.conftest import Cloud
 from tests.e2e.sweeps.faulty import FaultyClients
 from tests.functional.jobs.conftest import FakeBackends
@@ -172,6 +172,7 @@ def services_on(cloud: Cloud) -> Services:
     nothing = machine["stateMachineArn"]
     for which in ("TRAIN_JOB", "DEPLOY_MODEL", "UNDEPLOY_MODEL"):
         environment[f"AIMATRIX_{which}_ARN"] = nothing
+    environment[LOOPBACK_WEBHOOK_PORTS] = str(cloud.webhook_port)
     environment["AIMATRIX_TRAIN_JOB_EXECUTIONS"] = nothing.replace(":stateMachine:", ":execution:") + ":"
     clock = SkewedClock()
     platform = Platform(clients, Settings(environment), clock)

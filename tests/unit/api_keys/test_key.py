@@ -70,8 +70,11 @@ class TestDigest:
 
 
 class TestScopes:
-    def test_are_all_permissions_but_those_over_keys(self) -> None:
-        assert set(Permission) - set(SCOPES) == {Permission.KEYS_MANAGE, Permission.KEYS_MANAGE_ALL}
+    def test_are_all_permissions_but_those_over_what_would_outlive_a_key(self) -> None:
+        assert set(Permission) - set(SCOPES) == {
+            *(Permission.KEYS_MANAGE, Permission.KEYS_MANAGE_ALL),
+            *(Permission.WEBHOOKS_MANAGE, Permission.WEBHOOKS_MANAGE_ALL),
+        }
 
 
 class TestStatus:

@@ -25,6 +25,7 @@ class FakeLauncher:
 
     running: bool = False
     parameters: Mapping[str, str] | None = None
+    webhook_ports: Sequence[int] | None = None
     error: Exception | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -34,12 +35,14 @@ class FakeLauncher:
         port: int | None,
         *,
         parameters: Mapping[str, str] | None,
+        webhook_ports: Sequence[int] | None,
         detach: bool,
         progress: Callable[[str], None],
         ready: Callable[[Addresses], None],
     ) -> Addresses:
         self.calls.append(("up", (state, port, detach)))
         self.parameters = parameters
+        self.webhook_ports = webhook_ports
         if self.error:
             raise self.error
         addresses = Addresses(API, "http://127.0.0.1:1", "http://127.0.0.1:2", str(state), self.running)

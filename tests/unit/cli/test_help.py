@@ -16,6 +16,8 @@ VERBS = (
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("keys create", "keys list", "keys get", "keys revoke"),
+    *("webhooks create", "webhooks list", "webhooks show", "webhooks change", "webhooks rotate", "webhooks delete"),
+    *("webhooks ping", "webhooks deliveries", "webhooks redeliver"),
     *("events dead-letters", "events redrive", "events replay"),
 )
 

@@ -18,6 +18,7 @@ from chalicelib.events.shapes import (
     MetricsRecorded,
     ModelReady,
     QuotaExceeded,
+    WebhookDisabled,
 )
 from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Job, JobStatus
@@ -207,3 +208,38 @@ class TestPoison:
     def test_is_raised_where_nobody_wants_to_be_told(self) -> None:
         with pytest.raises(KeyError):
             seen([Change("models", "1", None, {"pk": "acme#x", "sk": "model", "status": "ready"})])
+
+
+WEBHOOK: Item = {
+    "pk": "hook#acme#w",
+    "sk": "webhook",
+    "tenant": "acme",
+    "webhook_id": "w",
+    "user": "alice",
+    "url": "https://hooks.example.com/secret?token=1",
+    "status": "disabled",
+    "reason": "Nothing has come through for 3 days.",
+    "version": 2,
+    "updated_at": "2026-03-01T12:00:00.000Z",
+}
+
+
+class TestWebhooks:
+    def test_that_the_service_disables_are_told_without_their_path(self) -> None:
+        before = {**WEBHOOK, "status": "active", "version": 1}
+        (event,) = seen([Change("webhooks", "1", before, WEBHOOK)])
+        assert isinstance(event, WebhookDisabled)
+        assert (event.host, event.reason) == ("hooks.example.com", "Nothing has come through for 3 days.")
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (WEBHOOK, WEBHOOK),
+            ({**WEBHOOK, "status": "active"}, {name: value for name, value in WEBHOOK.items() if name != "reason"}),
+            (WEBHOOK, {**WEBHOOK, "status": "active"}),
+            (None, {"pk": "hook#acme#w", "sk": "delivery#e", "status": "disabled", "reason": "x"}),
+        ],
+        ids=["as before", "by its owner", "active again", "another item"],
+    )
+    def test_are_silent_about_everything_else(self, before: Item | None, after: Item) -> None:
+        assert seen([Change("webhooks", "1", before, after)]) == []

@@ -14,6 +14,7 @@ ANYBODY = {
     Permission.DEPLOYMENTS_INVOKE,
     Permission.QUOTAS_READ,
     Permission.USAGE_READ,
+    Permission.WEBHOOKS_MANAGE,
     Permission.KEYS_MANAGE,
 }
 USER = {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.RECEIPTS_READ}
@@ -36,8 +37,10 @@ ADMINISTRATION = {
     Permission.QUOTAS_MANAGE,
     Permission.CAPACITY_MANAGE,
     Permission.RECONCILE,
+    Permission.EVENTS_MANAGE,
     Permission.USAGE_READ_ALL,
     Permission.AUDIT_READ,
+    Permission.WEBHOOKS_MANAGE_ALL,
     Permission.KEYS_MANAGE_ALL,
 }
 

@@ -1,0 +1,292 @@
+"""Webhooks and their deliveries in DynamoDB: value in, value out, and every condition under its name.
+
+    pk                          sk                       what
+    hook#<tenant>#<webhook>     webhook                  the webhook
+    hook#<tenant>#<webhook>     delivery#<event_id>      one event on its way to it, for `KEPT` in the log
+    hook#<tenant>#<webhook>     lane#<subject>           the deliveries about one thing that are still to be made
+
+An event makes one delivery for a webhook, however often it comes: its id is in the key.
+
+A lane is there while something waits in it, and is found by the index `by-due` when its time has come. Whoever works on it
+moves that time on first, so that others leave it alone, and whoever dies over it gives it back when the time is over:
+
+    worker A    takes the lane until 12:01:30   sends …   dies
+    worker B                        12:00:40  not due         12:01:30  takes the lane, sends again, with the same id
+    an event                        12:00:50  adds itself to what waits; the time stays
+
+Lists read the indexes `by-tenant`, `by-owner` and, for deliveries, `by-webhook`, newest first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.clock import to_text
+from chalicelib.cursor import Cursor
+from chalicelib.table import ConditionFailed, Item, Table, Write, decode, encode
+from chalicelib.webhooks import items
+from chalicelib.webhooks.delivery import Delivery
+from chalicelib.webhooks.webhook import Webhook
+
+SHARDS = 4
+"""Of what is due: a partition of an index takes a thousand changes a second."""
+
+_LISTED = ("pk", "sk", "listed_at")
+_INDEX = {False: ("by-tenant", "tenant_key"), True: ("by-owner", "owner_key")}
+_DUE, _LOG = ("by-due", "due_key"), ("by-webhook", "webhook_key")
+
+_THERE = "attribute_exists(pk)"
+_NAMES = {"#version": "version", "#status": "status"}
+_AS_READ = "#version = :version"
+_ACTIVE = "#status = :active"
+_IS_DUE = "attribute_exists(pk) AND listed_at <= :now"
+_NOTHING_WAITS = "attribute_not_exists(waiting)"
+_NOT_FAILING = "attribute_exists(pk) AND attribute_not_exists(failing_since)"
+_FAILING = "attribute_exists(failing_since)"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What is sent in order: the deliveries to one webhook that are about one thing."""
+
+    tenant: str
+    webhook_id: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class WebhookPage:
+    webhooks: tuple[Webhook, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class DeliveryPage:
+    deliveries: tuple[Delivery, ...]
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class WebhookStore:
+    table: Table
+
+    def create(self, webhook: Webhook, *also: Write) -> None:
+        """
+        Args:
+            also: writes that happen in the same transaction, or not at all.
+        """
+        self.table.transact(self.table.put_if_absent(items.of_webhook(webhook)), *also)
+
+    def get(self, tenant: str, webhook_id: str) -> Webhook | None:
+        item = self.table.get(items.pk(tenant, webhook_id), "webhook")
+        return items.webhook(item) if item else None
+
+    def change(self, webhook: Webhook, *also: Write) -> bool:
+        """Replace what was read, one version on; False when somebody else was faster, or it is gone."""
+        item = items.of_webhook(webhook)
+        condition = {
+            "condition": _AS_READ,
+            "names": {"#version": "version"},
+            "values": {":version": webhook.version - 1},
+        }
+        try:
+            self.table.transact(self.table.put(item, **condition), *also)  # type: ignore[arg-type]
+        except ConditionFailed:
+            return False
+        return True
+
+    def delete(self, webhook: Webhook, *also: Write) -> bool:
+        write = self.table.delete(items.pk(webhook.tenant, webhook.webhook_id), "webhook", condition=_THERE)
+        try:
+            self.table.transact(write, *also)
+        except ConditionFailed:
+            return False
+        return True
+
+    def of_owner(self, tenant: str, user: str) -> Iterator[Webhook]:
+        cursor = None
+        while True:
+            page = self.search(tenant, user, 100, 0, cursor)
+            yield from page.webhooks
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def search(self, tenant: str, user: str | None, limit: int, offset: int, after: Cursor | None) -> WebhookPage:
+        """A tenant's webhooks, or one user's."""
+        index, name = _INDEX[user is not None]
+        page = self.table.query(
+            (name, items.owner(tenant, user)), index=index, after=after, limit=limit, offset=offset, newest_first=True
+        )
+        return WebhookPage(tuple(items.webhook(item) for item in page.items), page.cursor)
+
+    def note_failure(self, webhook: Webhook, now: datetime) -> None:
+        """Remember since when nothing has come through."""
+        if webhook.failing_since is None:
+            self._note(webhook, {"failing_since": to_text(now)}, (), _NOT_FAILING)
+
+    def note_success(self, webhook: Webhook) -> None:
+        if webhook.failing_since is not None:
+            self._note(webhook, {}, ("failing_since",), _FAILING)
+
+    def disable(self, webhook: Webhook, reason: str, now: datetime) -> bool:
+        """Disable an active webhook, for a reason of the service's; False when it is not active any more."""
+        write = self.table.change(
+            items.pk(webhook.tenant, webhook.webhook_id),
+            "webhook",
+            {"status": "disabled", "reason": reason, "updated_at": to_text(now)},
+            add={"version": 1},
+            condition=f"{_THERE} AND {_ACTIVE}",
+            names={"#status": "status"},
+            values={":active": "active"},
+        )
+        try:
+            self.table.write(write)
+        except ConditionFailed:
+            return False
+        return True
+
+    def add(self, delivery: Delivery) -> Delivery:
+        """Note a delivery that is to be made; the one that is there already, where the event has come before."""
+        try:
+            self.table.write(self.table.put_if_absent(items.of_delivery(delivery)))
+        except ConditionFailed:
+            return self.delivery(delivery.tenant, delivery.webhook_id, delivery.event_id) or delivery
+        return delivery
+
+    def note(self, delivery: Delivery) -> None:
+        self.table.write(self.table.put(items.of_delivery(delivery)))
+
+    def delivery(self, tenant: str, webhook_id: str, event_id: str) -> Delivery | None:
+        item = self.table.get(items.pk(tenant, webhook_id), f"delivery#{event_id}")
+        return items.delivery(item) if item else None
+
+    def deliveries(self, webhook: Webhook, limit: int, offset: int, after: Cursor | None) -> DeliveryPage:
+        index, name = _LOG
+        key = (name, items.owner(webhook.tenant, webhook.webhook_id))
+        page = self.table.query(key, index=index, after=after, limit=limit, offset=offset, newest_first=True)
+        return DeliveryPage(tuple(items.delivery(item) for item in page.items), page.cursor)
+
+    def enqueue(self, delivery: Delivery, now: datetime) -> Lane:
+        """Let a delivery wait in its lane; a lane that is waited for, or worked on, keeps its time."""
+        lane = Lane(delivery.tenant, delivery.webhook_id, delivery.subject)
+        self._update(
+            lane,
+            "SET tenant = :tenant, webhook_id = :webhook, subject = :subject, due_key = :due, "
+            "listed_at = if_not_exists(listed_at, :now) ADD waiting :entry",
+            {
+                ":tenant": lane.tenant,
+                ":webhook": lane.webhook_id,
+                ":subject": lane.subject,
+                ":due": _shard(lane),
+                ":now": to_text(now),
+                ":entry": frozenset({_entry(delivery)}),
+            },
+        )
+        return lane
+
+    def due(self, shard: int, now: datetime, limit: int) -> list[Lane]:
+        """Lanes whose time has come, the longest due first."""
+        index, name = _DUE
+        page = self.table.query(
+            (name, f"due#{shard}"), index=index, between=("listed_at", "0", to_text(now)), limit=limit
+        )
+        return [Lane(item["tenant"], item["webhook_id"], item["subject"]) for item in page.items]
+
+    def take(self, lane: Lane, now: datetime, until: datetime) -> list[str] | None:
+        """The ids of the events that wait in a lane, in their order; None when it is not due, or gone.
+
+        Args:
+            until: nobody else takes it before.
+        """
+        values = {":until": to_text(until), ":now": to_text(now)}
+        try:
+            found = self._update(lane, "SET listed_at = :until", values, _IS_DUE)
+        except ConditionFailed:
+            return None
+        return [entry.partition("#")[2] for entry in sorted(found.get("waiting", ()))]
+
+    def drop(self, lane: Lane, delivery: Delivery) -> None:
+        """A delivery waits no longer."""
+        self._update(lane, "DELETE waiting :entry", {":entry": frozenset({_entry(delivery)})}, _THERE)
+
+    def drop_lost(self, lane: Lane, event_id: str) -> None:
+        """An event waits no longer whose delivery is no more."""
+        item = self.table.get(*_lane_key(lane)) or {}
+        gone = frozenset(entry for entry in item.get("waiting", ()) if entry.partition("#")[2] == event_id)
+        if gone:
+            self._update(lane, "DELETE waiting :entry", {":entry": gone}, _THERE)
+
+    def give_back(self, lane: Lane, due: datetime) -> bool:
+        """A lane is worked on no longer; True when something still waits in it, then until `due`."""
+        key = _lane_key(lane)
+        try:
+            self.table.write(self.table.delete(*key, condition=_NOTHING_WAITS))
+        except ConditionFailed:
+            with contextlib.suppress(ConditionFailed):
+                self.table.write(self.table.change(*key, {"listed_at": to_text(due)}, condition=_THERE))
+                return True
+        return False
+
+    def forget(self, lane: Lane) -> None:
+        """The webhook is gone, and with it whatever waits for it."""
+        self.table.write(self.table.delete(*_lane_key(lane)))
+
+    @staticmethod
+    def cursor(text: str | None, tenant: str, user: str | None) -> Cursor | None:
+        """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
+        _, name = _INDEX[user is not None]
+        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
+        return Cursor({**cursor.key, name: items.owner(tenant, user)}) if cursor else None
+
+    @staticmethod
+    def log_cursor(text: str | None, webhook: Webhook) -> Cursor | None:
+        _, name = _LOG
+        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
+        return Cursor({**cursor.key, name: items.owner(webhook.tenant, webhook.webhook_id)}) if cursor else None
+
+    def _note(self, webhook: Webhook, assign: Mapping[str, Any], remove: tuple[str, ...], condition: str) -> None:
+        key = items.pk(webhook.tenant, webhook.webhook_id), "webhook"
+        try:
+            self.table.write(self.table.change(*key, assign, remove=remove, condition=condition))
+        except ConditionFailed:
+            # Another delivery has noted it at the same moment, or the webhook is gone.
+            return
+
+    def _update(self, lane: Lane, expression: str, values: Mapping[str, Any], condition: str = "") -> Item:
+        """Change a lane; what it is then.
+
+        Raises:
+            ConditionFailed: it is not as the condition asks for.
+        """
+        pk, sk = _lane_key(lane)
+        arguments: dict[str, Any] = {
+            "TableName": self.table.name,
+            "Key": encode({"pk": pk, "sk": sk}),
+            "UpdateExpression": expression,
+            "ExpressionAttributeValues": encode(values),
+            "ReturnValues": "ALL_NEW",
+        }
+        if condition:
+            arguments["ConditionExpression"] = condition
+        try:
+            answer = self.table.client.update_item(**arguments)
+        except self.table.client.exceptions.ConditionalCheckFailedException:
+            raise ConditionFailed(["ConditionalCheckFailed"]) from None
+        return decode(answer["Attributes"])
+
+
+def _lane_key(lane: Lane) -> tuple[str, str]:
+    return items.pk(lane.tenant, lane.webhook_id), f"lane#{lane.subject}"
+
+
+def _shard(lane: Lane) -> str:
+    return f"due#{sum(lane.webhook_id.encode()) % SHARDS}"
+
+
+def _entry(delivery: Delivery) -> str:
+    return f"{delivery.order:012d}#{delivery.event_id}"
