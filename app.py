@@ -117,6 +117,11 @@ def on_execution_event(event: dict[str, Any], _context: object) -> Any:
     return reconciler_tasks.on_execution_event(platform, event)
 
 
+@app.lambda_function(name="export_job")
+def export_job(event: dict[str, Any], _context: object) -> Any:
+    return job_tasks.export_job(platform, event)
+
+
 @app.lambda_function(name="on_training_event")
 @platform.metered
 def on_training_event(event: dict[str, Any], _context: object) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code
 from chalicelib.errors import Unavailable
@@ -77,6 +77,14 @@ class Objects:
     def write_json(self, key: str, document: Any) -> None:
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def write_file(self, key: str, file: IO[bytes], media_type: str) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=file, ContentType=media_type)
+
+    def presigned_get(self, key: str, seconds: int) -> str:
+        """An address that gives an object, for a while, without credentials."""
+        arguments = {"Bucket": self.bucket, "Key": key}
+        return self.client.generate_presigned_url("get_object", Params=arguments, ExpiresIn=seconds, HttpMethod="GET")
 
     def presigned_put(self, key: str, size: int, seconds: int) -> str:
         """An address that takes exactly `size` bytes, for a while, without credentials."""

@@ -105,6 +105,11 @@ class Settings:
         return self._get("EVENTS_TABLE")
 
     @property
+    def export_arn(self) -> str:
+        """The function that writes a job's log and metrics to S3."""
+        return self._get("EXPORT_ARN")
+
+    @property
     def reconcile_arn(self) -> str:
         """The function that compares jobs with what runs."""
         return self._get("RECONCILE_ARN")

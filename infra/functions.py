@@ -42,6 +42,7 @@ SETTINGS: dict[str, Json | str] = {
     "WEBHOOKS_QUEUE": ref("WebhooksQueue"),
     "NOTIFICATIONS_KEY": att(NOTIFICATIONS_KEY),
     "RECONCILE_ARN": names.function("reconcile").arn,
+    "EXPORT_ARN": names.function("export_job").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
     "TENANT_ROLES": names.tenant_role_arn(),
@@ -118,7 +119,7 @@ SHAPES: dict[str, Shape] = {
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
-            *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "SPOT_RATES"),
+            *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "EXPORT_ARN", "SPOT_RATES"),
             *("STACK", "EVENT_BUS", "EVENT_ARCHIVE_ARN", "EVENTS_TABLE"),
             *("WEBHOOKS_TABLE", "WEBHOOKS_QUEUE", "NOTIFICATIONS_KEY"),
         ),
@@ -180,6 +181,12 @@ SHAPES: dict[str, Shape] = {
         60,
         1024,
         ("JOBS_TABLE", "METRICS_TABLE", "METRIC_RETENTION_DAYS", "USAGE_TABLE", "ARTIFACTS_BUCKET", *_TRAINING_QUEUE),
+    ),
+    "export_job": Shape(
+        "Writes a job's log and metrics to S3",
+        900,
+        1024,
+        ("JOBS_TABLE", "METRICS_TABLE", "ARTIFACTS_BUCKET", "TRAINING_LOG_GROUP", "BATCH_LOG_GROUP"),
     ),
     "check_quotas": Shape(
         "Compares every quota counter with the records", 900, 1024, ("STACK", "JOBS_TABLE", "QUOTAS_TABLE")

@@ -105,7 +105,10 @@ START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machin
 DESCRIBE_EXECUTIONS = Grant(
     "DescribeExecutions", ("states:DescribeExecution",), tuple(execution_arn(m, "*") for m in names.MACHINES)
 )
-CALL_RECONCILER = Grant("CallReconciler", ("lambda:InvokeFunction",), (names.function("reconcile").arn,))
+CALL_FUNCTIONS = Grant(
+    "CallFunctions", ("lambda:InvokeFunction",), tuple(names.function(f).arn for f in ("reconcile", "export_job"))
+)
+WRITE_EXPORTS = Grant("WriteExports", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*/export/*"),))
 FIND_TRAINING = (
     Grant("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
     Grant("ReadTrainingTags", ("sagemaker:ListTags",), (sagemaker_arn("training-job"),)),
@@ -333,7 +336,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         KEEP_MODELS,
         ENCRYPT_SECRETS,
         START_MACHINES,
-        CALL_RECONCILER,
+        CALL_FUNCTIONS,
         ANSWER_JOBS,
         STOP_TRAINING,
         DESCRIBE_BATCH,
@@ -413,6 +416,15 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         *QUEUED,
         READ_SERVICE_JOB_TAGS,
         ANSWER_JOBS,
+    ),
+    "export_job": (
+        Grant("KeepExports", (*_READ_ITEMS, "dynamodb:PutItem"), (table_arn("jobs"),)),
+        read("metrics"),
+        *READ_TRAINING_LOGS,
+        DESCRIBE_TRAINING,
+        DESCRIBE_BATCH,
+        *QUEUED,
+        WRITE_EXPORTS,
     ),
     "ingest_logs": (
         Grant(

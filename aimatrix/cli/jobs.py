@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -194,6 +196,42 @@ def stream(
         finally:
             if not ended and at is not None:
                 typer.echo(f"go on with --cursor {at}", err=True)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    job_id: JobId,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Download the files into this folder, too.", file_okay=False, metavar="DIR"),
+    ] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a job's log and metrics to S3, as JSON lines, gzipped.
+
+    Example:
+
+      aimatrix jobs export JOB --to .
+    """
+    output = Output(as_json)
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        found = client.jobs.export(job_id)
+        if found.status != "completed":
+            output.note("The export failed: the log of the function export_job says why. Try again.")
+            raise typer.Exit(ExitCode.FAILED)
+        for file in found.files if to is not None else ():
+            client.jobs.download(file, to or Path())
+    lines = table(
+        ("FILE", "LINES", "BYTES"), [(each.path, str(each.lines), str(each.size_bytes)) for each in found.files]
+    )
+    if not found.complete:
+        lines.append(dim("the job goes on: this is what there is so far"))
+    document = {"job_id": job_id, "complete": found.complete, "files": [asdict(each) for each in found.files]}
+    output.finish(document, *lines)
 
 
 @app.command()

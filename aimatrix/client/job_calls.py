@@ -7,18 +7,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from aimatrix.client.capacity import QueuePlace
-from aimatrix.client.errors import ServiceError, UnreachableError
+from aimatrix.client.errors import ServiceError, UnreachableError, UploadError
 from aimatrix.client.history import History
-from aimatrix.client.jobs import Job, JobRequest, LogEntry, LogPage, Metric, StreamPage
+from aimatrix.client.jobs import Export, ExportedFile, Job, JobRequest, LogEntry, LogPage, Metric, StreamPage
 from aimatrix.client.paging import each_document
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.transport import Transport
+from aimatrix.client.upload_calls import TRANSFER_TIMEOUT
 from aimatrix.client.waiting import wait_until
 
 P = TypeVar("P", LogPage, StreamPage)
@@ -176,6 +178,53 @@ class JobCalls:
             UnreachableError: the service stayed away for longer than ``reconnect`` allows.
         """
         return self._pages(lambda at: self.log_page(job_id, at, follow=follow), cursor, follow)
+
+    def export(self, job_id: str, timeout: float = 1200) -> Export:
+        """Has a job's log and metrics written to S3, and waits for it.
+
+        Raises:
+            WaitTimeoutError: it is not ready; it goes on.
+        """
+        self.transport.call("POST", f"{_path(job_id)}/export")
+        return wait_until(
+            lambda: self.last_export(job_id),
+            Export.is_finished,
+            describe=f"export of job {job_id}",
+            timeout=timeout,
+            sleep=self.transport.sleep,
+            monotonic=self.monotonic,
+        )
+
+    def last_export(self, job_id: str) -> Export:
+        """
+        Raises:
+            NotFoundError: nobody has asked for one.
+        """
+        return Export.from_document(self.transport.document("GET", f"{_path(job_id)}/export"))
+
+    def download(self, file: ExportedFile, folder: Path) -> Path:
+        """Fetches an exported file into a folder; a file that is there is replaced once all of the new one has come.
+
+        Raises:
+            UploadError: the artifact store refused it, or the connection broke.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        target, part = folder / file.name, folder / f"{file.name}.part"
+        try:
+            with (
+                self.transport.http.stream("GET", file.url, timeout=TRANSFER_TIMEOUT) as response,
+                part.open("wb") as to,
+            ):
+                if not response.is_success:
+                    raise UploadError(f"{file.name}: the artifact store answered {response.status_code}")
+                for chunk in response.iter_raw():
+                    to.write(chunk)
+            part.replace(target)
+        except httpx.TransportError as error:
+            raise UploadError(f"{file.name}: {str(error) or type(error).__name__}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return target
 
     def stream_page(self, job_id: str, cursor: str | None = None, *, follow: bool = False) -> StreamPage:
         """Some of what a job printed, measured and became, from a cursor on (from the beginning without one).

@@ -352,6 +352,44 @@ class LogPage:
 
 
 @dataclass(frozen=True)
+class ExportedFile:
+    """
+    Attributes:
+        path: ``s3://...``.
+        url: gives the file without credentials, for fifteen minutes.
+    """
+
+    name: str
+    path: str
+    lines: int
+    size_bytes: int
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A job's log and metrics as files of JSON lines, gzipped.
+
+    Attributes:
+        status: running, completed or failed.
+        complete: nothing can be added any more: the job had ended, and its log with it.
+    """
+
+    status: str
+    requested_at: str
+    complete: bool
+    files: tuple[ExportedFile, ...]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Export:
+        files = tuple(ExportedFile(**each) for each in document["files"])
+        return cls(document["status"], document["requested_at"], document["complete"], files)
+
+    def is_finished(self) -> bool:
+        return self.status != "running"
+
+
+@dataclass(frozen=True)
 class StreamPage:
     """Some of what happened to a job, where to go on after it, and whether anything can follow.
 

@@ -29,6 +29,7 @@ class Action(Enum):
     SUBMIT_JOB = "submit_job"
     CANCEL_JOB = "cancel_job"
     DELETE_JOB = "delete_job"
+    EXPORT_JOB = "export_job"
     REGISTER_MODEL = "register_model"
     REGISTER_EXTERNAL_MODEL = "register_external_model"
     CHANGE_MODEL = "change_model"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.costs.signer import Signer
     from chalicelib.jobs.deletion import Deletion
     from chalicelib.jobs.enqueueing import Enqueueing
+    from chalicelib.jobs.export import Exporting, ExportService
     from chalicelib.jobs.finishing import Finishing as JobFinishing
     from chalicelib.jobs.ledger_store import LedgerStore
     from chalicelib.jobs.lifecycle import Lifecycle
@@ -99,6 +100,23 @@ class Jobs(Capacity):
             return self.settings.training_log_group if backend is Backend.SAGEMAKER else self.settings.batch_log_group
 
         return LogReader(self.clients.logs, self.job_store, self.backends, group_of, self.now, time.sleep)
+
+    @cached_property
+    def exports(self) -> ExportService:
+        from chalicelib.function import Function
+        from chalicelib.jobs.export import ExportService, ExportStore
+
+        def function() -> Function:
+            return Function(self.clients.functions, self.settings.export_arn)
+
+        return ExportService(self.jobs, ExportStore(self.job_store.table), function, self.audit, self.now)
+
+    @cached_property
+    def exporting(self) -> Exporting:
+        from chalicelib.jobs.export import Exporting, ExportStore
+
+        store = ExportStore(self.job_store.table)
+        return Exporting(self.job_store, store, self.logs, self.metrics, self.objects, self.now)
 
     @cached_property
     def job_stream(self) -> JobStream:

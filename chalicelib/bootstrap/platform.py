@@ -83,10 +83,10 @@ class Platform(Webhooks):
 
     @cached_property
     def reconciler(self) -> ReconcilerService:
-        from chalicelib.reconciler.gateways import Sweeper
+        from chalicelib.function import Function
         from chalicelib.reconciler.service import ReconcilerService
 
-        def sweeper() -> Sweeper:
-            return Sweeper(self.clients.functions, self.settings.reconcile_arn)
+        def sweeper() -> Function:
+            return Function(self.clients.functions, self.settings.reconcile_arn)
 
         return ReconcilerService(self.sweep_store, sweeper, self.now, self.audit)

@@ -133,6 +133,18 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         lines = (json.dumps(document, separators=(",", ":")) for document in documents)
         return Reply("".join(f"{line}\n" for line in lines), headers=headers, media_type=_NDJSON)
 
+    @room.view("POST", "/v1/training/jobs/{job_id}/export", authorizer=authorizer, needs=Permission.JOBS_SUBMIT)
+    def export_job(request: Request, job_id: str) -> Reply:
+        request.only()
+        request.no_body()
+        export = platform.exports.request(request.caller, job_id)
+        return Reply(views.export(export, platform.objects, platform.now()), status=202)
+
+    @room.view("GET", "/v1/training/jobs/{job_id}/export", authorizer=authorizer, needs=Permission.JOBS_READ)
+    def get_job_export(request: Request, job_id: str) -> Reply:
+        request.only()
+        return Reply(views.export(platform.exports.get(request.caller, job_id), platform.objects, platform.now()))
+
     @room.view("GET", "/v1/training/jobs/{job_id}/logs", authorizer=authorizer, needs=Permission.JOBS_READ)
     def read_logs(request: Request, job_id: str) -> Reply:
         request.only("follow", "cursor", "limit", "attempt")

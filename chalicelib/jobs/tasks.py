@@ -75,6 +75,12 @@ def record_history(platform: Platform, event: Event) -> None:
         )
 
 
+def export_job(platform: Platform, event: Event) -> None:
+    export = platform.exporting.run(event["tenant"], event["job_id"])
+    files = {file.name: file.lines for file in export.files} if export else {}
+    logger.info("exported" if export else "nothing to export", extra={"job_id": event["job_id"], "files": files})
+
+
 def ingest_logs(platform: Platform, event: Event) -> None:
     messages = lines_of(event)
     refused = platform.reports.take(messages)

@@ -14,15 +14,18 @@ from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.stream import Became, Record
 from chalicelib.jobs.suspicion import notices
 from chalicelib.metrics.point import MetricPoint, json_number
+from chalicelib.objects import Objects
 from chalicelib.quotas.quota import GB, HOUR, Amounts
 
 if TYPE_CHECKING:
+    from chalicelib.jobs.export import Export
     from chalicelib.jobs.ledger import Change, Replay
     from chalicelib.jobs.service import JobPlan
 
 
 # A script may miss one or two, and a slow disk is no fault.
 OVERDUE_INTERVALS, _OVERDUE_SECONDS = 3, 60.0
+EXPORT_URL_SECONDS = 900
 
 
 def submitted(job: Job) -> dict[str, Any]:
@@ -210,6 +213,26 @@ def metric(point: MetricPoint) -> dict[str, Any]:
         "timestamp": to_text(point.timestamp),
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def export(found: Export, objects: Objects, now: datetime) -> dict[str, Any]:
+    """With an address for each file that needs no credentials, for a while."""
+    return {
+        "status": found.status(now).value,
+        "requested_at": to_text(found.requested_at),
+        "completed_at": to_text(found.completed_at) if found.completed_at else None,
+        "complete": found.is_whole,
+        "files": [
+            {
+                "name": file.name,
+                "path": objects.uri(file.key),
+                "lines": file.lines,
+                "size_bytes": file.size,
+                "url": objects.presigned_get(file.key, EXPORT_URL_SECONDS),
+            }
+            for file in found.files
+        ],
+    }
 
 
 def record(of: Record) -> Iterator[dict[str, Any]]:

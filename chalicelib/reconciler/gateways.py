@@ -13,7 +13,6 @@ from chalicelib.jobs.job import Backend
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.literals import JobStatusType
-    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -227,14 +226,3 @@ class StandingEndpoints:
 
 def _labels(client: SageMakerClient, arn: str) -> Labels:
     return Labels.of({tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]})
-
-
-@dataclass(frozen=True)
-class Sweeper:
-    """The function that sweeps, called without waiting for it."""
-
-    client: LambdaClient
-    arn: str
-
-    def call(self) -> None:
-        self.client.invoke(FunctionName=self.arn, InvocationType="Event", Payload=b"{}")

@@ -10,9 +10,9 @@ from typing import Any
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
+from chalicelib.function import Function
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
-from chalicelib.reconciler.gateways import Sweeper
 from chalicelib.reconciler.repair import NO_SWEEP
 from chalicelib.reconciler.store import SweepStore
 
@@ -20,7 +20,7 @@ from chalicelib.reconciler.store import SweepStore
 @dataclass(frozen=True)
 class ReconcilerService:
     store: SweepStore
-    sweeper: Callable[[], Sweeper]
+    sweeper: Callable[[], Function]
     now: Clock
     audit: Recorder
 
@@ -29,7 +29,7 @@ class ReconcilerService:
         caller.require(Permission.RECONCILE)
         now = self.now()
         self.audit.record(caller, Action.RECONCILE, subject("installation", "jobs"))
-        self.sweeper().call()
+        self.sweeper().call({})
         return now
 
     def latest(self, caller: Caller) -> dict[str, Any]:

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.e2e
 LEFT_OUT = {
     "submitTrainingJob": "nobody can cancel what has no id yet",
     "deleteJob": "its job has ended",
+    "exportJob": "it changes nothing of the job",
+    "export_job": "it changes nothing of the job",
     "on_execution_event": "its job has lost its machine: the reconciler's case",
     "reconcile": "no machine drives its job",
 }

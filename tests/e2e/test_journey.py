@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
 
 from aimatrix.client import Client, ConflictError, DeploymentConfig, NotFoundError, ResourceRequirements
 from tests.e2e import scripts
+from tests.e2e.conftest import Cloud, aimatrix, last_json
 
 SKLEARN = """
 import argparse, csv, json, os
@@ -132,6 +135,33 @@ class TestJourney:
         script = "for n in range(1, 4):\n    print(f'epoch {n} loss={1 / n}', flush=True)\n"
         job = scripts.run(alice, tmp_path, script, metric_definitions={"loss": "loss=([0-9.]+)"})
         assert [round(metric.value, 3) for metric in alice.jobs.metrics(job.job_id, "loss")] == [1.0, 0.5, 0.333]
+
+    def test_all_of_it_is_one_stream_and_two_files(self, cloud: Cloud, alice: Client, tmp_path: Path) -> None:
+        script = (
+            "import mlflow\n"
+            "for step in range(30):\n"
+            "    print('step', step, flush=True)\n"
+            "    mlflow.log_metric('loss', 1 / (step + 1), step=step)\n"
+        )
+        job = scripts.run(alice, tmp_path, script)
+        told = [each for page in alice.jobs.stream_pages(job.job_id, follow=True) for each in page.entries]
+        assert told[-1] == {"type": "end"}
+        assert [each["message"] for each in told if each["type"] == "log" and each["source"] == "script"] == [
+            f"step {step}" for step in range(30)
+        ]
+        assert [each["step"] for each in told if each["type"] == "metric"] == list(range(30))
+        states = [each["state"] for each in told if each["type"] == "state"]
+        assert (states[0], states[-1]) == ("pending", "completed")
+        chart = alice.jobs.chart(job.job_id, "loss", 10)
+        assert (chart[0].value, chart[-1].step, len(chart) <= 10) == (1.0, 29, True)
+        environment = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": cloud.token("alice", "USER")}
+        done = aimatrix("jobs", "export", job.job_id, "--to", str(tmp_path / "out"), "--json", environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert last_json(done.stdout)["complete"]
+        lines = gzip.decompress((tmp_path / "out" / "logs.jsonl.gz").read_bytes()).splitlines()
+        assert "step 29" in [json.loads(line)["message"] for line in lines]
+        points = gzip.decompress((tmp_path / "out" / "metrics.jsonl.gz").read_bytes()).splitlines()
+        assert [json.loads(line)["step"] for line in points if json.loads(line)["name"] == "loss"] == list(range(30))
 
     def test_metrics_are_seen_while_the_script_runs(self, alice: Client, tmp_path: Path) -> None:
         script = (

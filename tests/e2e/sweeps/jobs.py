@@ -14,6 +14,7 @@ from typing import Any
 from chalicelib.audit.entry import Action
 from chalicelib.capacity import tasks as capacity_tasks
 from chalicelib.jobs import tasks
+from chalicelib.jobs.export import Export, ExportStore
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus
 from chalicelib.jobs.reports import MARK
@@ -72,7 +73,28 @@ def _asked(on: Services) -> list[Handler]:
         on.balanced(world, None)
         assert on.actions(world, Action.DELETE_JOB) == 1
 
+    def export(world: World) -> None:
+        on.platform.exports.request(world.caller, world.job_id)
+
+    def export_asked(world: World) -> None:
+        export = on.platform.exports.get(world.caller, world.job_id)
+        assert export.requested_at is not None
+        assert 1 <= on.actions(world, Action.EXPORT_JOB) <= 2
+
+    def wanted() -> World:
+        world = on.planned()
+        ExportStore(on.platform.job_store.table).put(world.caller.tenant, world.job_id, Export(on.clock()))
+        return world
+
+    def exported(world: World) -> None:
+        export = on.platform.exports.get(world.caller, world.job_id)
+        assert export.completed_at is not None
+        for file in export.files:
+            assert on.platform.objects.head(file.key) is not None
+
     return [
+        Handler("exportJob", on.planned, export, export_asked),
+        Handler("export_job", wanted, on.function(tasks.export_job, _of_job), exported),
         Handler("submitTrainingJob", on.world, on.submit, started_once),
         Handler("cancelJob", on.planned, cancel, cancelled),
         Handler("deleteJob", on.finished, delete, deleted),
