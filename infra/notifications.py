@@ -18,7 +18,7 @@ OPERATORS_FILTER: Json = {
             "detail-type": ["training.job.status-changed", "deployment.status-changed"],
             "detail": {"status": ["failed"]},
         },
-        {"detail-type": ["quota.exceeded", "webhook.disabled"]},
+        {"detail-type": ["quota.exceeded", "webhook.disabled", "training.job.checkpoints-overdue"]},
         {"AlarmName": [{"exists": True}]},
     ]
 }

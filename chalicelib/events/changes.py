@@ -3,6 +3,7 @@
 table         an item that                                         is
 jobs          is a job's first version                             training.job.submitted
 jobs          is a later one, in another status or state           training.job.status-changed
+jobs          waits for a checkpoint that is overdue               training.job.checkpoints-overdue
 models        becomes ready                                        training.model.ready
 deployments   is in another status                                 deployment.status-changed
 metrics       came; all of one job that come together, 100 each    training.metrics.recorded
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.clock import derived_id, to_text
 from chalicelib.events.shapes import (
+    CheckpointsOverdue,
     DeploymentStatusChanged,
     Event,
     JobStatusChanged,
@@ -146,6 +148,14 @@ def _job(before: Item | None, after: Item) -> Iterator[Event]:
         )
         return
     earlier = job_from(before)
+    if job.checkpoints_overdue_since is not None and earlier.checkpoints_overdue_since is None:
+        yield CheckpointsOverdue(
+            **_common("checkpoints-overdue", after, job.version),
+            job_id=job.job_id,
+            user_id=job.user,
+            name=job.name,
+            overdue_since=to_text(job.checkpoints_overdue_since),
+        )
     if (job.status, state_of(job)) == (earlier.status, state_of(earlier)):
         return
     yield JobStatusChanged(

@@ -62,6 +62,17 @@ class JobStatusChanged(Event):
     model_id: str | None = None
 
 
+class CheckpointsOverdue(Event):
+    """No checkpoint of a running job has come for three of its intervals, and for a minute at least."""
+
+    type: ClassVar[str] = "training.job.checkpoints-overdue"
+
+    job_id: str
+    user_id: str
+    name: str
+    overdue_since: str
+
+
 class ModelReady(Event):
     type: ClassVar[str] = "training.model.ready"
 
@@ -133,6 +144,7 @@ class WebhookDisabled(Event):
 TYPES: tuple[type[Event], ...] = (
     JobSubmitted,
     JobStatusChanged,
+    CheckpointsOverdue,
     ModelReady,
     MetricsRecorded,
     DeploymentStatusChanged,

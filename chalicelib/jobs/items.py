@@ -69,6 +69,9 @@ def job_item(job: Job) -> Item:
         "used": as_json(job.used.to_dict()) if job.used else None,
         "pool": job.pool,
         "waiting_reason": job.waiting_reason,
+        "checkpoints_overdue_since": (
+            to_text(job.checkpoints_overdue_since) if job.checkpoints_overdue_since else None
+        ),
         # What the indexes are keyed by.
         "tenant_key": job.tenant,
         "tenant_status_key": f"{job.tenant}#{status}",
@@ -109,6 +112,7 @@ def job_from(item: Mapping[str, Any]) -> Job:
         used=Amounts.from_dict(json.loads(item["used"])) if item.get("used") else None,
         pool=item.get("pool"),
         waiting_reason=item.get("waiting_reason"),
+        checkpoints_overdue_since=_moment(item, "checkpoints_overdue_since"),
     )
 
 

@@ -183,6 +183,7 @@ class Job:
         estimate: how long it was expected to take when it was submitted.
         pool: the capacity pool that it has a place in; see `chalicelib/capacity/`.
         waiting_reason: while it waits for capacity, what for.
+        checkpoints_overdue_since: while no checkpoint comes although one should have.
     """
 
     tenant: str
@@ -214,6 +215,7 @@ class Job:
     used: Amounts | None = None
     pool: str | None = None
     waiting_reason: str | None = None
+    checkpoints_overdue_since: datetime | None = None
 
     @property
     def backend(self) -> Backend:

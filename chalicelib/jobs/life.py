@@ -114,7 +114,13 @@ class AttemptPlanned(Event):
 
     def applied(self, job: Job) -> Job:
         # What the backend said was of the attempt before, or of the queue.
-        return replace(job, attempts=max(job.attempts, self.number), secondary_status=None, waiting_reason=None)
+        return replace(
+            job,
+            attempts=max(job.attempts, self.number),
+            secondary_status=None,
+            waiting_reason=None,
+            checkpoints_overdue_since=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,28 @@ class Moved(Event):
 
 
 @dataclass(frozen=True)
+class CheckpointsOverdue(Event):
+    """No checkpoint has come for so long that something may be wrong."""
+
+    at: datetime
+
+    effective_in: ClassVar[frozenset[State]] = frozenset({State.RUNNING})
+
+    def applied(self, job: Job) -> Job:
+        return replace(job, checkpoints_overdue_since=job.checkpoints_overdue_since or self.at)
+
+
+@dataclass(frozen=True)
+class CheckpointsResumed(Event):
+    """They come again."""
+
+    effective_in: ClassVar[frozenset[State]] = frozenset({State.RUNNING})
+
+    def applied(self, job: Job) -> Job:
+        return replace(job, checkpoints_overdue_since=None)
+
+
+@dataclass(frozen=True)
 class CancelRequested(Event):
     """Somebody wants it ended. The wish stays; what carries it out is the finishing path."""
 
@@ -254,6 +282,8 @@ EVENTS: tuple[type[Event], ...] = (
     Started,
     Requeued,
     Moved,
+    CheckpointsOverdue,
+    CheckpointsResumed,
     CancelRequested,
     ModelRegistered,
     Ended,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.clock import duration, to_text
 from chalicelib.costs import bill
 from chalicelib.costs import views as cost_views
+from chalicelib.jobs.checkpointing import interval_seconds, is_overdue
 from chalicelib.jobs.job import Attempt, Checkpointing, Job, JobStatus, Progress, Report
 from chalicelib.jobs.logs import LogEntry
 from chalicelib.jobs.stream import Became, Record
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from chalicelib.jobs.service import JobPlan
 
 
-# A script may miss one or two, and a slow disk is no fault.
-OVERDUE_INTERVALS, _OVERDUE_SECONDS = 3, 60.0
 EXPORT_URL_SECONDS = 900
 
 
@@ -115,28 +114,17 @@ def full(
 
 
 def checkpoint(job: Job, seen: Checkpointing | None, now: datetime) -> dict[str, Any] | None:
-    """What is known of a job's checkpoints, and whether the next one is long overdue; None when nothing is.
-
-    The interval is what the job said it would be, else the mean of what was seen.
-    """
-    asked = job.config.get("checkpoint_interval_seconds")
-    interval = float(asked) if asked else seen.interval_seconds() if seen else None
+    """What is known of a job's checkpoints, and whether the next one is long overdue; None when nothing is."""
+    interval = interval_seconds(job, seen)
     if seen is None and (interval is None or job.started_at is None):
         return None
-    since = seen.last_at if seen else job.started_at
-    overdue = (
-        job.status is JobStatus.RUNNING
-        and interval is not None
-        and since is not None
-        and (now - since).total_seconds() > max(_OVERDUE_SECONDS, OVERDUE_INTERVALS * interval)
-    )
     return {
         "last_at": to_text(seen.last_at) if seen else None,
         "count": seen.count if seen else 0,
         "files": seen.files if seen else 0,
         "size_bytes": seen.size_bytes if seen else 0,
         "interval_seconds": round(interval, 3) if interval is not None else None,
-        "is_overdue": overdue,
+        "is_overdue": is_overdue(job, seen, now),
     }
 
 

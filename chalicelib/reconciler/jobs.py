@@ -17,6 +17,7 @@ runs       open, this one      nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,11 +25,13 @@ from chalicelib.audit.entry import subject
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
 from chalicelib.costs.issuing import Issuing
+from chalicelib.jobs.checkpointing import is_overdue, overdue_at
 from chalicelib.jobs.finishing import Finishing, StillRunning
 from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState, Machine
 from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.life import CheckpointsOverdue, CheckpointsResumed
 from chalicelib.jobs.spot import max_wait_seconds
-from chalicelib.jobs.store import JobStore
+from chalicelib.jobs.store import JobStore, StaleJob
 from chalicelib.machine import MachineGone
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
@@ -90,6 +93,7 @@ class JobRepairs:
             case Driving.RUNNING:
                 yield from self._stop_again(current)
                 yield from self._stop_late(current)
+                self._watch_checkpoints(current)
             case Driving.ABSENT:
                 try:
                     self.machine.start(job.tenant, job.job_id)
@@ -166,6 +170,18 @@ class JobRepairs:
             if not backend.describe(attempt).state.is_finished:
                 backend.stop(attempt, "cancelled by the user")
                 yield Repair(Kind.STOPPED_AGAIN, job.tenant, job_subject(job.job_id), attempt.name)
+
+    def _watch_checkpoints(self, job: Job) -> None:
+        """Nothing of ours is wrong when a script writes no more checkpoints, but its owner wants to know."""
+        if job.status is not JobStatus.RUNNING:
+            return
+        seen, now = self.store.report(job.tenant, job.job_id).checkpointing, self.now()
+        was_overdue = job.checkpoints_overdue_since is not None
+        if is_overdue(job, seen, now) == was_overdue:
+            return
+        event = CheckpointsResumed() if was_overdue else CheckpointsOverdue(overdue_at(job, seen) or now)
+        with suppress(StaleJob):
+            self.store.change(job, event, now)
 
     def _stop_late(self, job: Job) -> Iterator[Repair]:
         """SageMaker ends a spot job that did not end in time by itself."""

@@ -9,6 +9,7 @@ from enum import Enum
 EVENT_TYPES = (
     "training.job.submitted",
     "training.job.status-changed",
+    "training.job.checkpoints-overdue",
     "training.model.ready",
     "training.metrics.recorded",
     "deployment.status-changed",

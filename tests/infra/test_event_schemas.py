@@ -19,6 +19,10 @@ FIRST: dict[str, set[str]] = {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "jobId", "userId", "name"),
         *("status", "previousStatus", "state", "previousState", "attempts", "failureReason", "modelId"),
     },
+    "training.job.checkpoints-overdue": {
+        *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "jobId", "userId", "name"),
+        "overdueSince",
+    },
     "training.model.ready": {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "modelId", "userId", "name"),
         *("version", "framework", "servable", "jobId"),

@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.jobs.finishing import StillRunning
 from chalicelib.jobs.gateways import BackendState
-from chalicelib.jobs.job import Backend, Job, JobStatus
+from chalicelib.jobs.job import Backend, Checkpointing, Job, JobStatus
+from chalicelib.machine import MachineGone
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Labels
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.repair import GRACE, NO_SWEEP, Kind, Report, why
@@ -253,6 +255,26 @@ class TestAnOpenJob:
             room.jobs.finishing.finish("acme", job.job_id, None)
 
 
+class TestCheckpoints:
+    def test_that_stay_away_are_noted_once_and_that_they_come_again(self, room: Room) -> None:
+        job = room.jobs.service.submit(ALICE, room.jobs.request(checkpoint_interval_seconds=60), None)
+        room.jobs.lifecycle.plan("acme", job.job_id)
+        room.jobs.backends.sagemaker.says(f"aimatrix-{job.job_id}-1", BackendState.RUNNING)
+        room.jobs.lifecycle.observe("acme", job.job_id, 1)
+        room.run()
+        assert room.now(job).checkpoints_overdue_since is None
+        room.jobs.clock.advance(180)
+        assert room.run().repairs == ()
+        noted = room.now(job)
+        assert noted.checkpoints_overdue_since is not None
+        room.run()
+        assert room.now(job) == noted
+        now = room.jobs.clock()
+        room.jobs.store.set_checkpointing("acme", job.job_id, Checkpointing(now, now, 1, 1, 7))
+        room.run()
+        assert room.now(job).checkpoints_overdue_since is None
+
+
 class TestWhatRuns:
     def test_for_an_open_job_goes_on(self, room: Room) -> None:
         job = room.submitted()
@@ -311,6 +333,40 @@ class TestAReceipt:
         assert [repair.kind for repair in room.run().repairs] == [Kind.SEALED]
         assert room.receipts.issued == [job.job_id]
         assert room.run().repairs == ()
+
+
+class Gone:
+    """A state machine that was deleted."""
+
+    def start(self, tenant: str, job_id: str) -> None:
+        raise MachineGone("It was deleted.")
+
+
+class Unreachable(FakeRunning):
+    def attempts(self) -> Iterator[Attempting]:
+        yield from super().attempts()
+        raise EndpointConnectionError(endpoint_url="https://api.sagemaker.us-east-1.amazonaws.com/")
+
+
+class TestADeletedMachine:
+    def test_ends_what_it_was_to_drive(self, room: Room) -> None:
+        job = room.jobs.service.submit(ALICE, room.jobs.request(), None)
+        room.executions.states[job.job_id] = Execution(Driving.ABSENT)
+        room.jobs.clock.advance(LATER)
+        (repair,) = room.sweep_with(machine=Gone()).run(60).repairs
+        assert (repair.kind, repair.detail) == (Kind.FINISHED, "The state machine was deleted.")
+        assert room.now(job).failure_reason == "The state machine was deleted."
+
+
+class TestABackendThatDoesNotAnswer:
+    def test_is_counted_and_holds_up_no_other(self, room: Room) -> None:
+        room.submitted()
+        orphan = "aimatrix-0b4ee3a2-6f3b-4d4c-9f6a-1c1c8ad7c0d1-1"
+        room.running.listed[orphan] = Labels("ours", "acme")
+        room.jobs.clock.advance(LATER)
+        report = room.sweep_with(running=(Unreachable(), room.running)).run(60)
+        assert (report.unanswered, report.to_dict()["complete"]) == (1, False)
+        assert room.running.stopped == [orphan]
 
 
 class TestASweep:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from chalicelib.clock import to_text
 from chalicelib.events.changes import AT_ONCE, Change, events_of
+from chalicelib.events.shapes import CheckpointsOverdue as Overdue
 from chalicelib.events.shapes import (
     DeploymentStatusChanged,
     Event,
@@ -22,7 +24,18 @@ from chalicelib.events.shapes import (
 )
 from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Job, JobStatus
-from chalicelib.jobs.life import AttemptPlanned, CancelRequested, Ended, Entered, Observed, Started, Submitted, apply
+from chalicelib.jobs.life import (
+    AttemptPlanned,
+    CancelRequested,
+    CheckpointsOverdue,
+    CheckpointsResumed,
+    Ended,
+    Entered,
+    Observed,
+    Started,
+    Submitted,
+    apply,
+)
 from chalicelib.jobs.life import Event as LifeEvent
 from chalicelib.metrics.chunk import Chunk
 from chalicelib.metrics.point import MetricPoint
@@ -73,6 +86,16 @@ class TestJobs:
             ("stopping", "cancelled"),
         ]
         assert [event.record_version for event in found] == [1, 2, 3, 5, 6, 7]
+
+    def test_tell_once_that_checkpoints_stay_away_and_again_when_they_stopped_again(self) -> None:
+        later = NOW + timedelta(minutes=5)
+        overdue = CheckpointsOverdue(NOW), CheckpointsOverdue(later)
+        found = seen(life(Started(NOW), *overdue, CheckpointsResumed(), CheckpointsOverdue(later)))
+        told = [event for event in found if isinstance(event, Overdue)]
+        assert [(event.overdue_since, event.record_version) for event in told] == [
+            (to_text(NOW), 3),
+            (to_text(later), 6),
+        ]
 
     def test_say_why_they_failed(self) -> None:
         (_, failed) = seen(life(Ended(JobStatus.FAILED, NOW, USED, "ValueError: no")))

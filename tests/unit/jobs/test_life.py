@@ -20,6 +20,8 @@ from chalicelib.jobs.life import (
     OPEN,
     AttemptPlanned,
     CancelRequested,
+    CheckpointsOverdue,
+    CheckpointsResumed,
     Ended,
     Entered,
     Event,
@@ -71,6 +73,8 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Started, moments, st.none() | words),
     st.builds(Requeued, st.integers(2, 5), st.just("Preempted by x.")),
     st.builds(Moved, st.integers(2, 5), st.just(LARGER), st.just(TimeLimit(40)), st.just(RESERVED)),
+    st.builds(CheckpointsOverdue, moments),
+    st.just(CheckpointsResumed()),
     st.builds(CancelRequested, moments),
     st.builds(ModelRegistered, st.sampled_from(["m-1", "m-2"])),
     st.builds(
