@@ -12,12 +12,15 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from operator import attrgetter
 
 from chalicelib.metrics.point import HALF, MetricPoint, moment_of
 
 POINTS = 1024
-"""In a full chunk; with their values that is some 13 KB, and 30 of them are a page of DynamoDB."""
+"""The most that a chunk has; with their values that is some 13 KB, and 70 of them are a page of DynamoDB."""
+FULL = POINTS // 2
+"""From so many on it is worth its place, and packed no more."""
 _ALL = 2**64 - 1
 _NO_EPOCH = -HALF
 
@@ -45,6 +48,10 @@ class Chunk:
         return cls(points[0].step, points[-1].step, len(points), _packed(points))
 
     @property
+    def is_full(self) -> bool:
+        return self.count >= FULL
+
+    @property
     def key(self) -> str:
         """In order of the first step; the same points have the same key, however often they come."""
         digest = hashlib.sha256(self.body.encode()).hexdigest()[:16]
@@ -56,12 +63,16 @@ class Chunk:
 
 def in_order(points: Iterable[MetricPoint]) -> list[MetricPoint]:
     """Sorted, each once."""
-    by_order = {point.order: point for point in points}
+    found = sorted(points, key=attrgetter("step"))
+    # Nearly always each step is there once, and nothing more has to be compared.
+    if all(one.step < other.step for one, other in pairwise(found)):
+        return found
+    by_order = {point.order: point for point in found}
     return [by_order[order] for order in sorted(by_order)]
 
 
 def chunks_of(points: Sequence[MetricPoint]) -> list[Chunk]:
-    """Points of one metric, in order, as chunks that are full but for the last."""
+    """Points of one metric, in order, as chunks that are as large as can be but for the last."""
     return [Chunk.of(points[at : at + POINTS]) for at in range(0, len(points), POINTS)]
 
 

@@ -3,7 +3,7 @@
     pk                              sk                        what
     <tenant>#<job_id>               series#<name>             a metric's latest value; so also which metrics there are
     <tenant>#<job_id>#<name>        tail#<first>#<last>#..    points as they came
-                                    full#<first>#<last>#..    1,024 points
+                                    full#<first>#<last>#..    512 to 1,024 points
                                     brief#<first>#<last>#..   the few of a full chunk that stand out
 
 A series grows at its tail. About once in 512 points whoever wrote looks how long that is, and makes full chunks and their
@@ -29,7 +29,7 @@ from chalicelib.metrics.point import HALF, MAX_NAME, MetricPoint, moment_of
 from chalicelib.metrics.thinning import thin
 from chalicelib.table import ConditionFailed, Item, Table
 
-BRIEF_POINTS = 32
+BRIEF_POINTS = 16
 _LOOK_EVERY = POINTS // 2
 _FULL_PER_READ = 4
 # So many chunks are looked through for those that a step lies in: more than a job has attempts that ran the same steps.
@@ -108,7 +108,7 @@ class MetricStore:
             self._note_latest(tenant, job_id, found[-1], expires)
             pk = _series_pk(tenant, job_id, name)
             for chunk in chunks_of(found):
-                kind = "full" if chunk.count == POINTS else "tail"
+                kind = "full" if chunk.is_full else "tail"
                 # What has a name is told on the bus; what is only packed anew has none.
                 items.append({**_item(pk, kind, chunk), "name": name, **expires})
                 if kind == "full":
@@ -211,7 +211,7 @@ class MetricStore:
         late = [point for point in points if point.step <= reached]
         items: list[Item] = []
         for chunk in (*chunks_of(late), *chunks_of(points[len(late) :])):
-            if chunk.count == POINTS:
+            if chunk.is_full:
                 items += [{**_item(pk, "full", chunk), **expires}, {**_brief(pk, name, chunk), **expires}]
             else:
                 items.append({**_item(pk, "tail", chunk), **expires})
