@@ -3,8 +3,8 @@
     pk                              sk                        what
     <tenant>#<job_id>               series#<name>             a metric's latest value; so also which metrics there are
     <tenant>#<job_id>#<name>        tail#<first>#<last>#..    points as they came
-                                    full#<first>#<last>#..    512 to 1,024 points
                                     brief#<first>#<last>#..   the few of a full chunk that stand out
+    <tenant>#<job_id>#<name>#full   full#<first>#<last>#..    512 to 1,024 points
 
 A series grows at its tail. About once in 512 points whoever wrote looks how long that is, and makes full chunks and their
 briefs of it. So a point costs a small part of a write unit, each series has a partition of its own, a page is found
@@ -123,7 +123,8 @@ class MetricStore:
         """Delete all metrics of a job: may be repeated, and goes on where it was cut off."""
         for item in self.table.all_of(f"{tenant}#{job_id}", "series#"):
             pk = _series_pk(tenant, job_id, item["series"])
-            self.table.delete_all([(pk, each["sk"]) for each in self.table.all_of(pk)])
+            for each in (pk, _full_pk(pk)):
+                self.table.delete_all([(each, found["sk"]) for found in self.table.all_of(each)])
             self.table.delete_all([(item["pk"], item["sk"])])
 
     def latest(self, tenant: str, job_id: str) -> list[MetricPoint]:
@@ -159,7 +160,7 @@ class MetricStore:
         if len(briefs) * BRIEF_POINTS >= 2 * most:
             packed = [point for item in briefs for point in _chunk(item).points(name)]
         else:
-            packed = self._points(pk, "full", name)
+            packed = self._points(_full_pk(pk), "full", name)
         return thin(in_order([*packed, *tail]), most)
 
     def _series(self, tenant: str, job_id: str, name: str | None, after: Position | None) -> Iterator[tuple[str, str]]:
@@ -247,10 +248,10 @@ class _Reading:
             step = after.order[0]
             least = f"{step + HALF:020d}~"  # behind every key that begins with this step
             yield from self._around(step, least)
-        reach = ("sk", f"full#{least}", "full#~")
+        full, reach = _full_pk(self.pk), ("sk", f"full#{least}", "full#~")
         following: Cursor | None = None
         while True:
-            page = self.table.query(("pk", self.pk), between=reach, after=following, limit=_FULL_PER_READ)
+            page = self.table.query(("pk", full), between=reach, after=following, limit=_FULL_PER_READ)
             yield from (_chunk(item) for item in page.items)
             following = page.cursor
             if following is None:
@@ -260,7 +261,8 @@ class _Reading:
         """Chunks that begin at or before a step and go on to it or behind it, found by their briefs."""
         reach = ("sk", "brief#", f"brief#{least}")
         briefs = self.table.query(("pk", self.pk), between=reach, limit=_LAYERS, newest_first=True).items
-        keys = [(self.pk, item["sk"].replace("brief", "full", 1)) for item in briefs if _chunk(item).last >= step]
+        full = _full_pk(self.pk)
+        keys = [(full, item["sk"].replace("brief", "full", 1)) for item in briefs if _chunk(item).last >= step]
         found = [_chunk(item) for item in self.table.get_many(keys) if item] if keys else []
         return sorted(found, key=lambda chunk: chunk.first)
 
@@ -275,7 +277,8 @@ def _is_time_to_look(chunk: Chunk) -> bool:
 
 
 def _item(pk: str, kind: str, chunk: Chunk) -> Item:
-    return {"pk": pk, "sk": f"{kind}#{chunk.key}", "count": chunk.count, "body": chunk.body}
+    where = _full_pk(pk) if kind == "full" else pk
+    return {"pk": where, "sk": f"{kind}#{chunk.key}", "count": chunk.count, "body": chunk.body}
 
 
 def _brief(pk: str, name: str, chunk: Chunk) -> Item:
@@ -298,6 +301,11 @@ def job_of(pk: str) -> tuple[str, str]:
     """Tenant and id of the job that a partition is about."""
     tenant, job_id, *_ = pk.split("#", 2)
     return tenant, job_id
+
+
+def _full_pk(pk: str) -> str:
+    """Where the full chunks of a series lie: apart, so that its tail and its briefs are a small partition."""
+    return f"{pk}#full"
 
 
 def _series_pk(tenant: str, job_id: str, name: str) -> str:

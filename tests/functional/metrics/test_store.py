@@ -47,7 +47,8 @@ def read(store: MetricStore, name: str | None = "loss", limit: int = 500) -> lis
 
 
 def kinds(store: MetricStore, name: str = "loss") -> Counter[str]:
-    return Counter(item["sk"].partition("#")[0] for item in store.table.all_of(f"acme#job#{name}"))
+    partitions = (f"acme#job#{name}", f"acme#job#{name}#full")
+    return Counter(item["sk"].partition("#")[0] for pk in partitions for item in store.table.all_of(pk))
 
 
 class TestALongSeries:
@@ -140,7 +141,8 @@ class TestAllMetrics:
     def test_expire_where_the_installation_says_so(self, store: MetricStore) -> None:
         store = replace(store, days=lambda: 7, now=lambda: AT)
         put(store, line(range(1100)), 1100)
-        items = [*store.table.all_of("acme#job"), *store.table.all_of("acme#job#loss")]
+        partitions = ("acme#job", "acme#job#loss", "acme#job#loss#full")
+        items = [item for pk in partitions for item in store.table.all_of(pk)]
         assert {item.get("expires_at") for item in items} == {int((AT + timedelta(days=7)).timestamp())}
 
 
@@ -199,5 +201,5 @@ def test_writes_are_spread_over_partitions(store: MetricStore, shows: Shows) -> 
     mean = sum(written.values()) / len(written)
     busiest = max(written.values()) / mean
     shows(18, f"100,000 points of 20 metrics: {len(written)} partitions, the busiest has {busiest:.2f} × the mean")
-    assert len(written) == len(names)
+    assert len(written) >= len(names)
     assert busiest < 2
