@@ -23,7 +23,10 @@ JOB_FAULTS = frozenset(
 )
 MAX_RULES = 100
 _FIELDS = frozenset(
-    {"operation", "fault", "probability", "times", "after_seconds", "seconds", "name_prefix", "exit_code"}
+    {
+        *("operation", "fault", "probability", "times", "after_seconds", "after_line"),
+        *("seconds", "name_prefix", "exit_code"),
+    }
 )
 
 
@@ -37,6 +40,7 @@ class Rule:
         probability: of firing at each occasion.
         times: fires at most this often; None: always.
         after_seconds: job faults: how long after the training process started.
+        after_line: of those that end a running process: not after some time, but when it prints a line that begins so.
         seconds: ``slow_start``: length of the delay before the job leaves Starting.
         name_prefix: only jobs whose name begins so.
     """
@@ -46,6 +50,7 @@ class Rule:
     probability: float = 1.0
     times: int | None = None
     after_seconds: float = 0.0
+    after_line: str = ""
     seconds: float = 0.0
     name_prefix: str = ""
     exit_code: int = 1
@@ -140,7 +145,7 @@ def _parse_rule(rule: Any, position: int) -> Rule:
         value = rule.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high):
             raise ValidationFailed(f"{where}.{name}: must be an integer from 0 to {high}")
-    for name in ("operation", "name_prefix"):
+    for name in ("operation", "name_prefix", "after_line"):
         if not isinstance(rule.get(name, ""), str | None):
             raise ValidationFailed(f"{where}.{name}: must be a string")
     return Rule(**rule)

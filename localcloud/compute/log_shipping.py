@@ -81,6 +81,11 @@ class LogPump:
         self._pending: list[tuple[int, str]] = []
         self._pending_bytes = 0
         self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._watched: tuple[str, Callable[[], None]] | None = None
+
+    def watch_for(self, beginning: str, then: Callable[[], None]) -> None:
+        """Call `then` once, when a line begins so: as it comes, before it is delivered."""
+        self._watched = beginning, then
 
     @property
     def last_words(self) -> str:
@@ -152,6 +157,9 @@ class LogPump:
         text = line.removesuffix(b"\r").decode(errors="replace")
         if text.strip() and not text.startswith(STRUCTURED_MARK):
             self._last.append(text[-LAST_LINE_CHARACTERS:])
+        if self._watched and text.startswith(self._watched[0]):
+            (_, then), self._watched = self._watched, None
+            then()
         for piece in pieces_of(text):
             self._add(piece)
 

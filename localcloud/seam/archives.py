@@ -45,8 +45,15 @@ class Kept(list[Event]):
         added: Callable[[Event], None],
         forgotten: Callable[[int], None],
         now: Callable[[], float] = time.time,
+        most: int = MOST_EVENTS,
+        step: int = _STEP,
     ) -> None:
+        """
+        Args:
+            most: how many are kept, and up to `step` more for a while.
+        """
         super().__init__(events)
+        self._most, self._step = most, step
         self._retention_days = retention_days
         self._added = added
         self._forgotten = forgotten
@@ -58,12 +65,12 @@ class Kept(list[Event]):
         with self._lock:
             super().append(event)
             self._added(event)
-            self._trim(_STEP)
+            self._trim(self._step)
 
     def _trim(self, patience: int) -> None:
         days = self._retention_days()
         horizon = self._now() - days * _DAY if days else 0
-        excess = len(self) - MOST_EVENTS
+        excess = len(self) - self._most
         gone = max(0, excess)
         while gone < len(self) and self[gone]["Time"] < horizon:
             gone += 1

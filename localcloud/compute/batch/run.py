@@ -12,7 +12,7 @@ from localcloud.compute.faults import Rule
 from localcloud.compute.host import Host
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.disk import GIGABYTE
-from localcloud.compute.jobs.execution import ENDS, NICENESS, Cause, Execution, Limits, Outcome
+from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
 from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.log_shipping import LogDestination
@@ -125,8 +125,7 @@ class Attempt:
         if record.end_reason is not None:
             # Ended while its image was looked at: there was nothing to end then.
             self._execution.end(Cause.STOPPED)
-        if fault is not None and (cause := ENDS.get(fault.fault)):
-            self._execution.end_later(cause, fault.after_seconds)
+        self._execution.end_by(fault)
         return self._ended(await self._execution.run())
 
     def _ended(self, outcome: Outcome) -> AttemptEnd:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO
 
+from localcloud.compute.faults import Rule
 from localcloud.compute.host import Host
 from localcloud.compute.jobs import disk
 from localcloud.compute.log_shipping import LogDestination, LogPump
@@ -123,8 +124,15 @@ class Execution:
         self._process.terminate()
         self._timers.append(self._loop.call_later(self._host.settings.stop_grace, self._process.kill))
 
-    def end_later(self, cause: Cause, seconds: float) -> None:
-        self._timers.append(self._loop.call_later(seconds, self.end, cause))
+    def end_by(self, fault: Rule | None) -> None:
+        """Let an injected fault end the run, if it is one that does."""
+        cause = ENDS.get(fault.fault) if fault is not None else None
+        if fault is None or cause is None:
+            return
+        if fault.after_line:
+            self._pump.watch_for(fault.after_line, lambda: self.end(cause))
+        else:
+            self._timers.append(self._loop.call_later(fault.after_seconds, self.end, cause))
 
     async def _watch_disk(self) -> None:
         """Ends a run that is over its allowance, unless the job looks after that itself within the grace period."""

@@ -18,7 +18,7 @@ from localcloud.compute.jobs import archive, disk
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.channels import DownloadFailed
 from localcloud.compute.jobs.checkpoints import CheckpointSync
-from localcloud.compute.jobs.execution import ENDS, NICENESS, Cause, Execution, Limits, Outcome
+from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits, Outcome
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
 from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.jobs.s3_uri import S3Uri
@@ -218,8 +218,7 @@ class TrainingRun:
                 raise JobFailed(f"AlgorithmError: {error}, exit code: 127") from error
             if record.stop_requested:
                 self._execution.end(Cause.STOPPED)
-            if fault is not None and (cause := ENDS.get(fault.fault)):
-                self._execution.end_later(cause, fault.after_seconds)
+            self._execution.end_by(fault)
             syncing = asyncio.create_task(self._sync_checkpoints())
             outcome = await self._execution.run()
             syncing.cancel()

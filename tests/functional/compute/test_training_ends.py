@@ -207,7 +207,7 @@ else:
 """
 
         async def scenario(emulated: Emulator) -> tuple[dict[str, Any], list[str]]:
-            emulated.host.faults.replace({"rules": [{"fault": "spot_interruption", "after_seconds": 0.8, "times": 1}]})
+            emulated.host.faults.replace({"rules": [{"fault": "spot_interruption", "after_line": "begun", "times": 1}]})
             await emulated.train(
                 "job", source, EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": "s3://out/checkpoints/"},
                 StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},

@@ -246,3 +246,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
             admission,
             waiters,
         )
+
+
+@pytest.fixture
+def job_id(jobs: Jobs) -> str:
+    return jobs.service.submit(ALICE, jobs.request(), None).job_id

@@ -78,6 +78,7 @@ class TestParsing:
             {"fault": "throttle", "times": 1.5},
             {"fault": "crash", "after_seconds": "1"},
             {"fault": "crash", "name_prefix": 3},
+            {"fault": "crash", "after_line": 3},
             "throttle",
         ],
     )

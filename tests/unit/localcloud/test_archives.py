@@ -25,13 +25,14 @@ class Noted:
         self.added: list[Any] = []
         self.forgotten: list[int] = []
 
-    def kept(self, *times: float) -> Kept:
+    def kept(self, *times: float, **limits: int) -> Kept:
         return Kept(
             [{"Time": time} for time in times],
             retention_days=lambda: self.days,
             added=self.added.append,
             forgotten=self.forgotten.append,
             now=lambda: self.now,
+            **limits,
         )
 
 
@@ -52,11 +53,9 @@ class TestKept:
         assert len(noted.kept(1.0, 2.0)) == 2
         assert noted.forgotten == []
 
-    def test_is_never_larger_than_a_laptop_can_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(archives, "MOST_EVENTS", 10)
-        monkeypatch.setattr(archives, "_STEP", 3)
+    def test_is_never_larger_than_a_laptop_can_hold(self) -> None:
         noted = Noted()
-        kept = noted.kept()
+        kept = noted.kept(most=10, step=3)
         for _ in range(30):
             kept.append({"Time": 9.5 * DAY})
         assert 10 <= len(kept) <= 13
