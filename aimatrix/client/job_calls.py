@@ -196,10 +196,7 @@ class JobCalls:
         )
 
     def last_export(self, job_id: str) -> Export:
-        """
-        Raises:
-            NotFoundError: nobody has asked for one.
-        """
+        """The last one, however far it is."""
         return Export.from_document(self.transport.document("GET", f"{_path(job_id)}/export"))
 
     def download(self, file: ExportedFile, folder: Path) -> Path:

@@ -371,12 +371,12 @@ class Export:
     """A job's log and metrics as files of JSON lines, gzipped.
 
     Attributes:
-        status: running, completed or failed.
+        status: running, completed or failed; none where nobody has asked for one.
         complete: nothing can be added any more: the job had ended, and its log with it.
     """
 
     status: str
-    requested_at: str
+    requested_at: str | None
     complete: bool
     files: tuple[ExportedFile, ...]
 

@@ -18,7 +18,6 @@ from typing import Any
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, from_text, to_text
-from chalicelib.errors import NotThereYet
 from chalicelib.function import Function
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -125,7 +124,7 @@ class ExportService:
             NotFound: there is no such job, or it is not this caller's to see.
         """
         caller.require(Permission.JOBS_SUBMIT)
-        job = self.jobs.get(caller, job_id)
+        job = self.jobs.find(caller, job_id, Permission.JOBS_READ_ALL)
         now = self.now()
         last = self.store.get(job.tenant, job_id)
         if last is not None and last.status(now) is ExportStatus.RUNNING:
@@ -138,17 +137,14 @@ class ExportService:
         self.function().call({"tenant": job.tenant, "job_id": job_id})
         return export
 
-    def get(self, caller: Caller, job_id: str) -> Export:
-        """
+    def get(self, caller: Caller, job_id: str) -> Export | None:
+        """The last export; None when nobody has asked for one.
+
         Raises:
             NotFound: there is no such job, or it is not this caller's to see.
-            NotThereYet: nobody has asked for an export.
         """
         job = self.jobs.get(caller, job_id)
-        export = self.store.get(job.tenant, job_id)
-        if export is None:
-            raise NotThereYet("This job has not been exported.")
-        return export
+        return self.store.get(job.tenant, job_id)
 
 
 @dataclass(frozen=True)

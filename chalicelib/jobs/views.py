@@ -203,8 +203,10 @@ def metric(point: MetricPoint) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None}
 
 
-def export(found: Export, objects: Objects, now: datetime) -> dict[str, Any]:
+def export(found: Export | None, objects: Objects, now: datetime) -> dict[str, Any]:
     """With an address for each file that needs no credentials, for a while."""
+    if found is None:
+        return {"status": "none", "requested_at": None, "completed_at": None, "complete": False, "files": []}
     return {
         "status": found.status(now).value,
         "requested_at": to_text(found.requested_at),

@@ -78,7 +78,7 @@ def _asked(on: Services) -> list[Handler]:
 
     def export_asked(world: World) -> None:
         export = on.platform.exports.get(world.caller, world.job_id)
-        assert export.requested_at is not None
+        assert export is not None
         assert 1 <= on.actions(world, Action.EXPORT_JOB) <= 2
 
     def wanted() -> World:
@@ -88,6 +88,7 @@ def _asked(on: Services) -> list[Handler]:
 
     def exported(world: World) -> None:
         export = on.platform.exports.get(world.caller, world.job_id)
+        assert export is not None
         assert export.completed_at is not None
         for file in export.files:
             assert on.platform.objects.head(file.key) is not None
