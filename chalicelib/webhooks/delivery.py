@@ -62,6 +62,8 @@ class Delivery:
         until: when it is given up.
         next_at: of the next attempt; None when there is none.
         attempts: the last `KEPT_ATTEMPTS`; `count` is of all.
+        wish: how often its owner has asked for it again.
+        version: one more with each change.
     """
 
     tenant: str
@@ -79,6 +81,8 @@ class Delivery:
     count: int = 0
     since_wished: int = 0
     """Attempts since it was made, or wished for again: what the pauses go by."""
+    wish: int = 0
+    version: int = 1
 
     @property
     def is_pending(self) -> bool:
@@ -86,12 +90,7 @@ class Delivery:
 
     def after(self, attempt: Attempt, uniform: Uniform) -> Delivery:
         """What it is after an attempt."""
-        tried = replace(
-            self,
-            attempts=(*self.attempts, attempt)[-KEPT_ATTEMPTS:],
-            count=self.count + 1,
-            since_wished=self.since_wished + 1,
-        )
+        tried = replace(self.beside(attempt), since_wished=self.since_wished + 1)
         if attempt.is_success:
             return replace(tried, status=DeliveryStatus.DELIVERED, next_at=None)
         if attempt.at >= self.until or attempt.status == GONE:
@@ -103,12 +102,24 @@ class Delivery:
         # The last attempt is made when the time is over, not some hours before.
         return replace(tried, next_at=min(attempt.at + pause, self.until))
 
+    def beside(self, attempt: Attempt) -> Delivery:
+        """What it is after an attempt that was begun before it was wished for again: the wish stands."""
+        attempts = (*self.attempts, attempt)[-KEPT_ATTEMPTS:]
+        return replace(self, attempts=attempts, count=self.count + 1)
+
     def cancelled(self) -> Delivery:
         return replace(self, status=DeliveryStatus.CANCELLED, next_at=None)
 
     def again(self, now: datetime) -> Delivery:
         """The same event, wished for once more: with a day of its own."""
-        return replace(self, status=DeliveryStatus.PENDING, next_at=now, until=now + GIVEN_UP_AFTER, since_wished=0)
+        return replace(
+            self,
+            status=DeliveryStatus.PENDING,
+            next_at=now,
+            until=now + GIVEN_UP_AFTER,
+            since_wished=0,
+            wish=self.wish + 1,
+        )
 
 
 def body_of(kind: str, occurred_at: str, data: Mapping[str, Any]) -> str:

@@ -83,6 +83,8 @@ def of_delivery(delivery: Delivery) -> Item:
         "attempts": as_json([_of_attempt(attempt) for attempt in delivery.attempts]),
         "count": delivery.count,
         "since_wished": delivery.since_wished,
+        "wish": delivery.wish,
+        "version": delivery.version,
         "expires_at": int((delivery.created_at + KEPT).timestamp()),
         "webhook_key": owner(delivery.tenant, delivery.webhook_id),
         "listed_at": f"{to_text(delivery.created_at)}#{delivery.event_id}",
@@ -105,6 +107,8 @@ def delivery(item: Item) -> Delivery:
         attempts=tuple(_attempt(each) for each in json.loads(item["attempts"])),
         count=item["count"],
         since_wished=item["since_wished"],
+        wish=item["wish"],
+        version=item["version"],
     )
 
 

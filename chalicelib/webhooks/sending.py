@@ -17,7 +17,7 @@ from chalicelib.webhooks.addresses import Forbidden, target_of
 from chalicelib.webhooks.delivery import GONE, Attempt, Delivery, DeliveryStatus, Uniform
 from chalicelib.webhooks.gateways import WakeUps
 from chalicelib.webhooks.post import NotSent, Poster
-from chalicelib.webhooks.store import SHARDS, Lane, WebhookStore
+from chalicelib.webhooks.store import SHARDS, Lane, Waiting, WebhookStore
 from chalicelib.webhooks.vault import Vault
 from chalicelib.webhooks.webhook import Webhook
 
@@ -108,12 +108,12 @@ class Sending:
         if still_waits:
             self.wake_ups.send(lane, due - self.now())
 
-    def _send_all(self, webhook: Webhook, lane: Lane, waiting: list[str], run: Run) -> datetime:
+    def _send_all(self, webhook: Webhook, lane: Lane, waiting: list[Waiting], run: Run) -> datetime:
         """Send one after the other, until one fails; when the lane is due again, if anything waits in it then."""
-        for event_id in waiting:
-            delivery = self.store.delivery(lane.tenant, lane.webhook_id, event_id)
-            if delivery is None:
-                self.store.drop_lost(lane, event_id)
+        for each in waiting:
+            delivery = self.store.delivery(lane.tenant, lane.webhook_id, each.event_id)
+            if delivery is None or not each.is_of(delivery):
+                self.store.drop(lane, each)
                 continue
             if delivery.is_pending and webhook.is_active:
                 if self.monotonic() > run.stop_at:
@@ -122,18 +122,20 @@ class Sending:
                     return self.now() + _LATER
                 delivery = self._attempt(webhook, delivery, run)
             elif delivery.is_pending:
-                delivery = delivery.cancelled()
-                self.store.note(delivery)
-            if delivery.next_at is not None:
+                delivery = self.store.note(delivery, Delivery.cancelled)
+            if delivery.next_at is not None and each.is_of(delivery):
                 return delivery.next_at
-            self.store.drop(lane, delivery)
+            self.store.drop(lane, each)
             webhook = self.store.get(lane.tenant, lane.webhook_id) or webhook
         return self.now()
 
     def _attempt(self, webhook: Webhook, delivery: Delivery, run: Run) -> Delivery:
         attempt = self._post(webhook, delivery)
-        tried = delivery.after(attempt, self.uniform)
-        self.store.note(tried)
+
+        def attempted(read: Delivery) -> Delivery:
+            return read.after(attempt, self.uniform) if read.wish == delivery.wish else read.beside(attempt)
+
+        tried = self.store.note(delivery, attempted)
         run.note(webhook.webhook_id, tried.status.value, failed=not attempt.is_success)
         logger.info(
             "attempted a delivery",

@@ -18,7 +18,7 @@ from chalicelib.webhooks.addresses import Forbidden, target_of
 from chalicelib.webhooks.delivery import GIVEN_UP_AFTER, Delivery, body_of
 from chalicelib.webhooks.gateways import WakeUps
 from chalicelib.webhooks.request import RotationRequest, WebhookChange, WebhookRequest
-from chalicelib.webhooks.store import DeliveryPage, WebhookPage, WebhookStore
+from chalicelib.webhooks.store import DeliveryPage, Lane, WebhookPage, WebhookStore
 from chalicelib.webhooks.vault import Vault
 from chalicelib.webhooks.webhook import EVENT_TYPES, PING, Webhook, WebhookStatus
 
@@ -187,10 +187,14 @@ class WebhookService:
         self._require_active(webhook)
         delivery = self.delivery(caller, webhook_id, event_id)
         self.audit.record(caller, Action.REDELIVER, subject("webhook", webhook_id), event_id=event_id)
-        # In a lane of its own: later events of the same thing are not held up by an old one, nor this one by them.
-        again = replace(delivery.again(self.now()), subject=f"again/{event_id}")
-        self.store.note(again)
-        return self._send(again)
+
+        def again(read: Delivery) -> Delivery:
+            # In a lane of its own: later events of the same thing are not held up by an old one, nor this one by them.
+            return replace(read.again(self.now()), subject=f"again/{event_id}")
+
+        wished = self.store.wish(delivery, again, self.now())
+        self.wake_ups().send(Lane.of(wished))
+        return wished
 
     def _send(self, delivery: Delivery) -> Delivery:
         self.wake_ups().send(self.store.enqueue(delivery, self.now()))

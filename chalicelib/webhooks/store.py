@@ -14,19 +14,23 @@ moves that time on first, so that others leave it alone, and whoever dies over i
     worker B                        12:00:40  not due         12:01:30  takes the lane, sends again, with the same id
     an event                        12:00:50  adds itself to what waits; the time stays
 
+What waits is named by the event and by how often its owner has wished for it, so that whoever has sent it takes away no
+wish that came meanwhile; and a delivery is replaced only as it was read, so that neither an attempt nor a wish is lost.
+
 Lists read the indexes `by-tenant`, `by-owner` and, for deliveries, `by-webhook`, newest first.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from chalicelib.clock import to_text
 from chalicelib.cursor import Cursor
+from chalicelib.errors import Conflict, NotFound
 from chalicelib.table import ConditionFailed, Item, Table, Write, decode, encode
 from chalicelib.webhooks import items
 from chalicelib.webhooks.delivery import Delivery
@@ -34,6 +38,8 @@ from chalicelib.webhooks.webhook import Webhook
 
 SHARDS = 4
 """Of what is due: a partition of an index takes a thousand changes a second."""
+
+_TRIES = 5
 
 _LISTED = ("pk", "sk", "listed_at")
 _INDEX = {False: ("by-tenant", "tenant_key"), True: ("by-owner", "owner_key")}
@@ -56,6 +62,29 @@ class Lane:
     tenant: str
     webhook_id: str
     subject: str
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Lane:
+        return cls(delivery.tenant, delivery.webhook_id, delivery.subject)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An event that waits in a lane: its place in the order, its id, and the wish."""
+
+    entry: str
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Waiting:
+        return cls(f"{delivery.order:012d}#{delivery.event_id}#{delivery.wish}")
+
+    @property
+    def event_id(self) -> str:
+        return self.entry.split("#")[1]
+
+    def is_of(self, delivery: Delivery) -> bool:
+        """False when its owner has wished for it since, and so it waits elsewhere."""
+        return self == Waiting.of(delivery)
 
 
 @dataclass(frozen=True)
@@ -158,8 +187,43 @@ class WebhookStore:
             return self.delivery(delivery.tenant, delivery.webhook_id, delivery.event_id) or delivery
         return delivery
 
-    def note(self, delivery: Delivery) -> None:
-        self.table.write(self.table.put(items.of_delivery(delivery)))
+    def note(self, delivery: Delivery, change: Callable[[Delivery], Delivery]) -> Delivery:
+        """Change a delivery, as it was read or, where somebody else was faster, as it is now; what it is then.
+
+        Raises:
+            Conflict: somebody else was faster each time.
+            NotFound: it is gone.
+        """
+        return self._replaced(delivery, change)
+
+    def wish(self, delivery: Delivery, change: Callable[[Delivery], Delivery], now: datetime) -> Delivery:
+        """Change a delivery, as `note` does, and let it wait in its lane: both, or neither."""
+        return self._replaced(delivery, change, waits_since=now)
+
+    def _replaced(
+        self, delivery: Delivery, change: Callable[[Delivery], Delivery], waits_since: datetime | None = None
+    ) -> Delivery:
+        for _ in range(_TRIES):
+            changed = replace(change(delivery), version=delivery.version + 1)
+            write = self.table.put(
+                items.of_delivery(changed),
+                condition=_AS_READ,
+                names={"#version": "version"},
+                values={":version": delivery.version},
+            )
+            try:
+                if waits_since:
+                    self.table.transact(write, self._waits(changed, waits_since))
+                else:
+                    self.table.write(write)
+            except ConditionFailed:
+                found = self.delivery(delivery.tenant, delivery.webhook_id, delivery.event_id)
+                if found is None:
+                    raise NotFound("delivery") from None
+                delivery = found
+            else:
+                return changed
+        raise Conflict("This delivery is being made. Try again.")
 
     def delivery(self, tenant: str, webhook_id: str, event_id: str) -> Delivery | None:
         item = self.table.get(items.pk(tenant, webhook_id), f"delivery#{event_id}")
@@ -173,21 +237,29 @@ class WebhookStore:
 
     def enqueue(self, delivery: Delivery, now: datetime) -> Lane:
         """Let a delivery wait in its lane; a lane that is waited for, or worked on, keeps its time."""
-        lane = Lane(delivery.tenant, delivery.webhook_id, delivery.subject)
-        self._update(
-            lane,
-            "SET tenant = :tenant, webhook_id = :webhook, subject = :subject, due_key = :due, "
+        self.table.write(self._waits(delivery, now))
+        return Lane.of(delivery)
+
+    def _waits(self, delivery: Delivery, now: datetime) -> Write:
+        lane = Lane.of(delivery)
+        pk, sk = _lane_key(lane)
+        arguments = {
+            "TableName": self.table.name,
+            "Key": encode({"pk": pk, "sk": sk}),
+            "UpdateExpression": "SET tenant = :tenant, webhook_id = :webhook, subject = :subject, due_key = :due, "
             "listed_at = if_not_exists(listed_at, :now) ADD waiting :entry",
-            {
-                ":tenant": lane.tenant,
-                ":webhook": lane.webhook_id,
-                ":subject": lane.subject,
-                ":due": _shard(lane),
-                ":now": to_text(now),
-                ":entry": frozenset({_entry(delivery)}),
-            },
-        )
-        return lane
+            "ExpressionAttributeValues": encode(
+                {
+                    ":tenant": lane.tenant,
+                    ":webhook": lane.webhook_id,
+                    ":subject": lane.subject,
+                    ":due": _shard(lane),
+                    ":now": to_text(now),
+                    ":entry": frozenset({Waiting.of(delivery).entry}),
+                }
+            ),
+        }
+        return Write("Update", arguments)
 
     def due(self, shard: int, now: datetime, limit: int) -> list[Lane]:
         """Lanes whose time has come, the longest due first."""
@@ -197,8 +269,8 @@ class WebhookStore:
         )
         return [Lane(item["tenant"], item["webhook_id"], item["subject"]) for item in page.items]
 
-    def take(self, lane: Lane, now: datetime, until: datetime) -> list[str] | None:
-        """The ids of the events that wait in a lane, in their order; None when it is not due, or gone.
+    def take(self, lane: Lane, now: datetime, until: datetime) -> list[Waiting] | None:
+        """What waits in a lane, in its order; None when it is not due, or gone.
 
         Args:
             until: nobody else takes it before.
@@ -208,18 +280,11 @@ class WebhookStore:
             found = self._update(lane, "SET listed_at = :until", values, _IS_DUE)
         except ConditionFailed:
             return None
-        return [entry.partition("#")[2] for entry in sorted(found.get("waiting", ()))]
+        return [Waiting(entry) for entry in sorted(found.get("waiting", ()))]
 
-    def drop(self, lane: Lane, delivery: Delivery) -> None:
-        """A delivery waits no longer."""
-        self._update(lane, "DELETE waiting :entry", {":entry": frozenset({_entry(delivery)})}, _THERE)
-
-    def drop_lost(self, lane: Lane, event_id: str) -> None:
-        """An event waits no longer whose delivery is no more."""
-        item = self.table.get(*_lane_key(lane)) or {}
-        gone = frozenset(entry for entry in item.get("waiting", ()) if entry.partition("#")[2] == event_id)
-        if gone:
-            self._update(lane, "DELETE waiting :entry", {":entry": gone}, _THERE)
+    def drop(self, lane: Lane, waiting: Waiting) -> None:
+        """It waits no longer."""
+        self._update(lane, "DELETE waiting :entry", {":entry": frozenset({waiting.entry})}, _THERE)
 
     def give_back(self, lane: Lane, due: datetime) -> bool:
         """A lane is worked on no longer; True when something still waits in it, then until `due`."""
@@ -286,7 +351,3 @@ def _lane_key(lane: Lane) -> tuple[str, str]:
 
 def _shard(lane: Lane) -> str:
     return f"due#{sum(lane.webhook_id.encode()) % SHARDS}"
-
-
-def _entry(delivery: Delivery) -> str:
-    return f"{delivery.order:012d}#{delivery.event_id}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -94,9 +94,13 @@ class FakePoster:
         self.got: list[Got] = []
         self.will: dict[str, list[int | str | Answer]] = {}
         self.always: dict[str, int | str] = {}
+        self.meanwhile: list[Callable[[], object]] = []
+        """What happens while a request is answered, one after the other."""
 
     def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
         self.got.append(Got(target.host, headers["webhook-id"], headers, body))
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
         scripted = self.will.get(target.host)
         answer = scripted.pop(0) if scripted else self.always.get(target.host, 204)
         if isinstance(answer, str):

@@ -13,6 +13,7 @@ from chalicelib.webhooks.delivery import PAUSES, DeliveryStatus
 from chalicelib.webhooks.post import Answer
 from chalicelib.webhooks.request import RotationRequest, WebhookChange
 from chalicelib.webhooks.sending import DISABLED_AFTER
+from chalicelib.webhooks.store import Waiting
 from chalicelib.webhooks.webhook import WebhookStatus
 from tests.faults import Shows
 from tests.functional.webhooks.conftest import ALICE, BOB, NOW, STRANGER, Hooks, event, lane
@@ -125,7 +126,7 @@ class TestALane:
         made = hooks.make()
         hooks.intake.take(event("e1"))
         until = NOW + timedelta(seconds=90)
-        assert hooks.store.take(lane(made.webhook), NOW, until) == ["e1"]
+        assert hooks.store.take(lane(made.webhook), NOW, until) == [Waiting.of(hooks.delivery(made.webhook, "e1"))]
         assert hooks.store.take(lane(made.webhook), NOW + timedelta(seconds=1), until) is None
         assert not hooks.tick()
         # Who took it is dead.
@@ -135,12 +136,39 @@ class TestALane:
     def test_gets_an_event_while_somebody_works_on_it(self, hooks: Hooks) -> None:
         made = hooks.make()
         hooks.intake.take(event("e1"))
-        assert hooks.store.take(lane(made.webhook), NOW, NOW + timedelta(seconds=90)) == ["e1"]
+        assert hooks.store.take(lane(made.webhook), NOW, NOW + timedelta(seconds=90))
         hooks.intake.take(event("e2", 2))
-        hooks.store.drop(lane(made.webhook), hooks.delivery(made.webhook, "e1"))
+        hooks.store.drop(lane(made.webhook), Waiting.of(hooks.delivery(made.webhook, "e1")))
         assert hooks.store.give_back(lane(made.webhook), NOW) is True
         assert hooks.tick() == {"delivered": 1}
         assert hooks.receivers.ids() == ["e2"]
+
+    @pytest.mark.parametrize("answer", [204, 500])
+    def test_keeps_a_wish_that_comes_while_the_delivery_is_attempted(self, hooks: Hooks, answer: int) -> None:
+        made = hooks.make()
+        hooks.receivers.will[HOST] = [answer]
+        hooks.receivers.meanwhile = [lambda: hooks.service.redeliver(ALICE, made.webhook.webhook_id, "e1")]
+        hooks.tell(event("e1"))
+        assert hooks.delivery(made.webhook, "e1").is_pending
+        assert hooks.tick() == {"delivered": 1}
+        done = hooks.delivery(made.webhook, "e1")
+        assert (done.status, [attempt.status for attempt in done.attempts]) == (DeliveryStatus.DELIVERED, [answer, 204])
+        assert hooks.lanes() == []
+
+    def test_keeps_a_second_wish_that_comes_while_the_first_is_met(self, hooks: Hooks) -> None:
+        made = hooks.make()
+
+        def wish() -> None:
+            hooks.service.redeliver(ALICE, made.webhook.webhook_id, "e1")
+
+        hooks.tell(event("e1"))
+        wish()
+        hooks.receivers.meanwhile = [wish]
+        hooks.tick()
+        hooks.tick()
+        assert hooks.receivers.ids() == ["e1", "e1", "e1"]
+        assert hooks.delivery(made.webhook, "e1").status is DeliveryStatus.DELIVERED
+        assert hooks.lanes() == []
 
     def test_goes_on_past_a_delivery_whose_record_has_gone(self, hooks: Hooks) -> None:
         made = hooks.make()
