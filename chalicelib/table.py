@@ -318,11 +318,26 @@ class Table:
 
     def all_of(self, pk: str, prefix: str = "", *, consistent: bool = False) -> Iterator[Item]:
         """Every item under a partition key, in order of the sort key."""
+        return self._pages(pk, begins_with=("sk", prefix) if prefix else None, consistent=consistent)
+
+    def every(self, pk: str, between: tuple[str, str, str], *, consistent: bool = False) -> Iterator[Item]:
+        """Every item under a partition key whose sort key lies in a range, in order."""
+        return self._pages(pk, between=between, consistent=consistent)
+
+    def _pages(
+        self,
+        pk: str,
+        *,
+        begins_with: tuple[str, str] | None = None,
+        between: tuple[str, str, str] | None = None,
+        consistent: bool,
+    ) -> Iterator[Item]:
         cursor: Cursor | None = None
         while True:
             page = self.query(
                 ("pk", pk),
-                begins_with=("sk", prefix) if prefix else None,
+                begins_with=begins_with,
+                between=between,
                 after=cursor,
                 limit=1000,
                 consistent=consistent,

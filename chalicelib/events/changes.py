@@ -34,8 +34,8 @@ from chalicelib.events.shapes import (
 )
 from chalicelib.jobs.items import job_from
 from chalicelib.jobs.life import state_of
+from chalicelib.metrics.items import job_of, points_of
 from chalicelib.metrics.point import json_number
-from chalicelib.metrics.store import job_of, points_of
 from chalicelib.models.model import ModelStatus
 from chalicelib.table import Item
 

@@ -27,8 +27,8 @@ from chalicelib.jobs.job import Job, job_prefix
 from chalicelib.jobs.logs import MAX_LINES, LogReader, Position
 from chalicelib.jobs.service import JobService
 from chalicelib.jobs.store import JobStore
+from chalicelib.metrics.reading import Position as MetricPosition
 from chalicelib.metrics.store import MetricStore
-from chalicelib.metrics.store import Position as MetricPosition
 from chalicelib.objects import Objects
 from chalicelib.table import Item, Table, as_json
 

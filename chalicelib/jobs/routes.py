@@ -15,7 +15,7 @@ from chalicelib.jobs.ledger import replay
 from chalicelib.jobs.logs import MAX_ATTEMPTS, MAX_LINES, Position
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.stream import StreamPosition
-from chalicelib.metrics.store import Position as MetricPosition
+from chalicelib.metrics.reading import Position as MetricPosition
 from chalicelib.metrics.thinning import LEAST
 
 if TYPE_CHECKING:

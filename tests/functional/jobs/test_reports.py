@@ -16,7 +16,7 @@ from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import JobStatus, Progress, Run
 from chalicelib.jobs.reports import lines_of, parse
 from chalicelib.metrics.point import MetricPoint
-from chalicelib.metrics.store import Position
+from chalicelib.metrics.reading import Position
 from tests.functional.jobs.conftest import ALICE, Jobs
 
 AT = 1_772_366_400_000

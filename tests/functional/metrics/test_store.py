@@ -16,7 +16,8 @@ import pytest
 from chalicelib.errors import InvalidRequest
 from chalicelib.metrics.chunk import POINTS, in_order
 from chalicelib.metrics.point import MetricPoint
-from chalicelib.metrics.store import MetricStore, Position
+from chalicelib.metrics.reading import Position
+from chalicelib.metrics.store import MetricStore
 from chalicelib.table import Table
 from tests.faults import Shows
 
@@ -161,6 +162,25 @@ class TestAChart:
         assert spike in chart
         assert any(math.isnan(point.value) and point.step == 7_000 for point in chart)
         assert [point.step for point in chart] == sorted(point.step for point in chart)
+        assert (chart[0], chart[-1]) == (points[0], points[-1])
+
+    def test_of_a_very_long_series_is_made_of_outlines(self, store: MetricStore) -> None:
+        points = line(range(70 * POINTS))
+        spike, late_spike = replace(points[2_222], value=99.0), replace(points[4_100], value=-99.0)
+        points[2_222], points[4_100] = spike, late_spike
+        # A part comes after what lies behind it was outlined.
+        put(store, points[: 3 * POINTS] + points[5 * POINTS :], POINTS)
+        outlined = kinds(store)["outline"]
+        assert outlined > 0
+        put(store, points[3 * POINTS : 5 * POINTS], POINTS)
+        assert kinds(store)["outline"] == outlined + 2
+        read: list[int] = []
+        store.table.client.meta.events.register(
+            "after-call.dynamodb.Query", lambda parsed, **_: read.append(len(parsed["Items"]))
+        )
+        chart = store.chart("acme", "job", "loss", 200)
+        assert sum(read) < 60
+        assert {spike, late_spike} <= set(chart)
         assert (chart[0], chart[-1]) == (points[0], points[-1])
 
     def test_of_nothing_is_empty(self, store: MetricStore) -> None:

@@ -1,4 +1,4 @@
-"""Copies that are as good as `copy.deepcopy`'s."""
+"""Copies that are as good as `copy.deepcopy`'s, and expressions that are read once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.seam.speed import Copy, plain_copy
+from localcloud.seam.speed import Copy, Tokens, plain_copy
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(allow_nan=False),
@@ -39,3 +39,28 @@ class TestPlainCopy:
 
     def test_stands_in_for_the_module(self) -> None:
         assert Copy().copy is copy.copy
+
+
+class TestTokens:
+    def test_are_read_once_and_shared_with_nobody(self) -> None:
+        read: list[str] = []
+
+        def tokenize(expression: str) -> list[tuple[str, str]]:
+            read.append(expression)
+            return [("IDENT", expression)]
+
+        tokens = Tokens(tokenize)
+        first = tokens("a")
+        first.append(("EOF", ""))
+        assert tokens("a") == [("IDENT", "a")]
+        assert tokens("b") == [("IDENT", "b")]
+        assert read == ["a", "b"]
+
+    def test_of_what_is_no_expression_are_refused_each_time(self) -> None:
+        def tokenize(expression: str) -> list[tuple[str, str]]:
+            raise ValueError(expression)
+
+        tokens = Tokens(tokenize)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="!"):
+                tokens("!")
