@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from localcloud.compute.faults import FaultPlan
 from localcloud.compute.host import ControlPlane
 from localcloud.compute.store import DocumentStore
 
@@ -20,9 +21,10 @@ BATCH = 10  # PutEvents takes ten entries
 
 
 class EventOutbox:
-    def __init__(self, store: DocumentStore, control: ControlPlane) -> None:
+    def __init__(self, store: DocumentStore, control: ControlPlane, faults: FaultPlan) -> None:
         self._store = store
         self._control = control
+        self._faults = faults
         self._next = 1 + max((int(key) for key, _ in store.scan(KIND)), default=0)
         self._recorded = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -38,8 +40,9 @@ class EventOutbox:
             "Resources": list(resources),
             "Time": at.isoformat(),
         }
-        self._store.put(KIND, f"{self._next:012d}", entry)
-        self._next += 1
+        for _ in range(self._faults.times_told(detail_type, resources[0].rpartition("/")[2] if resources else "")):
+            self._store.put(KIND, f"{self._next:012d}", entry)
+            self._next += 1
         self._recorded.set()
 
     def start(self) -> None:

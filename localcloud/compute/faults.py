@@ -1,8 +1,9 @@
-"""Faults on demand: throttling, no capacity, slow starts, spot interruptions, crashes; seeded, so a run can be repeated.
+"""Faults on demand: throttling, no capacity, spot interruptions, crashes, lost events; seeded, so a run can be repeated.
 
-``PUT /_compute/faults`` takes a plan. Each rule is asked once per occasion (a call of its operation, or the start of a
-job), in order; the first rule that fires wins. Whether a rule fires is decided by a generator seeded with the plan's seed
-and the rule's position: the n-th question to a rule has the same answer in every run, whatever the other rules do.
+``PUT /_compute/faults`` takes a plan. Each rule is asked once per occasion (a call of its operation, the start of a job,
+or an event), in order; the first rule that fires wins. Whether a rule fires is decided by a generator that is seeded with
+the plan's seed and the rule's position: the n-th question to a rule has the same answer in every run, whatever the other
+rules do.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ JOB_FAULTS = frozenset(
         *("out_of_memory", "image_pull", "data_missing", "host_failure"),
     }
 )
+EVENT_FAULTS = frozenset({"event_lost", "event_doubled"})
+_FAULTS = CALL_FAULTS | JOB_FAULTS | EVENT_FAULTS
 MAX_RULES = 100
 _FIELDS = frozenset(
     {
@@ -35,8 +38,8 @@ class Rule:
     """One fault.
 
     Attributes:
-        operation: the call it concerns; None: any (call faults), or any backend (job faults).
-        fault: one of CALL_FAULTS or JOB_FAULTS.
+        operation: the call it concerns, or the detail type of an event; None: any (job faults: any backend).
+        fault: one of CALL_FAULTS, JOB_FAULTS or EVENT_FAULTS.
         probability: of firing at each occasion.
         times: fires at most this often; None: always.
         after_seconds: job faults: how long after the training process started.
@@ -109,6 +112,13 @@ class FaultPlan:
         """The fault that this job (or attempt of a Batch job) is to meet, if any."""
         return self._fire(JOB_FAULTS, operation, name)
 
+    def times_told(self, detail_type: str, name: str) -> int:
+        """How often EventBridge gets to know of this event: AWS may lose one, or tell it twice."""
+        rule = self._fire(EVENT_FAULTS, detail_type, name)
+        if rule is None:
+            return 1
+        return 0 if rule.fault == "event_lost" else 2
+
     def _fire(self, family: frozenset[str], operation: str, name: str) -> Rule | None:
         for rule, progress in zip(self.rules, self._progress, strict=True):
             concerns = (
@@ -135,8 +145,8 @@ def _parse_rule(rule: Any, position: int) -> Rule:
     where = f"rules[{position}]"
     if not isinstance(rule, dict) or set(rule) - _FIELDS:
         raise ValidationFailed(f"{where}: allowed fields are {', '.join(sorted(_FIELDS))}")
-    if rule.get("fault") not in CALL_FAULTS | JOB_FAULTS:
-        raise ValidationFailed(f"{where}.fault: must be one of {', '.join(sorted(CALL_FAULTS | JOB_FAULTS))}")
+    if rule.get("fault") not in _FAULTS:
+        raise ValidationFailed(f"{where}.fault: must be one of {', '.join(sorted(_FAULTS))}")
     for name, low, high in (("probability", 0, 1), ("after_seconds", 0, 86400), ("seconds", 0, 86400)):
         value = rule.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:

@@ -50,6 +50,7 @@ def make_host(
     store = DocumentStore(settings.database)
     blocking = Blocking(settings.blocking_threads)
     plane = control(blocking)
+    faults = FaultPlan()
     return Host(
         settings=settings,
         store=store,
@@ -57,9 +58,9 @@ def make_host(
         credentials=CredentialDesk(plane, now, new_id, lambda: secrets.token_urlsafe(TOKEN_BYTES)),
         objects=objects,
         logs=logs,
-        events=EventOutbox(store, plane),
+        events=EventOutbox(store, plane, faults),
         launcher=ProcessLauncher(_host_id(store)),
-        faults=FaultPlan(),
+        faults=faults,
         limits=AccountLimits.of(settings),
         blocking=blocking,
         now=now,

@@ -13,6 +13,7 @@ import pytest
 from localcloud.compute.credentials import CredentialDesk
 from localcloud.compute.errors import ValidationFailed
 from localcloud.compute.event_outbox import EventOutbox
+from localcloud.compute.faults import FaultPlan
 from localcloud.compute.jobs.waiting import Finishes, seconds_of
 from localcloud.compute.paging import page_of
 from localcloud.compute.store import AlreadyThere, DocumentStore
@@ -200,11 +201,11 @@ class TestEvents:
     def test_what_was_not_delivered_goes_out_after_the_next_start_in_order(self, tmp_path: Path) -> None:
         async def scenario() -> list[str]:
             store = DocumentStore(tmp_path / "s.sqlite3")
-            before = EventOutbox(store, FakeControl())
+            before = EventOutbox(store, FakeControl(), FaultPlan())
             for n in range(25):
                 before.record("aws.sagemaker", "t", {"n": n}, ["arn"], START)
             control = FakeControl()
-            after = EventOutbox(store, control)
+            after = EventOutbox(store, control, FaultPlan())
             after.record("aws.sagemaker", "t", {"n": 25}, ["arn"], START)
             after.start()
             await eventually(lambda: len(control.events) == 26)
@@ -215,6 +216,24 @@ class TestEvents:
             return [event["Detail"] for event in control.events]
 
         assert asyncio.run(scenario()) == [f'{{"n":{n}}}' for n in range(26)]
+
+    def test_are_lost_and_doubled_as_the_fault_plan_says(self, tmp_path: Path) -> None:
+        store = DocumentStore(tmp_path / "s.sqlite3")
+        faults = FaultPlan()
+        faults.replace(
+            {
+                "rules": [
+                    {"fault": "event_lost", "operation": "t", "name_prefix": "lost"},
+                    {"fault": "event_doubled", "operation": "t", "times": 1},
+                ]
+            }
+        )
+        outbox = EventOutbox(store, FakeControl(), faults)
+        for detail_type, name in (("t", "lost-1"), ("t", "a"), ("t", "b"), ("other", "lost-2")):
+            outbox.record("aws.sagemaker", detail_type, {}, [f"arn:aws:sagemaker:r:a:training-job/{name}"], START)
+        told = [entry["Resources"][0].rpartition("/")[2] for _, entry in store.scan("event")]
+        store.close()
+        assert told == ["a", "a", "b", "lost-2"]
 
 
 class TestCredentials:
