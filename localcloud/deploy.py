@@ -257,7 +257,6 @@ def main() -> int:
     tell_deployed(settings)
     restarted = recovery.restart(outputs)
     logger.info("started %d unfinished executions again", restarted)
-    logger.info("the audit log of %d tenants waits to be sealed", recovery.remind(outputs))
     write_private(state.deployment_file, json.dumps({"outputs": outputs}, indent=2).encode())
     try:
         await_api(settings.api_url, lambda: _own_token(state, settings), http_get)

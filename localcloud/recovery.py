@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,34 +52,6 @@ class Recovery:
                 data = {"tenant": _text(item, "tenant"), "deployment_id": deployment_id}
                 started += self._start(outputs["UndeployModelStateMachineArn"], name, data)
         return started
-
-    def remind(self, outputs: Mapping[str, str]) -> int:
-        """Have the audit log's stream speak again of what waits to be sealed; returns of how many tenants.
-
-        On AWS a stream remembers for a day. Here it is forgotten with the process, and an entry's change is all that calls
-        the function that seals.
-        """
-        if "AuditTable" not in outputs:
-            return 0
-        pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=outputs["AuditTable"],
-            FilterExpression="begins_with(pk, :inbox)",
-            ExpressionAttributeValues={":inbox": {"S": "inbox#"}},
-            ProjectionExpression="pk, sk",
-            ConsistentRead=True,
-        )
-        first = {_text(item, "pk"): _text(item, "sk") for page in pages for item in page["Items"]}
-        for pk, sk in first.items():
-            # Sealed meanwhile: then there is nothing to be reminded of.
-            with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
-                self._dynamodb.update_item(
-                    TableName=outputs["AuditTable"],
-                    Key={"pk": {"S": pk}, "sk": {"S": sk}},
-                    UpdateExpression="SET reminded_at = :now",
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues={":now": {"S": datetime.now(UTC).isoformat()}},
-                )
-        return len(first)
 
     def _scan(self, table: str, sort_key: str, statuses: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
         names = {f":status{index}": {"S": status} for index, status in enumerate(statuses)}

@@ -5,6 +5,8 @@ A change is a JSON array whose first member says what it is:
 ```
 ["i", table, pk, sk, item]       an item was put                 ["d", table, pk, sk]   an item was deleted
 ["t", table, [[pk, sk, item]…]]  all items of a table, replaced  ["T", table]           a table was deleted
+["r", table, [record…]]          a stream told changes           ["R", table, count]    it forgot the oldest so many
+["p", table, function, position] a function has read a stream up to there, counted from its first record
 ["l", group, stream, [event…]]   log events were added           ["L", group, stream]   a stream was deleted
 ["L", group, null]               a log group was deleted
 ["a", archive, [event…]]         events were archived            ["A", archive, count]  the oldest so many were forgotten
@@ -33,10 +35,27 @@ class UnknownChangeError(ValueError):
 
 
 @dataclass
+class Told:
+    """What a table's stream still knows.
+
+    Attributes:
+        forgotten: how many records came before these.
+        positions: how far each function has read, counted with those that are forgotten.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    forgotten: int = 0
+    positions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Contents:
-    """What a state holds: tables by name, partition and sort key; log streams by group; archives; small services whole."""
+    """What a state holds: tables by name, partition and sort key, and what their streams still know; log streams by group;
+    archives; small services whole.
+    """
 
     tables: dict[Name, dict[str, dict[str, Item]]] = field(default_factory=dict)
+    streams: dict[Name, Told] = field(default_factory=dict)
     logs: dict[Name, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     archives: dict[Name, list[dict[str, Any]]] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +78,15 @@ class Contents:
                 self.tables[_name(name)] = table
             case ["T", name]:
                 self.tables.pop(_name(name), None)
+                self.streams.pop(_name(name), None)
+            case ["r", name, records]:
+                self._told(name).records.extend(records)
+            case ["R", name, count]:
+                told = self._told(name)
+                del told.records[:count]
+                told.forgotten += count
+            case ["p", name, function, position]:
+                self._told(name).positions[function] = position
             case ["l", name, stream, events]:
                 self.logs.setdefault(_name(name), {}).setdefault(stream, []).extend(events)
             case ["L", name, None]:
@@ -83,6 +111,12 @@ class Contents:
             for pk, partition in table.items():
                 for sk, item in partition.items():
                     yield ["i", list(name), pk, sk, item]
+        for name, told in self.streams.items():
+            yield ["R", list(name), told.forgotten]
+            for start in range(0, len(told.records), _CHUNK):
+                yield ["r", list(name), told.records[start : start + _CHUNK]]
+            for function, position in told.positions.items():
+                yield ["p", list(name), function, position]
         for name, group in self.logs.items():
             for stream, events in group.items():
                 yield ["l", list(name), stream, events[:_CHUNK]]
@@ -93,6 +127,9 @@ class Contents:
                 yield ["a", list(name), events[start : start + _CHUNK]]
         for service, state in self.services.items():
             yield ["s", service, state]
+
+    def _told(self, name: list[str]) -> Told:
+        return self.streams.setdefault(_name(name), Told())
 
     def _delete(self, name: Name, pk: str, sk: str) -> None:
         partition = self.tables.get(name, {}).get(pk)

@@ -68,18 +68,19 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         retention,
         speed,
         state_data,
-        streams,
         task_tokens,
     )
     from localcloud.seam.compute_client import ComputeClient, Keys
     from localcloud.seam.quiet import Quiet, Watched
     from localcloud.seam.stores import Durable, Stores
+    from localcloud.seam.streams import Streams
 
     pins.check()
     speed.install()
     journal = Journal(JournalDirectory(state.part("journal")))
     stores = Stores(journal.append)
-    stores.install(journal.open())
+    contents = journal.open()
+    stores.install(contents)
     compute = ComputeClient(settings.compute_url, settings.control_secret)
     access.admit_root(settings)
     end_functions = functions.install(state.part("aws") / "lambda")
@@ -87,7 +88,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
     deletion.install()
     state_data.install()
     executions.install(quiet.wait)
-    streams.install(quiet.wait)
+    Streams(journal.append).install(contents, quiet.wait)
     machines.install(compute, journal.flush)
     retention.install()
     task_tokens.install()

@@ -1,7 +1,7 @@
 """Bounds what ministack keeps of the past, so that its process does not grow with every job.
 
 ministack keeps a log stream for each invocation of a function, every execution with its history, every event ever put,
-each change of a table with streams for 24 hours, a second copy of each log event, and a copy of the code for each function.
+a second copy of each log event, and a copy of the code for each function.
 On a laptop the latest of these say enough. The log streams of jobs are data and are not touched.
 """
 
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services import cloudwatch_logs, dynamodb, eventbridge, lambda_svc, stepfunctions
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
 from localcloud.seam import executions
 
@@ -23,8 +23,6 @@ LAMBDA_STREAMS = 100
 FINISHED_EXECUTIONS = 100
 # Nothing reads these; they are for whoever looks into the process.
 EVENTS = 100
-# Of each table. Whoever reads a stream by polling reads a thousand records at once.
-TABLE_CHANGES = 1000
 # ministack's index of log events, for Logs Insights, which makes what is missing again.
 LOG_POINTERS = 1000
 
@@ -40,9 +38,6 @@ def install() -> None:
     lambda_svc._fetch_code_from_s3 = sharing_code(lambda_svc._fetch_code_from_s3)
     stepfunctions._run_execution = _then(stepfunctions._run_execution, lambda _arn: forget_executions())
     cloudwatch_logs._put_log_events = _then(cloudwatch_logs._put_log_events, lambda _data: forget_log_pointers())
-    dynamodb._trim_stream_records = _then(
-        dynamodb._trim_stream_records, lambda table, **scope: trim_table_changes(table) if not scope else None
-    )
     eventbridge._events_log_list = recent_events
 
 
@@ -78,15 +73,6 @@ def forget_log_pointers(keep: int = LOG_POINTERS) -> None:
         pointers = cloudwatch_logs._log_records._data
         for pointer in list(pointers)[: max(0, len(pointers) - keep)]:
             del pointers[pointer]
-
-
-def trim_table_changes(table: str, keep: int = TABLE_CHANGES) -> None:
-    """Forget the oldest changes in a table's stream; readers' positions count what was forgotten."""
-    records = dynamodb._stream_records.get(table)
-    excess = len(records or ()) - keep
-    if records is not None and excess > 0:
-        del records[:excess]
-        dynamodb._stream_trimmed[table] = dynamodb._stream_trimmed.get(table, 0) + excess
 
 
 def recent_events() -> deque[dict[str, Any]]:

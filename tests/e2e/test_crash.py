@@ -96,8 +96,11 @@ class TestCrash:
         again = start(own.state, port)
         with again.client("alice") as client:
             jobs = [client.jobs.wait(job_id, timeout=240) for job_id in acknowledged]
+            unlike = [job_id for job_id in acknowledged if not client.jobs.history(job_id).is_equal]
         statuses = {status: sum(job.status == status for job in jobs) for status in {job.status for job in jobs}}
         assert statuses == {"completed": len(jobs)}
+        # What the tables' streams had not told yet is told after all.
+        assert unlike == []
         shows(3, f"{killed} processes killed amid submissions: {len(jobs)} acknowledged jobs, 0 lost")
         training = [
             each for each in _processes(own.state) if str(own.state / "compute" / "jobs") in " ".join(each.cmdline())

@@ -26,7 +26,7 @@ class TestSealing:
             (_records("acme", "NewImage"), False),
             (_records("inbox", "NewImage"), False),
         ],
-        ids=["entered", "reminded", "taken out", "sealed", "a tenant called inbox"],
+        ids=["entered", "changed", "taken out", "sealed", "a tenant called inbox"],
     )
     def test_is_called_for_what_comes_into_an_inbox(self, record: dict[str, Any], called: bool) -> None:
         from ministack.services.lambda_svc import _match_esm_filter

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from localcloud.journal import frames
 from localcloud.journal.directory import JournalDirectory
-from localcloud.journal.records import Contents, UnknownChangeError
+from localcloud.journal.records import Contents, Told, UnknownChangeError
 from localcloud.journal.writer import Journal, JournalError
 
 TABLE = ["000000000000", "us-east-1", "jobs"]
@@ -210,6 +210,9 @@ any_change = st.one_of(
     st.tuples(st.just("i"), names, keys, keys, st.dictionaries(keys, st.integers())),
     st.tuples(st.just("d"), names, keys, keys),
     st.tuples(st.just("T"), names),
+    st.tuples(st.just("r"), names, st.lists(st.dictionaries(keys, st.integers()), max_size=3)),
+    st.tuples(st.just("R"), names, st.integers(0, 3)),
+    st.tuples(st.just("p"), names, keys, st.integers(0, 9)),
     st.tuples(st.just("a"), names, st.lists(st.fixed_dictionaries({"Time": st.integers()}), max_size=3)),
     st.tuples(st.just("A"), names, st.one_of(st.none(), st.integers(0, 3))),
     st.tuples(st.just("t"), names, st.lists(st.tuples(keys, keys, st.dictionaries(keys, st.integers())), max_size=3)),
@@ -252,7 +255,8 @@ class TestContents:
 def _without_empty(contents: Contents) -> tuple[Any, ...]:
     logs = {name: group for name, group in contents.logs.items() if group}
     archives = {name: events for name, events in contents.archives.items() if events}
-    return contents.tables, logs, archives, contents.services
+    streams = {name: told for name, told in contents.streams.items() if told != Told()}
+    return contents.tables, streams, logs, archives, contents.services
 
 
 def test_a_second_journal_number_is_never_reused(directory: JournalDirectory, journal: Journal) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ministack.services import cloudwatch_logs, dynamodb, eventbridge, lambda_svc, stepfunctions
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, stepfunctions
 
 from localcloud.seam import executions, retention
 
@@ -19,8 +19,6 @@ def _clean() -> Iterator[None]:
     stores = (
         cloudwatch_logs._log_groups,
         cloudwatch_logs._log_records,
-        dynamodb._stream_records,
-        dynamodb._stream_trimmed,
         eventbridge._events_log,
         lambda_svc._functions,
         stepfunctions._executions,
@@ -73,19 +71,6 @@ class TestExecutions:
         executions.following(aborted_meanwhile)("aborted")
         retention.forget_executions(keep=0)
         assert "aborted" not in stepfunctions._executions
-
-
-class TestTableChanges:
-    def test_are_counted_when_they_go_so_that_readers_keep_their_place(self) -> None:
-        dynamodb._stream_records["t"] = list(range(10))
-        retention.trim_table_changes("t", keep=4)
-        retention.trim_table_changes("t", keep=3)
-        assert dynamodb._stream_records["t"] == [7, 8, 9]
-        assert dynamodb._trimmed_count("t") == 7
-
-    def test_a_table_without_a_stream_has_none(self) -> None:
-        retention.trim_table_changes("none", keep=1)
-        assert dynamodb._stream_records.get("none") is None
 
 
 class TestLogPointers:
