@@ -55,6 +55,8 @@ class World:
     """Each job, and what it is to run on."""
     cancelled: dict[str, float] = field(default_factory=dict)
     aborted: set[str] = field(default_factory=set)
+    repairs: int = 0
+    orphan_seconds: float = 0.0
 
 
 def measure() -> list[Figure]:
@@ -77,9 +79,9 @@ def measure() -> list[Figure]:
         Figure("of them with the wrong end", len(wrong), "jobs", 0),
         Figure("of them with a record that the replay of its ledger is not", len(unlike), "jobs", 0),
         Figure("counters of quotas that differ", differences, "", 0),
-        Figure("repairs of a first sweep", len(first.repairs), ""),
-        Figure("orphan-seconds it found", first.orphan_seconds, "s"),
-        Figure("repairs of a second sweep", len(second.repairs), "", 0),
+        Figure("repairs of all sweeps", world.repairs, ""),
+        Figure("orphan-seconds that they found", world.orphan_seconds, "s"),
+        Figure("repairs of two more sweeps, once all had ended", len(first.repairs) + len(second.repairs), "", 0),
         Figure("jobs that SageMaker and Batch still run", alive, "jobs", 0),
     ]
     counts = Counter(f"{world.submitted[job_id]}, that ended {job.status}" for job_id, job in ended.items())
@@ -178,7 +180,9 @@ def _wait(running: Cloud, world: World) -> tuple[dict[str, Job], list[float]]:
                         stops.append(max(0.0, _seconds(job.completed_at) - world.cancelled[job_id]))
             time.sleep(1)
             if len(ended) < len(world.submitted):
-                _sweep(running)
+                swept = _sweep(running)
+                world.repairs += len(swept.repairs)
+                world.orphan_seconds += swept.orphan_seconds
     return ended, stops
 
 
