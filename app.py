@@ -20,6 +20,7 @@ from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
 from chalicelib.events import routes as event_routes
 from chalicelib.events import tasks as event_tasks
+from chalicelib.experiments import routes as experiment_routes
 from chalicelib.identity import authorizer
 from chalicelib.jobs import routes as job_routes
 from chalicelib.jobs import tasks as job_tasks
@@ -48,6 +49,7 @@ for routes in (
     job_routes,
     model_routes,
     deployment_routes,
+    experiment_routes,
     key_routes,
     quota_routes,
     capacity_routes,

@@ -51,6 +51,10 @@ class Settings:
         return self._get("DEPLOYMENTS_TABLE")
 
     @property
+    def experiments_table(self) -> str:
+        return self._get("EXPERIMENTS_TABLE")
+
+    @property
     def audit_table(self) -> str:
         return self._get("AUDIT_TABLE")
 

@@ -103,7 +103,7 @@ class Table:
         Raises:
             Unavailable: the table stayed too busy to read all.
         """
-        found = _get_all([Lookup(self, keys, list)])
+        found = _get_all([Lookup(self, keys, list)]) if keys else {}
         return [found.get((self.name, *key)) for key in keys]
 
     def put(

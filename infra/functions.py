@@ -24,6 +24,7 @@ SETTINGS: dict[str, Json | str] = {
     "METRICS_TABLE": ref("MetricsTable"),
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
+    "EXPERIMENTS_TABLE": ref("ExperimentsTable"),
     "QUOTAS_TABLE": ref("QuotasTable"),
     "CAPACITY_TABLE": ref("CapacityTable"),
     "AUDIT_TABLE": ref("AuditTable"),
@@ -115,7 +116,7 @@ SHAPES: dict[str, Shape] = {
         1769,
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
-            *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE"),
+            *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE", "EXPERIMENTS_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),

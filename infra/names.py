@@ -17,6 +17,7 @@ TABLES = (
     "metrics",
     "models",
     "deployments",
+    "experiments",
     "quotas",
     "audit",
     "usage",

@@ -39,10 +39,18 @@ _NEEDLESS_PACKAGES = (
             "utilities/validation",
         )
     ),
+    "aws_lambda_powertools/metrics/provider/datadog",
     "cffi",
     "pycparser",
     "pydantic/v1",  # the old interface, for models of the old kind
 )
+# Modules that serve tools, tests, or types that nothing of ours has.
+_NEEDLESS_MODULES = {
+    "annotated_types/test_cases.py",
+    "pydantic/color.py",
+    "pydantic/experimental/pipeline.py",
+    "pydantic/mypy.py",
+}
 
 
 class PruningError(Exception):
@@ -52,7 +60,7 @@ class PruningError(Exception):
 def needed(name: str) -> bool:
     """Whether a file of a library belongs into the zip; `name` is its path inside, with slashes."""
     path = PurePosixPath(name)
-    if path.name in _NEEDLESS_NAMES or path.suffix in _NEEDLESS_SUFFIXES:
+    if name in _NEEDLESS_MODULES or path.name in _NEEDLESS_NAMES or path.suffix in _NEEDLESS_SUFFIXES:
         return False
     if path.parts[0].endswith(".dist-info") and path.name in _NEEDLESS_IN_METADATA:
         return False

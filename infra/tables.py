@@ -13,6 +13,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "quotas": ("kind",),
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
     "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model", "live"),
+    "experiments": ("tenant", "tenant-status"),
     "audit": ("tenant", "actor", "subject", "action"),
     "usage": ("tenant-month", "owner-month"),
     "keys": ("tenant", "owner"),

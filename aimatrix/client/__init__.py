@@ -46,6 +46,7 @@ from aimatrix.client.errors import (
     WaitTimeoutError,
 )
 from aimatrix.client.events import DeadLetter, Redrive, Replay
+from aimatrix.client.experiments import Comparison, Experiment, Joined, PlotPoint, Results
 from aimatrix.client.history import History, JobChange
 from aimatrix.client.jobs import (
     Amounts,
@@ -77,6 +78,7 @@ __all__ = [
     "Artifact",
     "AuditRow",
     "Client",
+    "Comparison",
     "ConfigurationError",
     "ConflictError",
     "Connection",
@@ -86,6 +88,7 @@ __all__ = [
     "DeploymentConfig",
     "Difference",
     "ExceededLimit",
+    "Experiment",
     "FieldError",
     "ForbiddenError",
     "History",
@@ -93,6 +96,7 @@ __all__ = [
     "Job",
     "JobChange",
     "JobRequest",
+    "Joined",
     "Limits",
     "LogEntry",
     "LogPage",
@@ -104,6 +108,7 @@ __all__ = [
     "NotFoundError",
     "NotSigned",
     "OwnQuota",
+    "PlotPoint",
     "Pool",
     "PreconditionFailedError",
     "Progress",
@@ -115,6 +120,7 @@ __all__ = [
     "Redrive",
     "Replay",
     "ResourceRequirements",
+    "Results",
     "RetryPolicy",
     "SecretReference",
     "ServiceError",

@@ -18,6 +18,7 @@ from aimatrix.client.capacity_calls import CapacityCalls
 from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
 from aimatrix.client.events import EventCalls
+from aimatrix.client.experiment_calls import ExperimentCalls
 from aimatrix.client.job_calls import JobCalls
 from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
@@ -37,6 +38,7 @@ class Client:
         jobs: submit, get, list, cancel, delete, logs, metrics, wait.
         models: list, get, register, deprecate, deploy.
         deployments: list, get, delete, wait, predict.
+        experiments: create, list, get, results, count, expose, report, assign, stop.
         quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
         audit: search, verify.
@@ -71,6 +73,7 @@ class Client:
         self.jobs = JobCalls(self._transport, monotonic=monotonic)
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
+        self.experiments = ExperimentCalls(self._transport)
         self.quotas = QuotaCalls(self._transport)
         self.capacity = CapacityCalls(self._transport)
         self.uploads = UploadCalls(self._transport)

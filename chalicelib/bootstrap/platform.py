@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.webhooks import Webhooks
+from chalicelib.bootstrap.experiments import Experiments
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.sweep import Sweep
 
 
-class Platform(Webhooks):
+class Platform(Experiments):
     """All services of one process."""
 
     @cached_property

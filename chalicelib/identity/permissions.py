@@ -32,6 +32,9 @@ class Permission(Enum):
     MODELS_DEPLOY = "models:deploy"
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_INVOKE = "deployments:invoke"
+    EXPERIMENTS_READ = "experiments:read"
+    EXPERIMENTS_MANAGE = "experiments:manage"
+    EXPERIMENTS_REPORT = "experiments:report"
     QUOTAS_READ = "quotas:read"
     QUOTAS_MANAGE = "quotas:manage"
     CAPACITY_MANAGE = "capacity:manage"
@@ -77,6 +80,9 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.MODELS_DEPLOY, "deploy models, take deployments down", Role.MODEL_DEPLOYER),
     _rule(Permission.DEPLOYMENTS_READ, "see deployments", *ANYBODY),
     _rule(Permission.DEPLOYMENTS_INVOKE, "ask deployments for predictions", *ANYBODY),
+    _rule(Permission.EXPERIMENTS_READ, "see experiments and their results", *ANYBODY),
+    _rule(Permission.EXPERIMENTS_MANAGE, "create and stop experiments", Role.USER, Role.MODEL_DEPLOYER),
+    _rule(Permission.EXPERIMENTS_REPORT, "report exposures and outcomes", Role.USER, Role.MODEL_DEPLOYER),
     _rule(Permission.QUOTAS_READ, "see own limits and their use", *ANYBODY),
     _rule(Permission.QUOTAS_MANAGE, "see and set everybody's limits"),
     _rule(Permission.CAPACITY_MANAGE, "see and set capacity pools (of all tenants: for the tenant `default` only)"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,6 +16,7 @@ from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.costs.estimate import Estimate, Runtimes
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, ServiceError, Unavailable
+from chalicelib.idempotency import check_key, used_otherwise
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
@@ -45,7 +45,6 @@ MAX_DATASET_OBJECTS = 10_000
 MAX_PROBLEMS = 25
 _OPEN_JOBS_READ = 100
 _CREATE_TRIES = 10
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class JobService:
         caller.require(Permission.JOBS_SUBMIT)
         fingerprint = ""
         if key is not None:
-            _check_key(key)
+            check_key(key)
             fingerprint = self._fingerprint(caller, request)
         try:
             allocation, _ = self._checked(caller, request)
@@ -227,7 +226,7 @@ class JobService:
 
     def _same_or_conflict(self, caller: Caller, job_id: str, earlier: str, fingerprint: str) -> Job:
         if earlier != fingerprint:
-            raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
+            raise used_otherwise()
         job = self.store.get(caller.tenant, job_id)
         if job is None:
             raise Conflict("The job that this Idempotency-Key made is gone. Use a new key.")
@@ -390,12 +389,6 @@ class JobService:
             time_limit=time_limit,
             reservation=charge.reservation(allocation, time_limit.seconds, now),
         )
-
-
-def _check_key(key: str) -> None:
-    if not _KEY.fullmatch(key):
-        cure = "Use 1 to 255 visible ASCII characters, for example a UUID."
-        raise InvalidRequest.about(FieldProblem("Idempotency-Key", "is not a key", cure))
 
 
 def _config(request: TrainingJobRequest) -> dict[str, Any]:

@@ -41,6 +41,7 @@ MISSING = {
     "job_id": "00000000-0000-4000-8000-000000000000",
     "model_id": "00000000-0000-4000-8000-000000000000",
     "deployment_id": "00000000-0000-4000-8000-000000000000",
+    "experiment_id": "00000000-0000-4000-8000-000000000000",
     "key_id": "0" * 16,
     "user_id": "nobody",
     "backend": "sagemaker",
@@ -48,6 +49,12 @@ MISSING = {
     "replay_id": "aimatrix-00000000-0000-4000-8000-000000000000",
     "webhook_id": "00000000-0000-4000-8000-000000000000",
     "event_id": "00000000-0000-4000-8000-000000000000",
+}
+EXPERIMENT = {
+    "name": "matrix",
+    "variants": ["a", "b"],
+    "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
+    "max_samples_per_variant": 1000,
 }
 NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id"}
 """Parameters of things that need not exist, or that an administrator has deleted: whoever may ask can be told so."""
@@ -179,12 +186,14 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         artifact = alice.upload([UploadFile(folder / f"{CANARY}.pkl", f"{CANARY}.pkl")])[f"{CANARY}.pkl"]
         model = alice.models.register(f"{CANARY}-model", "sklearn", artifact)
         key = alice.api_keys.create(f"{CANARY}-key", ["jobs:read"]).key
+        experiment = alice.experiments.create({**EXPERIMENT, "name": f"{CANARY}-experiment"})
         webhook = alice.webhooks.create(f"https://{CANARY}.example.com/hook").webhook
         ping = alice.webhooks.ping(webhook.webhook_id)
         things = {
             "job_id": job.job_id,
             "model_id": model.id,
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
+            "experiment_id": experiment.id,
             "key_id": key.key_id,
             "user_id": "carol",
             "backend": "sagemaker",
@@ -209,6 +218,10 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "changeModel": {"status": "deprecated"},
             "deployModel": {"environment": "development"},
             "invokeDeployment": {"inputs": [[1]]},
+            "createExperiment": EXPERIMENT,
+            "assignVariants": {"keys": ["k"]},
+            "reportExposures": {"exposures": [{"variant": "a", "key": "k"}]},
+            "reportOutcomes": {"counts": [{"variant": "a", "metric": "conversion", "n": 1, "successes": 0}]},
             "createApiKey": {"name": "matrix", "scopes": ["models:read"]},
             "setCapacityPool": {"limit": 8},
             "replayEvents": {"since": "2026-03-01T12:00:00Z"},

@@ -14,7 +14,7 @@ import pytest
 from infra import names
 from tests.e2e.conftest import ROOT, Cloud
 from tests.e2e.receiver import receiving
-from tests.e2e.sweeps import administration, deployments, jobs, models, streams, webhooks
+from tests.e2e.sweeps import administration, deployments, experiments, jobs, models, streams, webhooks
 from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
 from tests.e2e.sweeps.left_out import LEFT_OUT
 from tests.e2e.sweeps.services import Services, services_on
@@ -22,7 +22,7 @@ from tests.faults import Shows
 
 pytestmark = pytest.mark.e2e
 
-ROOMS = ("jobs", "models", "deployments", "administration", "streams", "webhooks")
+ROOMS = ("jobs", "models", "deployments", "experiments", "administration", "streams", "webhooks")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def rooms(cloud: Cloud, services: Services) -> Iterator[dict[str, list[Handler]]
             "jobs": jobs.handlers(services),
             "models": models.handlers(services),
             "deployments": deployments.handlers(services),
+            "experiments": experiments.handlers(services),
             "administration": administration.handlers(services),
             "streams": streams.handlers(services, cloud),
             "webhooks": webhooks.handlers(services, receiver),

@@ -84,7 +84,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.audit.store(), p.audit_log),
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
-        lambda p: p.api_keys,
+        lambda p: (p.api_keys, p.experiments, p.joining),
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
         lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),
