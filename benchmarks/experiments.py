@@ -22,11 +22,11 @@ from aimatrix.client import Client, ConflictError
 from benchmarks.cloud import cloud
 from benchmarks.dynamodb import MemoryDynamoDB, Meter
 from benchmarks.figures import Figure
+from chalicelib.assignment import assigned
 from chalicelib.audit.recorder import Recorder
 from chalicelib.audit.store import AuditStore
 from chalicelib.clock import new_id, utc_now
 from chalicelib.experiments import views
-from chalicelib.experiments.assignment import assigned
 from chalicelib.experiments.outcomes import OutcomeService
 from chalicelib.experiments.request import CountsRequest, ExperimentRequest
 from chalicelib.experiments.service import ExperimentService

@@ -29,7 +29,8 @@ meet through another room's service, wired in `bootstrap/`.
 
 Beside the rooms stand the few things that all of them use: `settings.py` what the template says, `errors.py` what can go
 wrong, `aws.py` the clients, `calls.py` what they were asked, `table.py` DynamoDB, `objects.py` S3, `shape.py` request
-bodies, `cursor.py` positions, `idempotency.py` keys of requests, `clock.py` time and ids, `log.py` the logger.
+bodies, `cursor.py` positions, `idempotency.py` keys of requests, `assignment.py` which variant a key gets, `clock.py` time
+and ids, `log.py` the logger.
 
 The life of one job: `POST /training/jobs` → `jobs/service.py` checks, records, starts the state machine `train_job` →
 `jobs/lifecycle.py` plans an attempt → SageMaker or Batch runs it → the agent's log lines come back through

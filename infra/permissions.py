@@ -222,6 +222,9 @@ TAKE_BACK_ENDPOINTS = Grant(
     ("sagemaker:UpdateEndpoint",),
     (sagemaker_arn("endpoint"), sagemaker_arn("endpoint-config")),
 )
+WEIGH_ENDPOINTS = Grant(
+    "WeighEndpoints", ("sagemaker:UpdateEndpointWeightsAndCapacities",), (sagemaker_arn("endpoint"),)
+)
 DELETE_REVISIONS = Grant(
     "DeleteRevisions",
     ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
@@ -314,6 +317,7 @@ SETTLE_DEPLOYMENTS = (
     read_and_write("models"),
     DESCRIBE_ENDPOINTS,
     TAKE_BACK_ENDPOINTS,
+    WEIGH_ENDPOINTS,
     DELETE_ENDPOINTS,
 )
 """What the one way to every settled status of a deployment needs."""
@@ -440,6 +444,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         read("deployments"),
         read("models"),
         DESCRIBE_ENDPOINTS,
+        WEIGH_ENDPOINTS,
         DELETE_ENDPOINTS,
         DELETE_REVISIONS,
         *make_roles("serving"),

@@ -1,7 +1,8 @@
-"""``aimatrix deploy`` and ``aimatrix deployments``: list, get, delete."""
+"""``aimatrix deploy`` and ``aimatrix deployments``: list, get, weights, delete."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,14 @@ def deploy(
     environment: Annotated[
         options.Environment, typer.Option("--environment", "-e", help="Where it is to serve.")
     ] = options.Environment.DEVELOPMENT,
-    replicas: Annotated[int, typer.Option(min=1, max=100, help="Instances behind the endpoint.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1, max=100, help="Instances behind the endpoint, of each version.")] = 1,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Serve this version beside others, with its part of the requests. Repeatable, the deployed one too.",
+            metavar="VERSION=WEIGHT",
+        ),
+    ] = None,
     wait: Wait = True,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 1800,
     api: options.Api = None,
@@ -45,14 +53,22 @@ def deploy(
       aimatrix deploy wine --environment development
 
       aimatrix deploy wine:3 --environment production --replicas 4
+
+      aimatrix deploy wine:4 --environment production --variant 3=90 --variant 4=10
     """
     from aimatrix.cli.models import resolve as resolve_model
     from aimatrix.client import DeploymentConfig
 
     output = Output(as_json)
+    split = _weights(variant or (), "--variant")
     with tools(ctx).connect(Target(api, profile, state)) as client:
         chosen = resolve_model(client, model)
-        deployment = client.models.deploy(chosen.id, DeploymentConfig(environment, replicas))
+        known = {chosen.version: chosen.id}
+        weights = {
+            known.get(version) or client.models.find(f"{chosen.name}:{version}").id: weight
+            for version, weight in split.items()
+        }
+        deployment = client.models.deploy(chosen.id, DeploymentConfig(environment, replicas, variants=weights or None))
         output.note(f"{dim('deploying')}  {bold(chosen.reference)} to {environment}")
         if wait:
             deployment = client.deployments.wait(deployment.id, timeout)
@@ -122,6 +138,43 @@ def get(
 
 
 @app.command()
+def weights(
+    ctx: typer.Context,
+    reference: Reference,
+    split: Annotated[
+        list[str], typer.Argument(help="Each version that it serves, and its part.", metavar="VERSION=WEIGHT...")
+    ],
+    wait: Wait = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 1800,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Split the requests of a deployment anew among the versions that it serves.
+
+    Example:
+
+      aimatrix deployments weights wine@production 3=50 4=50
+    """
+    wanted = _weights(split, "VERSION=WEIGHT")
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+        ids = {each.model_version: each.model_id for each in deployment.variants}
+        if unknown := [version for version in wanted if version not in ids]:
+            said = f"{deployment.reference} serves {', '.join(ids)}, not {', '.join(unknown)}"
+            raise typer.BadParameter(said, param_hint="VERSION=WEIGHT")
+        weights = {ids[version]: weight for version, weight in wanted.items()}
+        deployment = client.deployments.change_weights(deployment.id, weights)
+        if wait:
+            deployment = client.deployments.wait(deployment.id, timeout)
+    Output(as_json).finish(deployment.document, *describe(deployment))
+    # What could not be changed stays as it was, and the deployment active: the record says why.
+    if wait and (not deployment.is_active() or {each.model_id: each.weight for each in deployment.variants} != weights):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
 def delete(
     ctx: typer.Context,
     reference: Reference,
@@ -148,6 +201,23 @@ def delete(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _weights(pairs: Sequence[str], hint: str) -> dict[str, float]:
+    """``3=90`` words: weight by version."""
+    found: dict[str, float] = {}
+    for pair in pairs:
+        version, _, text = pair.rpartition("=")
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = -1.0
+        if not version or not 0 <= weight < float("inf"):
+            raise typer.BadParameter(f"{pair!r} is not VERSION=WEIGHT, such as 3=90", param_hint=hint)
+        if version in found:
+            raise typer.BadParameter(f"{version} comes twice", param_hint=hint)
+        found[version] = weight
+    return found
+
+
 def resolve(client: Client, reference: str) -> Deployment:
     """The deployment that an id or ``MODEL-NAME@ENVIRONMENT`` means."""
     return client.deployments.find(reference) if "@" in reference else client.deployments.get(reference)
@@ -161,7 +231,15 @@ def describe(deployment: Deployment) -> list[str]:
             "status": status(deployment.status),
             "reason": deployment.failure_reason,
             "model": deployment.model_id,
+            "versions": _versions(deployment),
             "endpoint": deployment.endpoint,
             "ask it": f"aimatrix predict {deployment.reference} '[[...]]'" if deployment.is_active() else None,
         }
     )
+
+
+def _versions(deployment: Deployment) -> str | None:
+    """What each of several versions gets."""
+    if len(deployment.variants) < 2:
+        return None
+    return ", ".join(f"{each.model_version} ({each.percentage:.4g} %)" for each in deployment.variants)

@@ -34,6 +34,12 @@ def predict(
     content_type: Annotated[
         str | None, typer.Option(help=f"{JSON} or {CSV} (default: by the file's name, else JSON).")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="What callers are told apart by: the same key is answered by the same version.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="The variant that is to answer, as v3 (takes a permission).")
+    ] = None,
     api: options.Api = None,
     profile: options.Profile = None,
     state: options.State = None,
@@ -51,7 +57,8 @@ def predict(
     """
     content, kind = read_body(body, content_type)
     with tools(ctx).connect(Target(api, profile, state)) as client:
-        answer = client.deployments.predict_raw(resolve(client, reference).id, content, kind)
+        found = resolve(client, reference)
+        answer = client.deployments.predict_raw(found.id, content, kind, key=key, variant=variant)
     document = answer if isinstance(answer, dict) else {"predictions": answer}
     Output(as_json).finish(document, *readable(document))
 

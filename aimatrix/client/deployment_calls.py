@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from aimatrix.client.deployments import Deployment
+from aimatrix.client.deployments import Deployment, weighed
 from aimatrix.client.errors import NotFoundError
 from aimatrix.client.paging import each_document
 from aimatrix.client.transport import Transport
@@ -47,6 +47,19 @@ class DeploymentCalls:
                 return deployment
         raise NotFoundError(404, "deployment_not_found", f"nothing is deployed as {reference}")
 
+    def change_weights(self, deployment_id: str, weights: Mapping[str, float]) -> Deployment:
+        """Splits the requests anew among the variants that an endpoint has; `wait` says when that is so.
+
+        Args:
+            weights: by model id, one for each variant.
+
+        Raises:
+            ConflictError: it is not active, or busy.
+            InvalidRequestError: the models are not those of its variants.
+        """
+        body = {"variants": weighed(weights)}
+        return Deployment.from_document(self.transport.document("PUT", f"{_path(deployment_id)}/weights", body=body))
+
     def delete(self, deployment_id: str) -> None:
         """Takes the endpoint down; the record stays, as ``terminated``."""
         self.transport.call("DELETE", _path(deployment_id))
@@ -75,22 +88,28 @@ class DeploymentCalls:
         """
         return self._wait(deployment_id, Deployment.is_down, timeout)
 
-    def predict(self, deployment_id: str, inputs: object) -> Any:
+    def predict(self, deployment_id: str, inputs: object, *, key: str | None = None, variant: str | None = None) -> Any:
         """The endpoint's answer to a JSON body of MLflow's scoring protocol.
 
         Args:
             inputs: ``{"inputs": ...}``, ``{"dataframe_split": ...}``, ``{"dataframe_records": ...}`` or
                 ``{"instances": ...}``.
+            key: what callers are told apart by: the same key is answered by the same variant.
+            variant: the one that is to answer; takes a permission.
         """
-        return self.predict_raw(deployment_id, json.dumps(inputs).encode(), "application/json")
+        body = json.dumps(inputs).encode()
+        return self.predict_raw(deployment_id, body, "application/json", key=key, variant=variant)
 
-    def predict_raw(self, deployment_id: str, body: bytes, content_type: str) -> Any:
+    def predict_raw(
+        self, deployment_id: str, body: bytes, content_type: str, *, key: str | None = None, variant: str | None = None
+    ) -> Any:
         """The endpoint's answer to a body as it is (``application/json`` or ``text/csv``).
 
         Sent again after a passing failure only when nothing of it was taken: a prediction has no side effect of ours,
         but a custom handler may have one of its own.
         """
         headers = {"Content-Type": content_type}
+        headers |= {name: text for name, text in (("X-Assignment-Key", key), ("X-Variant", variant)) if text}
         return self.transport.call("POST", f"{_path(deployment_id)}/invocations", content=body, headers=headers).json()
 
     def _wait(

@@ -16,12 +16,17 @@ SETTLED: frozenset[str] = frozenset({"active", "inactive", "failed", "terminated
 
 @dataclass(frozen=True)
 class DeploymentConfig:
-    """How a model is to be served. What is None is left to the service."""
+    """How a model is to be served. What is None is left to the service.
+
+    Attributes:
+        variants: weight by model id, to serve several versions at once; the deployed one among them.
+    """
 
     environment: str
     replicas: int | None = None
     resource_limits: ResourceRequirements | None = None
     scaling_policy: Mapping[str, Any] | None = None
+    variants: Mapping[str, float] | None = None
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = {"environment": self.environment}
@@ -31,12 +36,39 @@ class DeploymentConfig:
             document["resource_limits"] = self.resource_limits.to_document()
         if self.scaling_policy is not None:
             document["scaling_policy"] = dict(self.scaling_policy)
+        if self.variants is not None:
+            document["variants"] = weighed(self.variants)
         return document
+
+
+def weighed(weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Weights by model id, as the service takes them."""
+    return [{"model_id": model_id, "weight": weight} for model_id, weight in weights.items()]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One version behind an endpoint.
+
+    Attributes:
+        name: as answers name it (``X-Variant``).
+        percentage: of the requests that name neither a variant nor a key.
+    """
+
+    name: str
+    model_id: str
+    model_version: str
+    weight: float
+    percentage: float
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model name in one environment, behind one endpoint. A new version of the model raises ``revision``."""
+    """A model name in one environment, behind one endpoint. Another version, or other weights, raise ``revision``.
+
+    Attributes:
+        variants: what is served, or about to be, the deployed version first.
+    """
 
     id: str
     model_id: str
@@ -47,6 +79,7 @@ class Deployment:
     revision: int
     failure_reason: str | None
     created_at: str
+    variants: tuple[Variant, ...]
     document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -61,6 +94,7 @@ class Deployment:
             revision=int(document.get("revision") or 0),
             failure_reason=document.get("failure_reason"),
             created_at=document.get("created_at", ""),
+            variants=tuple(_variant(each) for each in document.get("variants") or ()),
             document=document,
         )
 
@@ -77,3 +111,13 @@ class Deployment:
 
     def is_down(self) -> bool:
         return self.status == "terminated"
+
+
+def _variant(document: Mapping[str, Any]) -> Variant:
+    return Variant(
+        name=document["name"],
+        model_id=document["model_id"],
+        model_version=document["model_version"],
+        weight=float(document["weight"]),
+        percentage=float(document["percentage"]),
+    )

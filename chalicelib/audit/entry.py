@@ -52,6 +52,7 @@ class Action(Enum):
     ROTATE_WEBHOOK_SECRET = "rotate_webhook_secret"  # noqa: S105  a word, no secret
     PING_WEBHOOK = "ping_webhook"
     REDELIVER = "redeliver"
+    CHANGE_WEIGHTS = "change_weights"
     CREATE_EXPERIMENT = "create_experiment"
     STOP_EXPERIMENT = "stop_experiment"
 

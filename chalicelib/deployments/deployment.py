@@ -42,27 +42,67 @@ class IllegalTransition(Exception):
     """A status was asked for that does not follow the present one."""
 
 
+MAX_VARIANTS = 10
+"""Of an endpoint: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html"""
+
+# SageMaker keeps weights as floats of 32 bits.
+_SAME_SHARE = 1e-5
+
+
 @dataclass(frozen=True)
-class Revision:
-    """One version of a model with one configuration.
+class Variant:
+    """One version of a model behind an endpoint.
 
     Attributes:
+        name: what SageMaker calls it.
+        weight: its part of the requests, in any unit; with 0 it gets those alone that name it.
+    """
+
+    name: str
+    model_id: str
+    model_version: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Versions of a model, with one configuration.
+
+    Attributes:
+        variants: what the endpoint serves, the deployed version first.
         config: the request's configuration, complete with defaults.
         instance_type: what each replica runs on.
         gpu_count: of each replica.
         volume_gb: its disk; None where the instance type brings its own, or nobody asked.
+        base: the revision whose models and endpoint configuration it uses, where only weights differ; None: its own.
     """
 
     number: int
-    model_id: str
-    model_version: str
+    variants: tuple[Variant, ...]
     config: Mapping[str, Any]
     instance_type: str
     gpu_count: int = 0
     volume_gb: int | None = None
+    base: int | None = None
+
+    @property
+    def model_id(self) -> str:
+        return self.variants[0].model_id
+
+    @property
+    def model_version(self) -> str:
+        return self.variants[0].model_version
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {variant.name: variant.weight for variant in self.variants}
 
     def is_same_intent(self, other: Revision) -> bool:
-        return replace(self, number=other.number) == other
+        return replace(self, number=other.number, base=other.base) == other
+
+    def resource(self, endpoint: str) -> str:
+        """What its endpoint configuration is called, and the first of its SageMaker models."""
+        return resource_name(endpoint, self.base or self.number)
 
 
 @dataclass(frozen=True)
@@ -86,6 +126,7 @@ class Deployment:
         revisions: how many there have been; the number of the last one.
         first_revision: a place that was given up and taken again counts on, so that no name comes twice.
         undeployments: how often taking it down was begun.
+        widest: the most variants that any revision had.
         evidence: how it is known that the active revision works.
     """
 
@@ -108,6 +149,7 @@ class Deployment:
     last_failure: Failure | None = None
     evidence: str | None = None
     undeployments: int = 0
+    widest: int = 1
 
     @property
     def current(self) -> Revision:
@@ -125,7 +167,8 @@ class Deployment:
 
     def deploying(self, target: Revision, user: str) -> Deployment:
         """Another revision is wanted."""
-        begun = replace(self, target=target, user=user, revisions=target.number, failure_reason=None)
+        widest = max(self.widest, len(target.variants))
+        begun = replace(self, target=target, user=user, revisions=target.number, failure_reason=None, widest=widest)
         return begun._become(DeploymentStatus.DEPLOYING)
 
     def activated(self, now: datetime) -> Deployment:
@@ -181,6 +224,19 @@ def endpoint_name(tenant: str, name: str, environment: str) -> str:
 def resource_name(endpoint: str, revision: int) -> str:
     """What a revision's SageMaker model and endpoint configuration are called."""
     return f"{endpoint}-{revision}"
+
+
+def model_name(resource: str, position: int) -> str:
+    """What SageMaker calls the model of a revision's variant."""
+    return f"{resource}-{position}" if position else resource
+
+
+def same_shares(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two sets of weights send the same part of the requests to each variant."""
+    if one.keys() != other.keys():
+        return False
+    whole, others = sum(one.values()) or 1.0, sum(other.values()) or 1.0
+    return all(abs(weight / whole - other[name] / others) < _SAME_SHARE for name, weight in one.items())
 
 
 def variant_name(model_version: str) -> str:

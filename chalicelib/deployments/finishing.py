@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from chalicelib.clock import Clock
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure, resource_name
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
@@ -90,17 +90,20 @@ class Finishing:
         target, active, me = deployment.target, deployment.active, deployment.deployment_id
         is_up = endpoint.state is EndpointState.IN_SERVICE
         models = self._models_of(deployment)
-        if error is None and is_up and endpoint.config == resource_name(deployment.endpoint, target.number):
-            wanted = models[target.model_id]
-            replaced = {key: model for key, model in models.items() if key != target.model_id}
-            served = self.models.change(wanted, wanted.served_by(me, target.config), self.now())
-            return deployment.activated(self.now()), (served, *self._released(deployment, replaced))
+        if error is None and endpoint.serves(deployment.endpoint, target):
+            ids = {variant.model_id for variant in target.variants}
+            served = (
+                self.models.change(model, model.served_by(me, target.config), self.now())
+                for key, model in models.items()
+                if key in ids
+            )
+            replaced = {key: model for key, model in models.items() if key not in ids}
+            return deployment.activated(self.now()), (*served, *self._released(deployment, replaced))
         reason = (error or why_not(endpoint))[:MAX_REASON]
         if active is None or not is_up:
             return deployment.failed(reason), self._released(deployment, models)
-        given_up = models[target.model_id]
-        unclaimed = given_up.unclaimed_by(me)
-        writes = () if unclaimed == given_up else (self.models.change(given_up, unclaimed, self.now()),)
+        unclaimed = ((model, model.unclaimed_by(me)) for model in models.values())
+        writes = tuple(self.models.change(before, after, self.now()) for before, after in unclaimed if before != after)
         return deployment.kept(reason, self.now()), writes
 
     def _tidy(self, deployment: Deployment, endpoint: Endpoint) -> None:
@@ -114,15 +117,15 @@ class Finishing:
             deployment.status is DeploymentStatus.ACTIVE
             and deployment.active
             and endpoint.state is EndpointState.IN_SERVICE
+            and not endpoint.serves(deployment.endpoint, deployment.active)
         ):
-            right = resource_name(deployment.endpoint, deployment.active.number)
-            if endpoint.config != right:
-                self.endpoints.go_back(deployment.endpoint, right)
+            self.endpoints.go_back(deployment.endpoint, endpoint, deployment.active)
 
     def _models_of(self, deployment: Deployment) -> dict[str, Model]:
         """The models that the deployment's revisions are of, by id."""
-        revisions = (deployment.target, deployment.active)
-        found = (self.models.get(deployment.tenant, revision.model_id) for revision in revisions if revision)
+        revisions = [revision for revision in (deployment.target, deployment.active) if revision]
+        wanted = dict.fromkeys(variant.model_id for revision in revisions for variant in revision.variants)
+        found = (self.models.get(deployment.tenant, model_id) for model_id in wanted)
         return {model.model_id: model for model in found if model}
 
     def _released(self, deployment: Deployment, models: dict[str, Model]) -> tuple[Write, ...]:

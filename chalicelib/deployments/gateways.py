@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code
+from chalicelib.deployments.deployment import Revision, model_name, same_shares
 from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
@@ -91,12 +93,23 @@ class Endpoint:
     Attributes:
         config: the endpoint configuration that it has.
         coming: the one that it is changing to, where SageMaker tells.
+        weights: of its variants, by name, as they are now.
     """
 
     state: EndpointState
     config: str | None = None
     coming: str | None = None
     reason: str | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def serves(self, name: str, revision: Revision) -> bool:
+        """Whether it is in service with a revision's configuration, and splits the requests as that wants it.
+
+        Args:
+            name: the endpoint's.
+        """
+        is_up = self.state is EndpointState.IN_SERVICE and self.config == revision.resource(name)
+        return is_up and same_shares(self.weights, revision.weights)
 
 
 ABSENT = Endpoint(EndpointState.ABSENT)
@@ -118,11 +131,26 @@ class Endpoints:
             config=found.get("EndpointConfigName"),
             coming=found.get("PendingDeploymentSummary", {}).get("EndpointConfigName"),
             reason=found.get("FailureReason"),
+            weights={
+                each["VariantName"]: each.get("CurrentWeight", 0.0) for each in found.get("ProductionVariants", [])
+            },
         )
 
-    def go_back(self, name: str, config: str) -> None:
-        """Let an endpoint that is in service change to a configuration that it had before."""
-        self.client.update_endpoint(EndpointName=name, EndpointConfigName=config)
+    def go_back(self, name: str, found: Endpoint, revision: Revision) -> None:
+        """Let an endpoint that is in service serve a revision that it served before.
+
+        Its weights follow with the next look, when its configuration has changed.
+        """
+        config = revision.resource(name)
+        if found.config != config:
+            self.client.update_endpoint(EndpointName=name, EndpointConfigName=config)
+        else:
+            self.reweigh(name, revision.weights)
+
+    def reweigh(self, name: str, weights: Mapping[str, float]) -> None:
+        """Split the requests of an endpoint that is in service among its variants."""
+        wanted: Any = [{"VariantName": variant, "DesiredWeight": weight} for variant, weight in weights.items()]
+        self.client.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=wanted)
 
     def delete(self, name: str) -> None:
         """Ask for an endpoint's end; nothing happens when there is none, or it is ending already."""
@@ -132,18 +160,19 @@ class Endpoints:
             if not _is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
                 raise
 
-    def delete_revision(self, resource: str) -> None:
-        """Delete the endpoint configuration and the model of a revision that no endpoint uses, if they are there."""
+    def delete_revision(self, resource: str, variants: int) -> None:
+        """Delete the endpoint configuration and the models of a revision that no endpoint uses, if they are there."""
         try:
             self.client.delete_endpoint_config(EndpointConfigName=resource)
         except self.client.exceptions.ClientError as error:
             if not _is_missing(error):
                 raise
-        try:
-            self.client.delete_model(ModelName=resource)
-        except self.client.exceptions.ClientError as error:
-            if not _is_missing(error):
-                raise
+        for position in range(variants):
+            try:
+                self.client.delete_model(ModelName=model_name(resource, position))
+            except self.client.exceptions.ClientError as error:
+                if not _is_missing(error):
+                    raise
 
 
 def _is_missing(error: Exception) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from chalicelib.assignment import assigned
 from chalicelib.aws import error_code
+from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
 from chalicelib.identity.caller import Caller
@@ -19,6 +21,7 @@ MAX_REQUEST_BYTES = 5 * 1024 * 1024
 MAX_ANSWER_BYTES = 5 * 1024 * 1024
 """Lambda passes 6 MB, and the event around a body needs room too."""
 
+MAX_KEY = 256
 MEDIA_TYPES = ("application/json", "text/csv")
 _MAX_MESSAGE = 2000
 _LATER = frozenset(
@@ -34,9 +37,17 @@ _LATER = frozenset(
 
 @dataclass(frozen=True)
 class Invocation:
+    """
+    Attributes:
+        variant: the one that is to answer; None: by `key`, or by chance.
+        key: what callers are told apart by: the same key gets the same variant, as long as the weights stay.
+    """
+
     body: bytes = field(repr=False)
     media_type: str
     accept: str
+    variant: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,11 @@ class ModelEndpoint:
         """
         try:
             answer = self.client.invoke_endpoint(
-                EndpointName=endpoint, Body=invocation.body, ContentType=invocation.media_type, Accept=invocation.accept
+                EndpointName=endpoint,
+                Body=invocation.body,
+                ContentType=invocation.media_type,
+                Accept=invocation.accept,
+                **({"TargetVariant": invocation.variant} if invocation.variant else {}),
             )
         except self.client.exceptions.ModelError as error:
             status = int(error.response.get("OriginalStatusCode", 500))  # type: ignore[call-overload]  # not in the stubs
@@ -120,4 +135,28 @@ class Invocations:
             raise NotFound("deployment")
         if not deployment.answers():
             raise Conflict(f"The deployment is {deployment.status.value} and answers no predictions.")
-        return self.endpoint.invoke(deployment.endpoint, invocation)
+        return self.endpoint.invoke(deployment.endpoint, self._assigned(caller, deployment, invocation))
+
+    def invoke_place(self, caller: Caller, name: str, environment: str, invocation: Invocation) -> Answer:
+        """The same for whatever is deployed of a model's name in an environment."""
+        caller.require(Permission.DEPLOYMENTS_INVOKE)
+        deployment = self.store.at(caller.tenant, name, environment)
+        if deployment is None:
+            raise NotFound("endpoint")
+        return self.invoke(caller, deployment.deployment_id, invocation)
+
+    def _assigned(self, caller: Caller, deployment: Deployment, invocation: Invocation) -> Invocation:
+        """With the variant that is to answer, where that is not left to SageMaker."""
+        weights = deployment.active.weights if deployment.active else {}
+        if invocation.variant is not None:
+            caller.require(Permission.DEPLOYMENTS_TARGET)
+            if invocation.variant not in weights:
+                cure = f"Use one of {', '.join(weights)}."
+                raise InvalidRequest.about(FieldProblem("X-Variant", f"is {invocation.variant[:64]!r}", cure))
+            return invocation
+        if invocation.key is None:
+            return invocation
+        if not 0 < len(invocation.key) <= MAX_KEY:
+            cure = f"Use 1 to {MAX_KEY} characters."
+            raise InvalidRequest.about(FieldProblem("X-Assignment-Key", f"has {len(invocation.key)} characters", cure))
+        return replace(invocation, variant=assigned(deployment.deployment_id, invocation.key, weights))

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.clock import from_text, to_text
-from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Failure, Revision
+from chalicelib.deployments.deployment import (
+    Deployment,
+    DeploymentFilter,
+    DeploymentStatus,
+    Failure,
+    Revision,
+    Variant,
+)
 from chalicelib.table import Item, as_json
 
 LIVE = "live"
@@ -45,6 +52,7 @@ def item_of(deployment: Deployment) -> Item:
         "last_failure": _failure_item(deployment.last_failure) if deployment.last_failure else None,
         "evidence": deployment.evidence,
         "undeployments": deployment.undeployments,
+        "widest": deployment.widest,
         # What the indexes are keyed by.
         "tenant_key": tenant,
         "tenant_status_key": partition(tenant, DeploymentFilter(status=status)),
@@ -79,22 +87,30 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
         last_failure=_failure(failure) if failure else None,
         evidence=item.get("evidence"),
         undeployments=item["undeployments"],
+        widest=item["widest"],
     )
 
 
 def _revision_item(revision: Revision) -> Item:
-    return {**vars(revision), "config": as_json(revision.config)}
+    return {
+        **vars(revision),
+        "variants": as_json([vars(variant) for variant in revision.variants]),
+        "config": as_json(revision.config),
+        # For those who read the stream: the deployed version.
+        "model_id": revision.model_id,
+        "model_version": revision.model_version,
+    }
 
 
 def _revision(item: Mapping[str, Any]) -> Revision:
     return Revision(
         number=item["number"],
-        model_id=item["model_id"],
-        model_version=item["model_version"],
+        variants=tuple(Variant(**each) for each in json.loads(item["variants"])),
         config=json.loads(item["config"]),
         instance_type=item["instance_type"],
         gpu_count=item["gpu_count"],
         volume_gb=item.get("volume_gb"),
+        base=item.get("base"),
     )
 
 

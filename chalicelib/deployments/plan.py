@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.deployments.deployment import Deployment, Revision, resource_name, variant_name
+from chalicelib.deployments.deployment import Deployment, Revision, Variant, model_name, resource_name
 from chalicelib.models.model import Model
 
 # What AWS's inference images are told, as the SageMaker SDK tells them: which module has model_fn and the like, and
@@ -28,41 +28,60 @@ class Surroundings:
 
 
 def requests(
-    deployment: Deployment, revision: Revision, model: Model, image: str, around: Surroundings
+    deployment: Deployment, revision: Revision, models: Sequence[tuple[Model, str]], around: Surroundings
 ) -> dict[str, Any]:
-    """Arguments of CreateModel, CreateEndpointConfig and CreateEndpoint (or UpdateEndpoint, which takes no tags)."""
-    name = resource_name(deployment.endpoint, revision.number)
+    """Arguments of CreateModel for each variant, CreateEndpointConfig and CreateEndpoint (or UpdateEndpoint, without tags).
+
+    Args:
+        models: with the image of each, in the order of the variants.
+    """
+    name = revision.resource(deployment.endpoint)
     tags = _tags(deployment, revision, around.stack)
-    variant: dict[str, Any] = {
-        "VariantName": variant_name(revision.model_version),
-        "ModelName": name,
-        "InitialInstanceCount": int(revision.config["replicas"]),
-        "InstanceType": revision.instance_type,
-        "InitialVariantWeight": 1.0,
-    }
-    if revision.volume_gb is not None:
-        variant["VolumeSizeInGB"] = revision.volume_gb
     return {
-        "model": {
-            "ModelName": name,
-            "PrimaryContainer": {
-                "Image": image,
-                "ModelDataUrl": model.archive.uri,
-                "Environment": {**CONTAINER_ENVIRONMENT, "SAGEMAKER_REGION": around.region},
-            },
-            "ExecutionRoleArn": around.serving_role_arn,
+        "models": [
+            {
+                "ModelName": model_name(name, position),
+                "PrimaryContainer": {
+                    "Image": image,
+                    "ModelDataUrl": model.archive.uri,
+                    "Environment": {**CONTAINER_ENVIRONMENT, "SAGEMAKER_REGION": around.region},
+                },
+                "ExecutionRoleArn": around.serving_role_arn,
+                "Tags": tags,
+            }
+            for position, (model, image) in enumerate(models)
+        ],
+        "config": {
+            "EndpointConfigName": name,
+            "ProductionVariants": [
+                _variant(revision, variant, model_name(name, position))
+                for position, variant in enumerate(revision.variants)
+            ],
             "Tags": tags,
         },
-        "config": {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": tags},
         "endpoint": {"EndpointName": deployment.endpoint, "EndpointConfigName": name, "Tags": tags},
     }
+
+
+def _variant(revision: Revision, variant: Variant, model: str) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "VariantName": variant.name,
+        "ModelName": model,
+        "InitialInstanceCount": int(revision.config["replicas"]),
+        "InstanceType": revision.instance_type,
+        "InitialVariantWeight": variant.weight,
+    }
+    if revision.volume_gb is not None:
+        document["VolumeSizeInGB"] = revision.volume_gb
+    return document
 
 
 def deletions(deployment: Deployment) -> dict[str, Any]:
     """The endpoint, and what all of its revisions may have left."""
     numbers = range(deployment.first_revision, deployment.revisions + 1)
     names = [resource_name(deployment.endpoint, number) for number in numbers]
-    return {"endpoint_name": deployment.endpoint, "endpoint_config_names": names, "model_names": names}
+    models = [model_name(name, position) for name in names for position in range(deployment.widest)]
+    return {"endpoint_name": deployment.endpoint, "endpoint_config_names": names, "model_names": models}
 
 
 def _tags(deployment: Deployment, revision: Revision, stack: str) -> list[dict[str, str]]:

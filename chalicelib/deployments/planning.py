@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.deployments import plan
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus, resource_name
-from chalicelib.deployments.gateways import Endpoints, EndpointState
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus
+from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
@@ -35,8 +35,9 @@ class Planning:
     def plan(self, tenant: str, deployment_id: str, revision: int) -> dict[str, Any]:
         """
         Returns:
-            `next`: `create` or `update` with the requests as `model`, `config` and `endpoint`; `await` when an earlier
-            execution has called SageMaker already; `finish` when this revision is not wanted any more.
+            `next`: `create` or `update` with the requests as `models`, `config` and `endpoint`; `await` when SageMaker
+            has been called already, by an earlier execution or for other weights; `finish` when this revision is not
+            wanted any more.
 
         Raises:
             EndpointBusy: something else is going on with the endpoint; ask again.
@@ -44,8 +45,11 @@ class Planning:
         deployment = self._deployment(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
             return {"next": "finish"}
-        name = resource_name(deployment.endpoint, revision)
+        target = deployment.target
+        name = target.resource(deployment.endpoint)
         endpoint = self.endpoints.describe(deployment.endpoint)
+        if target.base is not None:
+            return self._reweigh(deployment, endpoint)
         if endpoint.state in {EndpointState.CHANGING, EndpointState.IN_SERVICE} and name in {
             endpoint.config,
             endpoint.coming,
@@ -63,10 +67,22 @@ class Planning:
             case _:
                 raise EndpointBusy(f"{deployment.endpoint} is {endpoint.state.value}")
         # An execution that was cut off may have left them; SageMaker refuses to create them twice.
-        self.endpoints.delete_revision(name)
-        target, model = deployment.target, self._model(deployment)
-        image = self.image_of(model.framework, target.gpu_count > 0)
-        return {"next": following, **plan.requests(deployment, target, model, image, self.around(deployment.tenant))}
+        self.endpoints.delete_revision(name, len(target.variants))
+        models = [self._model(deployment.tenant, variant.model_id) for variant in target.variants]
+        served = [(model, self.image_of(model.framework, target.gpu_count > 0)) for model in models]
+        return {"next": following, **plan.requests(deployment, target, served, self.around(deployment.tenant))}
+
+    def _reweigh(self, deployment: Deployment, endpoint: Endpoint) -> dict[str, Any]:
+        """Ask for other weights of what is served already; whoever waits next sees whether they are there."""
+        target = deployment.target
+        right = target.resource(deployment.endpoint)
+        is_ours = endpoint.config == right and endpoint.coming in {None, right}
+        if endpoint.state is EndpointState.CHANGING and not is_ours:
+            raise EndpointBusy(f"{deployment.endpoint} is changing")
+        # One that is changing has been told by an earlier execution.
+        if endpoint.state is EndpointState.IN_SERVICE and is_ours and not endpoint.serves(deployment.endpoint, target):
+            self.endpoints.reweigh(deployment.endpoint, target.weights)
+        return {"next": "await"}
 
     def plan_undeploy(self, tenant: str, deployment_id: str) -> dict[str, Any]:
         """
@@ -85,8 +101,8 @@ class Planning:
             raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
         return deployment
 
-    def _model(self, deployment: Deployment) -> Model:
-        model = self.models.get(deployment.tenant, deployment.target.model_id)
+    def _model(self, tenant: str, model_id: str) -> Model:
+        model = self.models.get(tenant, model_id)
         if model is None:
-            raise LookupError(f"there is no model {deployment.target.model_id} of tenant {deployment.tenant}")
+            raise LookupError(f"there is no model {model_id} of tenant {tenant}")
         return model

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from chalicelib.deployments.deployment import MAX_VARIANTS
 from chalicelib.jobs.request import ResourceRequirements
 from chalicelib.shape import Shape
 
@@ -13,6 +14,7 @@ Environment = Literal["development", "staging", "production"]
 Duration = Annotated[str, StringConstraints(max_length=40, pattern=r"^PT(\d+H(\d+M)?(\d+S)?|\d+M(\d+S)?|\d+S)$")]
 Percentage = Annotated[int, Field(ge=1, le=100)]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class AutoScalingPolicy(Shape):
@@ -26,7 +28,18 @@ class AutoScalingPolicy(Shape):
 
 class TrafficSplit(Shape):
     percentage: Annotated[int, Field(ge=0, le=100)] = 100
-    target_models: list[ModelId] = Field(default_factory=list, max_length=10)
+    target_models: list[ModelId] = Field(default_factory=list, max_length=MAX_VARIANTS)
+
+
+class VariantRequest(Shape):
+    model_id: ModelId
+    weight: Weight
+
+
+class WeightsRequest(Shape):
+    """How an endpoint's requests are to be split among the variants that it has."""
+
+    variants: Annotated[list[VariantRequest], Field(min_length=1, max_length=MAX_VARIANTS)]
 
 
 class DeploymentConfig(Shape):
@@ -35,3 +48,4 @@ class DeploymentConfig(Shape):
     resource_limits: ResourceRequirements | None = None
     scaling_policy: AutoScalingPolicy | None = None
     traffic_split: TrafficSplit | None = None
+    variants: Annotated[list[VariantRequest], Field(min_length=1, max_length=MAX_VARIANTS)] | None = None

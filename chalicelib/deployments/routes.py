@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.deployments import views
 from chalicelib.deployments.deployment import ENVIRONMENTS, DeploymentFilter, DeploymentStatus
-from chalicelib.deployments.invocations import MEDIA_TYPES, Invocation
-from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.invocations import MEDIA_TYPES, Answer, Invocation
+from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         request.only()
         return Reply(views.document(platform.deployments.undeploy(request.caller, deployment_id)), status=202)
 
+    @room.view("PUT", "/v1/deployments/{deployment_id}/weights", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
+    def change_weights(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        deployment = platform.deployments.reweigh(request.caller, deployment_id, request.shape(WeightsRequest))
+        return Reply(views.document(deployment), status=202)
+
     @room.view(
         "POST",
         "/v1/deployments/{deployment_id}/invocations",
@@ -63,9 +69,19 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     )
     def invoke_deployment(request: Request, deployment_id: str) -> Reply:
         request.only()
-        answer = platform.invocations.invoke(request.caller, deployment_id, _invocation(request))
-        headers = {"X-Variant": answer.variant}
-        return Reply(answer.body.decode("utf-8", "replace"), headers=headers, media_type=answer.media_type)
+        return _reply(platform.invocations.invoke(request.caller, deployment_id, _invocation(request)))
+
+    @room.view(
+        "POST",
+        "/v1/endpoints/{name}/{environment}/invocations",
+        authorizer=authorizer,
+        needs=Permission.DEPLOYMENTS_INVOKE,
+        media_types=list(MEDIA_TYPES),
+    )
+    def invoke_endpoint(request: Request, name: str, environment: str) -> Reply:
+        request.only()
+        invocation = _invocation(request)
+        return _reply(platform.invocations.invoke_place(request.caller, name, environment, invocation))
 
     return room
 
@@ -74,7 +90,13 @@ def _invocation(request: Request) -> Invocation:
     media_type = _plain(request.headers.get("content-type", MEDIA_TYPES[0]))
     wanted = [_plain(part) for part in request.headers.get("accept", "").split(",")]
     accept = next((part for part in wanted if part in MEDIA_TYPES), MEDIA_TYPES[0])
-    return Invocation(request.body, media_type, accept)
+    variant, key = (request.headers.get(name) for name in ("x-variant", "x-assignment-key"))
+    return Invocation(request.body, media_type, accept, variant, key)
+
+
+def _reply(answer: Answer) -> Reply:
+    headers = {"X-Variant": answer.variant}
+    return Reply(answer.body.decode("utf-8", "replace"), headers=headers, media_type=answer.media_type)
 
 
 def _plain(media_type: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.deployment import Variant, variant_name
+from chalicelib.deployments.request import DeploymentConfig, VariantRequest
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, RefusedValue
 from chalicelib.jobs.instances import serving_instance
 from chalicelib.jobs.rules import BOUNDS
@@ -38,29 +39,80 @@ def check_model(model: Model) -> None:
         raise Conflict("The model can't be served: its artifact is not a model.tar.gz.")
 
 
-def check_config(config: DeploymentConfig, model: Model) -> None:
-    """Refuse what is well formed and can't be acted on: a setting that is taken is also obeyed.
-
+def check_config(config: DeploymentConfig) -> None:
+    """
     Raises:
-        RefusedValue: names each such field.
         InvalidRequest: names each bound that is crossed.
     """
-    problems = []
-    split = config.traffic_split
-    if split is not None and split.percentage != 100:
-        cure = "Leave traffic_split out, or use 100: an endpoint serves one version at a time."
-        problems.append(
-            FieldProblem("traffic_split.percentage", f"is {split.percentage}, which can't be acted on", cure)
-        )
-    if split is not None and set(split.target_models) - {model.model_id}:
-        cure = "Leave target_models out, or name the deployed model alone."
-        problems.append(
-            FieldProblem("traffic_split.target_models", "names other models, which can't be acted on", cure)
-        )
-    if problems:
-        raise RefusedValue.about(*problems)
     _check_bounds(config)
     _check_replicas(config)
+
+
+def weights(config: DeploymentConfig, model_id: str) -> dict[str, float]:
+    """What part of the requests each model gets, the deployed one first.
+
+    Raises:
+        RefusedValue: names the field that can't be acted on.
+    """
+    if config.variants is not None and config.traffic_split is not None:
+        cure = "Use variants; traffic_split is its short form for even parts."
+        raise RefusedValue.about(FieldProblem("traffic_split", "is given beside variants", cure))
+    if config.variants is not None:
+        return split_of(config.variants, "variants", model_id)
+    if config.traffic_split is None:
+        return {model_id: 1.0}
+    percentage = config.traffic_split.percentage
+    others = [each for each in dict.fromkeys(config.traffic_split.target_models) if each != model_id]
+    if percentage == 100 and others:
+        cure = "Use less than 100, or name the deployed model alone."
+        raise RefusedValue.about(FieldProblem("traffic_split.percentage", "leaves nothing for the other models", cure))
+    if percentage < 100 and not others:
+        cure = f"Name the models that get the other {100 - percentage} %, or use 100."
+        raise RefusedValue.about(FieldProblem("traffic_split.target_models", "names nobody for the rest", cure))
+    return {model_id: float(percentage), **dict.fromkeys(others, (100 - percentage) / max(1, len(others)))}
+
+
+def split_of(variants: Sequence[VariantRequest], field: str, first: str) -> dict[str, float]:
+    """Weights by model, that of `first` in the first place.
+
+    Raises:
+        RefusedValue: a model comes twice, `first` is missing, or nobody gets anything.
+    """
+    found = {each.model_id: each.weight for each in variants}
+    if len(found) < len(variants):
+        raise RefusedValue.about(FieldProblem(field, "names a model twice", "Give each model one weight."))
+    if first not in found:
+        cure = f"Give {first}, the deployed model, a weight; 0 is one."
+        raise RefusedValue.about(FieldProblem(field, "does not name the deployed model", cure))
+    if not any(found.values()):
+        raise RefusedValue.about(FieldProblem(field, "has no weight above 0", "Give one model a weight."))
+    return {first: found.pop(first), **found}
+
+
+def variants(models: Sequence[Model], split: Mapping[str, float]) -> tuple[Variant, ...]:
+    """Models behind one endpoint, the deployed one first.
+
+    Args:
+        models: those that `split` names.
+
+    Raises:
+        RefusedValue: one of them is another model's version.
+        Conflict: one of them can't be served now.
+    """
+    by_id = {model.model_id: model for model in models}
+    found: list[Variant] = []
+    for model_id, weight in split.items():
+        model = by_id[model_id]
+        if model.name != models[0].name:
+            said = f"names a version of {model.name}, not of {models[0].name}"
+            cure = "An endpoint serves the versions of one model. Deploy the other one by itself."
+            raise RefusedValue.about(FieldProblem("variants", said, cure))
+        check_model(model)
+        name = variant_name(model.version)
+        # "1.0" and "1-0" are two versions, and SageMaker has one name for them.
+        name = name if name not in {each.name for each in found} else f"{name[:60]}-{len(found)}"
+        found.append(Variant(name, model_id, model.version, weight))
+    return tuple(found)
 
 
 def notices(config: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from chalicelib.audit.entry import Action, subject
@@ -14,12 +16,14 @@ from chalicelib.deployments.deployment import (
     DeploymentFilter,
     DeploymentStatus,
     Revision,
+    Variant,
     endpoint_name,
+    same_shares,
 )
 from chalicelib.deployments.gateways import DeploymentMachine
-from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
-from chalicelib.errors import Conflict, NotFound
+from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.models.model import Model
@@ -54,8 +58,9 @@ class DeploymentService:
             if model is None:
                 raise NotFound("model")
             rules.check_model(model)
-            rules.check_config(config, model)
-            revision = _revision(model, config)
+            rules.check_config(config)
+            models = self._models(model, split := rules.weights(config, model_id))
+            revision = _revision(rules.variants(models, split), config)
             existing = self.store.at(caller.tenant, model.name, config.environment)
             if existing and existing.status is DeploymentStatus.DEPLOYING:
                 if existing.target.is_same_intent(revision):
@@ -67,7 +72,55 @@ class DeploymentService:
             if existing and existing.status is DeploymentStatus.INACTIVE:
                 raise Conflict(f"The deployment {existing.deployment_id} is being taken down. Wait until it has ended.")
             try:
-                return self._start(self._record(caller, model, revision, existing))
+                return self._start(self._record(caller, models, revision, existing))
+            except StaleDeployment:
+                continue
+
+    def reweigh(self, caller: Caller, deployment_id: str, request: WeightsRequest) -> Deployment:
+        """Split the requests of an endpoint anew among the variants that it has. Their models stay as they are.
+
+        Raises:
+            NotFound: not there, or another tenant's.
+            Conflict: it is not active, or busy with another revision.
+            RefusedValue: the variants are not those that it has.
+        """
+        caller.require(Permission.MODELS_DEPLOY)
+        while True:
+            deployment = self._there(caller, deployment_id)
+            active = deployment.active
+            if active is None or not deployment.answers():
+                raise Conflict(
+                    f"The deployment is {deployment.status.value}: only an active one has weights to change."
+                )
+            split = rules.split_of(request.variants, "variants", active.model_id)
+            if split.keys() != {variant.model_id for variant in active.variants}:
+                cure = (
+                    f"Name {', '.join(variant.model_id for variant in active.variants)}, or deploy again with others."
+                )
+                raise RefusedValue.about(FieldProblem("variants", "are not those of the endpoint", cure))
+            variants = tuple(replace(variant, weight=split[variant.model_id]) for variant in active.variants)
+            target = replace(
+                active, number=deployment.revisions + 1, variants=variants, base=active.base or active.number
+            )
+            if deployment.status is DeploymentStatus.DEPLOYING:
+                # Asked for again, perhaps because the answer was lost.
+                if replace(target, number=deployment.target.number) == deployment.target:
+                    return self._start(deployment)
+                raise Conflict(
+                    f"The deployment is busy with revision {deployment.target.number}. Wait until it has settled."
+                )
+            if same_shares(active.weights, target.weights):
+                return deployment
+            entry = self.audit.entry(
+                caller,
+                Action.CHANGE_WEIGHTS,
+                subject("deployment", deployment_id),
+                revision=str(target.number),
+                weights=" ".join(f"{variant.name}={variant.weight:g}" for variant in variants),
+            )
+            try:
+                after = deployment.deploying(target, caller.user)
+                return self._start(self.store.update(deployment, after, self.now(), entry))
             except StaleDeployment:
                 continue
 
@@ -120,8 +173,28 @@ class DeploymentService:
             raise NotFound("deployment")
         return deployment
 
-    def _record(self, caller: Caller, model: Model, revision: Revision, existing: Deployment | None) -> Deployment:
-        now = self.now()
+    def _models(self, deployed: Model, split: Mapping[str, float]) -> list[Model]:
+        """The models that are to be served, the deployed one first.
+
+        Raises:
+            RefusedValue: one is not there, or another tenant's.
+        """
+        found = [deployed]
+        for model_id in split:
+            if model_id == deployed.model_id:
+                continue
+            model = self.models.get(deployed.tenant, model_id) if is_id(model_id) else None
+            if model is None:
+                raise RefusedValue.about(
+                    FieldProblem("variants", f"names {model_id[:64]!r}", "Use ids of your models.")
+                )
+            found.append(model)
+        return found
+
+    def _record(
+        self, caller: Caller, models: Sequence[Model], revision: Revision, existing: Deployment | None
+    ) -> Deployment:
+        now, model = self.now(), models[0]
         number = existing.revisions + 1 if existing else 1
         revision = replace(revision, number=number)
         if existing is None or existing.status is DeploymentStatus.TERMINATED:
@@ -137,12 +210,16 @@ class DeploymentService:
                 updated_at=now,
                 revisions=number,
                 first_revision=number,
+                widest=len(revision.variants),
             )
-            claim = self.models.change(model, model.claimed_by(deployment.deployment_id), now)
-            return self.store.create(deployment, existing, claim, self._entry(caller, deployment))
-        claim = self.models.change(model, model.claimed_by(existing.deployment_id), now)
+            claims = self._claims(models, deployment.deployment_id, now)
+            return self.store.create(deployment, existing, *claims, self._entry(caller, deployment))
+        claims = self._claims(models, existing.deployment_id, now)
         deploying = existing.deploying(revision, caller.user)
-        return self.store.update(existing, deploying, now, claim, self._entry(caller, deploying))
+        return self.store.update(existing, deploying, now, *claims, self._entry(caller, deploying))
+
+    def _claims(self, models: Sequence[Model], deployment_id: str, now: datetime) -> list[Write]:
+        return [self.models.change(model, model.claimed_by(deployment_id), now) for model in models]
 
     def _entry(self, caller: Caller, deployment: Deployment) -> Write:
         target = deployment.target
@@ -150,7 +227,7 @@ class DeploymentService:
             caller,
             Action.DEPLOY_MODEL,
             subject("deployment", deployment.deployment_id),
-            model=target.model_id,
+            model=" ".join(variant.model_id for variant in target.variants),
             revision=str(target.number),
             environment=deployment.environment,
         )
@@ -173,8 +250,8 @@ def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
     return f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document
 
 
-def _revision(model: Model, config: DeploymentConfig) -> Revision:
+def _revision(variants: tuple[Variant, ...], config: DeploymentConfig) -> Revision:
     """What is asked for, without its number."""
     host = rules.host(config)
     document = config.model_dump(mode="json", exclude_none=True)
-    return Revision(0, model.model_id, model.version, document, host.instance_type, host.gpu_count, host.volume_gb)
+    return Revision(0, variants, document, host.instance_type, host.gpu_count, host.volume_gb)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.clock import Clock
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Variant
 from chalicelib.deployments.invocations import Answer, Invocation, ModelEndpoint
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.errors import ServiceError
@@ -44,18 +44,23 @@ class SmokeTest:
         deployment = self._deployment(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
             return "This revision is not being deployed any more."
-        model = self.models.get(tenant, deployment.target.model_id)
-        if model is None:
-            raise LookupError(f"there is no model {deployment.target.model_id} of tenant {tenant}")
-        evidence = NO_EXAMPLE
-        if model.input_example is not None:
-            answer = self._predict(deployment.endpoint, model.input_example)
-            evidence = judge(model.input_example, answer, strict=model.kind != "custom")
+        variants = deployment.target.variants
+        found = {variant.name: self._try(deployment, variant) for variant in variants}
+        evidence = " ".join(f"{name}: {said}" if len(variants) > 1 else said for name, said in found.items())
         self._note(deployment, revision, evidence)
         return evidence
 
-    def _predict(self, endpoint: str, example: Any) -> Answer:
-        invocation = Invocation(json.dumps(example).encode(), "application/json", "application/json")
+    def _try(self, deployment: Deployment, variant: Variant) -> str:
+        model = self.models.get(deployment.tenant, variant.model_id)
+        if model is None:
+            raise LookupError(f"there is no model {variant.model_id} of tenant {deployment.tenant}")
+        if model.input_example is None:
+            return NO_EXAMPLE
+        answer = self._predict(deployment.endpoint, variant.name, model.input_example)
+        return judge(model.input_example, answer, strict=model.kind != "custom")
+
+    def _predict(self, endpoint: str, variant: str, example: Any) -> Answer:
+        invocation = Invocation(json.dumps(example).encode(), "application/json", "application/json", variant)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self.endpoint.invoke(endpoint, invocation)

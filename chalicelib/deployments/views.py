@@ -27,6 +27,7 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "tenant": deployment.tenant,
         "user_id": deployment.user,
         "model_version": current.model_version,
+        "variants": _variants(current),
         "config": dict(current.config),
         "instance_type": current.instance_type,
         "notices": notices(current.config) or None,
@@ -47,4 +48,23 @@ def document(deployment: Deployment) -> dict[str, Any]:
 
 
 def _revision(revision: Revision) -> dict[str, Any]:
-    return {"revision": revision.number, "model_id": revision.model_id, "model_version": revision.model_version}
+    return {
+        "revision": revision.number,
+        "model_id": revision.model_id,
+        "model_version": revision.model_version,
+        "variants": _variants(revision),
+    }
+
+
+def _variants(revision: Revision) -> list[dict[str, Any]]:
+    whole = sum(revision.weights.values()) or 1.0
+    return [
+        {
+            "name": each.name,
+            "model_id": each.model_id,
+            "model_version": each.model_version,
+            "weight": each.weight,
+            "percentage": round(100 * each.weight / whole, 4),
+        }
+        for each in revision.variants
+    ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chalicelib.deployments.deployment import Deployment, resource_name
+from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState, Waiters
 from chalicelib.deployments.store import DeploymentStore, Waiter
 
@@ -50,8 +50,8 @@ class Waiting:
         return True
 
     def _send(self, waiter: Waiter, deployment: Deployment, endpoint: Endpoint) -> None:
-        wanted = resource_name(deployment.endpoint, waiter.revision)
-        if endpoint.state is EndpointState.IN_SERVICE and endpoint.config == wanted:
+        target = deployment.target
+        if target.number == waiter.revision and endpoint.serves(deployment.endpoint, target):
             self.waiters.succeed(waiter.token, {"endpoint": deployment.endpoint, "revision": waiter.revision})
             return
         self.waiters.fail(waiter.token, ENDPOINT_FAILED, why_not(endpoint)[:MAX_CAUSE])

@@ -4,6 +4,6 @@
 look makes of the counters, `report.py` what it found as a document, `wording.py` the reason in a plain sentence ·
 `request.py` the shapes · `rules.py` what a valid request obeys · `planning.py` the power calculation · `items.py` and
 `store.py` records in DynamoDB · `service.py` create, list, get, stop · `outcomes.py` counts that come in, and the look that
-follows · `joining.py` single exposures and outcomes · `assignment.py` which variant a key gets · `views.py` documents ·
+follows · `joining.py` single exposures and outcomes · `views.py` documents ·
 `routes.py` the thin edge.
 """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chalicelib.assignment import assigned
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.experiments import rules
-from chalicelib.experiments.assignment import assigned
 from chalicelib.experiments.experiment import Decision, Experiment, Status, Verdict
 from chalicelib.experiments.planning import sample_size
 from chalicelib.experiments.request import ExperimentRequest, StopRequest

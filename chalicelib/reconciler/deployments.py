@@ -155,7 +155,7 @@ class DeploymentRepairs:
             yield _repair(Kind.STOPPING, deployment, f"{deployment.endpoint} is {endpoint.state.value}")
             return
         for number in range(deployment.first_revision, deployment.revisions + 1):
-            self.describing.delete_revision(resource_name(deployment.endpoint, number))
+            self.describing.delete_revision(resource_name(deployment.endpoint, number), deployment.widest)
         self.finishing.finish_undeploy(deployment.tenant, deployment.deployment_id, None)
         yield _repair(Kind.FINISHED, deployment, "its endpoint is gone")
 
@@ -164,14 +164,15 @@ class DeploymentRepairs:
         if active is None:
             return
         endpoint = self.describing.describe(deployment.endpoint)
-        right = resource_name(deployment.endpoint, active.number)
         if endpoint.state in {EndpointState.ABSENT, EndpointState.FAILED}:
             reason = endpoint.reason or f"The endpoint {deployment.endpoint} was deleted from outside."
             self.finishing.lose(deployment, reason)
             yield _repair(Kind.LOST, deployment, reason)
-        elif endpoint.state is EndpointState.IN_SERVICE and endpoint.config != right:
-            self.describing.go_back(deployment.endpoint, right)
-            yield _repair(Kind.WENT_BACK, deployment, f"it served {endpoint.config} instead of {right}")
+        elif endpoint.state is EndpointState.IN_SERVICE and not endpoint.serves(deployment.endpoint, active):
+            self.describing.go_back(deployment.endpoint, endpoint, active)
+            served = f"{endpoint.config} with the weights {dict(endpoint.weights)}"
+            wanted = f"{active.resource(deployment.endpoint)} with {active.weights}"
+            yield _repair(Kind.WENT_BACK, deployment, f"it served {served} instead of {wanted}")
 
 
 def _changed_since(deployment: Deployment, endpoint: Standing | None) -> bool:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from aimatrix.client.uploads import UploadFile
 from chalicelib.api_keys.key import SCOPES
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, Variant
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.identity.permissions import INSTALLATION, Permission, Role, permissions_of
 from chalicelib.table import Table
@@ -42,6 +42,8 @@ MISSING = {
     "model_id": "00000000-0000-4000-8000-000000000000",
     "deployment_id": "00000000-0000-4000-8000-000000000000",
     "experiment_id": "00000000-0000-4000-8000-000000000000",
+    "name": "nothing",
+    "environment": "production",
     "key_id": "0" * 16,
     "user_id": "nobody",
     "backend": "sagemaker",
@@ -194,6 +196,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "model_id": model.id,
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
             "experiment_id": experiment.id,
+            "name": f"{CANARY}-deployment",
+            "environment": "development",
             "key_id": key.key_id,
             "user_id": "carol",
             "backend": "sagemaker",
@@ -218,6 +222,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "changeModel": {"status": "deprecated"},
             "deployModel": {"environment": "development"},
             "invokeDeployment": {"inputs": [[1]]},
+            "invokeEndpoint": {"inputs": [[1]]},
+            "changeWeights": {"variants": [{"model_id": model.id, "weight": 1}]},
             "createExperiment": EXPERIMENT,
             "assignVariants": {"keys": ["k"]},
             "reportExposures": {"exposures": [{"variant": "a", "key": "k"}]},
@@ -234,7 +240,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:
     """A record as a deployment leaves it that was taken down long ago: a real one would take a minute."""
     now = datetime.now(UTC)
-    revision = Revision(1, model_id, "1", {"environment": "development"}, "ml.m5.large")
+    revision = Revision(1, (Variant("v1", model_id, "1"),), {"environment": "development"}, "ml.m5.large")
     deployment = Deployment(
         tenant="default",
         deployment_id=f"{MISSING['deployment_id'][:-1]}1",

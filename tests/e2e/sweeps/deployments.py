@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.audit.entry import Action
 from chalicelib.deployments import tasks
-from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus
-from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Variant
+from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.models.model import ModelFilter, ModelStatus
 from tests.e2e.sweeps import models
 from tests.e2e.sweeps.faulty import Handler
 from tests.e2e.sweeps.services import Services, World
+
+OTHER = "00000000-0000-4000-8000-000000000002"
 
 
 def handlers(on: Services) -> list[Handler]:
@@ -68,6 +71,28 @@ def handlers(on: Services) -> list[Handler]:
 
         return hold
 
+    def serving() -> World:
+        """Two versions, as a record has them: there is no endpoint here."""
+        world = deploying()
+        before = _deployment(world)
+        other = Variant("v2", OTHER, "2")
+        target = replace(before.target, variants=(*before.target.variants, other))
+        active = replace(before, target=target).activated(on.clock())
+        world.deployment = on.platform.deployment_store.update(before, active, on.clock())
+        return world
+
+    def weigh(world: World) -> None:
+        wanted = [{"model_id": world.model_id, "weight": 1}, {"model_id": OTHER, "weight": 3}]
+        request = WeightsRequest.model_validate({"variants": wanted})
+        on.platform.deployments.reweigh(world.admin, _deployment(world).deployment_id, request)
+
+    def weighed(world: World) -> None:
+        deployment = on.platform.deployment_store.get(world.caller.tenant, _deployment(world).deployment_id)
+        assert deployment is not None
+        assert (deployment.status, deployment.revisions) == (DeploymentStatus.DEPLOYING, 2)
+        assert deployment.target.weights == {"v1": 1, "v2": 3}
+        assert on.actions(world, Action.CHANGE_WEIGHTS) == 1
+
     def answered(world: World) -> None:
         waiter = on.platform.deployment_store.waiter(_deployment(world))
         assert waiter is not None
@@ -77,6 +102,7 @@ def handlers(on: Services) -> list[Handler]:
     on_its_way = is_(DeploymentStatus.DEPLOYING, Action.DEPLOY_MODEL)
     return [
         Handler("deployModel", registered, deploy, on_its_way),
+        Handler("changeWeights", serving, weigh, weighed),
         Handler("deleteDeployment", failed, undeploy, is_(DeploymentStatus.INACTIVE, Action.DELETE_DEPLOYMENT)),
         Handler("plan_deployment", deploying, call(tasks.plan_deployment, _revision), on_its_way),
         Handler("await_endpoint", deploying, call(tasks.await_endpoint, _waiter), answered),

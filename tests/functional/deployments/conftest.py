@@ -122,7 +122,9 @@ class Deployments:
         if plan["next"] == "delete" and delete:
             self.sagemaker.delete(plan["endpoint_name"])
             for name in plan["endpoint_config_names"]:
-                self.sagemaker.delete_revision(name)
+                self.sagemaker.configs.pop(name, None)
+            for name in plan["model_names"]:
+                self.sagemaker.models.pop(name, None)
         self._repeated(lambda: self.finishing.finish_undeploy(tenant, key, error_text(error)))
         return self.get(deployment)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chalicelib.deployments.deployment import Revision, model_name
 from chalicelib.deployments.gateways import ABSENT, Endpoint, EndpointState
 from chalicelib.deployments.invocations import Answer, Invocation
 
@@ -51,16 +52,18 @@ class FakeSageMaker:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     deleted: list[str] = field(default_factory=list)
+    reweighed: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def carry_out(self, plan: dict[str, Any]) -> None:
         """What the machine's states do with a plan."""
-        self.validate("CreateModel", plan["model"])
+        for model in plan["models"]:
+            self.validate("CreateModel", model)
+            assert model["ModelName"] not in self.models, "SageMaker refuses to create a model twice"
+            self.models[model["ModelName"]] = model
         self.validate("CreateEndpointConfig", plan["config"])
-        name = plan["model"]["ModelName"]
-        assert name not in self.models, "SageMaker refuses to create a model twice"
         assert plan["config"]["EndpointConfigName"] not in self.configs, "and a configuration"
-        self.models[name] = plan["model"]
-        self.configs[name] = plan["config"]
+        assert all(each["ModelName"] in self.models for each in plan["config"]["ProductionVariants"])
+        self.configs[plan["config"]["EndpointConfigName"]] = plan["config"]
         endpoint, config = plan["endpoint"]["EndpointName"], plan["endpoint"]["EndpointConfigName"]
         if plan["next"] == "create":
             self.validate("CreateEndpoint", plan["endpoint"])
@@ -70,16 +73,17 @@ class FakeSageMaker:
             self.validate(
                 "UpdateEndpoint", {key: plan["endpoint"][key] for key in ("EndpointName", "EndpointConfigName")}
             )
-            self.go_back(endpoint, config)
+            self._change(endpoint, config)
 
     def settle(self, name: str) -> None:
         """The containers are up, or are not."""
         found = self.endpoints[name]
         wanted = found.coming or found.config
         if wanted not in self.broken:
-            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted)
+            weights = self.reweighed.pop(name, None) or self._initial_weights(wanted)
+            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted, weights=weights)
         elif found.coming:
-            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, found.config)
+            self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None)
         else:
             self.endpoints[name] = Endpoint(
                 EndpointState.FAILED, found.config, reason="The container did not pass the ping."
@@ -88,19 +92,38 @@ class FakeSageMaker:
     def describe(self, name: str) -> Endpoint:
         return self.endpoints.get(name, ABSENT)
 
-    def go_back(self, name: str, config: str) -> None:
+    def go_back(self, name: str, found: Endpoint, revision: Revision) -> None:
+        config = revision.resource(name)
+        if found.config != config:
+            self._change(name, config)
+        else:
+            self.reweigh(name, revision.weights)
+
+    def reweigh(self, name: str, weights: Mapping[str, float]) -> None:
+        found = self.endpoints[name]
+        assert found.state is EndpointState.IN_SERVICE, "SageMaker updates only what is in service"
+        assert weights.keys() == found.weights.keys()
+        self.reweighed[name] = dict(weights)
+        self.endpoints[name] = replace(found, state=EndpointState.CHANGING)
+
+    def _change(self, name: str, config: str) -> None:
         found = self.endpoints[name]
         assert found.state is EndpointState.IN_SERVICE, "SageMaker updates only what is in service"
         assert config in self.configs
-        self.endpoints[name] = Endpoint(EndpointState.CHANGING, found.config, config)
+        self.endpoints[name] = replace(found, state=EndpointState.CHANGING, coming=config)
+
+    def _initial_weights(self, config: str | None) -> dict[str, float]:
+        variants = self.configs[config]["ProductionVariants"] if config in self.configs else []
+        return {each["VariantName"]: each["InitialVariantWeight"] for each in variants}
 
     def delete(self, name: str) -> None:
         if self.endpoints.pop(name, None):
             self.deleted.append(name)
 
-    def delete_revision(self, resource: str) -> None:
+    def delete_revision(self, resource: str, variants: int) -> None:
         self.configs.pop(resource, None)
-        self.models.pop(resource, None)
+        for position in range(variants):
+            self.models.pop(model_name(resource, position), None)
 
 
 @dataclass

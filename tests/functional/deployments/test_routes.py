@@ -58,7 +58,7 @@ class TestDeploy:
             ({"environment": "staging", "replicas": 0}, 400, "replicas"),
             ({"environment": "staging", "resource_limits": {"gpu_count": 9}}, 400, "resource_limits.gpu_count"),
             ({"environment": "staging", "replicas": 11, "scaling_policy": {}}, 400, "replicas"),
-            ({"environment": "staging", "traffic_split": {"percentage": 10}}, 422, "traffic_split.percentage"),
+            ({"environment": "staging", "traffic_split": {"percentage": 10}}, 422, "traffic_split.target_models"),
         ],
     )
     def test_names_the_field_that_is_wrong(

@@ -26,7 +26,7 @@ class TestPlanning:
     ) -> None:
         deployment = deployments.deploy(deployments.model())
         plan = deployments.planning.plan("acme", deployment.deployment_id, 1)
-        deployments.sagemaker.models[plan["model"]["ModelName"]] = plan["model"]
+        deployments.sagemaker.models[plan["models"][0]["ModelName"]] = plan["models"][0]
         assert deployments.drive(deployment).status is DeploymentStatus.ACTIVE
 
     def test_has_nothing_to_do_for_a_revision_that_is_settled(self, deployments: Deployments) -> None:

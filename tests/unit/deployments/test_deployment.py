@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,14 +19,16 @@ from chalicelib.deployments.deployment import (
     DeploymentStatus,
     IllegalTransition,
     Revision,
+    Variant,
     endpoint_name,
     resource_name,
+    same_shares,
     variant_name,
 )
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-FIRST = Revision(1, "m-1", "1", {"environment": "staging", "replicas": 2}, "ml.m5.large")
-SECOND = Revision(2, "m-2", "2", {"environment": "staging", "replicas": 2}, "ml.m5.large")
+FIRST = Revision(1, (Variant("v1", "m-1", "1"),), {"environment": "staging", "replicas": 2}, "ml.m5.large")
+SECOND = Revision(2, (Variant("v2", "m-2", "2"),), {"environment": "staging", "replicas": 2}, "ml.m5.large")
 BEGUN = Deployment("acme", "d-1", "dora", "churn", "staging", "aimatrix-churn", FIRST, NOW, NOW)
 ACTIVE = BEGUN.activated(NOW)
 LEGAL = {
@@ -81,9 +84,29 @@ class TestCurrent:
         assert not BEGUN.failed("broken").answers()
 
     def test_the_same_intent_is_told_by_all_but_the_number(self) -> None:
-        assert FIRST.is_same_intent(Revision(9, "m-1", "1", dict(FIRST.config), "ml.m5.large"))
-        assert not FIRST.is_same_intent(Revision(1, "m-1", "1", {**FIRST.config, "replicas": 3}, "ml.m5.large"))
+        assert FIRST.is_same_intent(replace(FIRST, number=9, base=3))
+        assert not FIRST.is_same_intent(replace(FIRST, config={**FIRST.config, "replicas": 3}))
         assert not FIRST.is_same_intent(SECOND)
+
+
+class TestWeights:
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ({"a": 1, "b": 3}, {"a": 25, "b": 75}, True),
+            ({"a": 0.1, "b": 0.9}, {"a": 0.10000000149011612, "b": 0.8999999761581421}, True),
+            ({"a": 1, "b": 3}, {"a": 3, "b": 1}, False),
+            ({"a": 1}, {"a": 1, "b": 0}, False),
+            ({"a": 0, "b": 1}, {"a": 0, "b": 9}, True),
+        ],
+    )
+    def test_are_the_same_when_everybody_gets_the_same(
+        self, one: dict[str, float], other: dict[str, float], same: bool
+    ) -> None:
+        assert same_shares(one, other) is same
+
+    def test_of_a_revision_that_only_weighs_anew_are_of_the_same_resources(self) -> None:
+        assert replace(SECOND, number=5, base=2).resource("e") == SECOND.resource("e") == "e-2"
 
 
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9 ._-]{0,254}\Z")

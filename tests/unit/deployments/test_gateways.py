@@ -100,7 +100,7 @@ class TestDelete:
     def test_of_a_revision_goes_on_behind_a_missing_configuration(self, sagemaker: Any, said: Stubber) -> None:
         said.add_client_error("delete_endpoint_config", "ValidationException", "Could not find endpoint configuration")
         said.add_response("delete_model", {})
-        Endpoints(sagemaker).delete_revision("e-1")
+        Endpoints(sagemaker).delete_revision("e-1", 1)
 
 
 class TestStepFunctions:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from chalicelib.deployments.deployment import same_shares
 from chalicelib.deployments.request import DeploymentConfig
-from chalicelib.deployments.rules import check_config, host, notices
+from chalicelib.deployments.rules import check_config, host, notices, variants, weights
 from chalicelib.errors import InvalidRequest, RefusedValue
-from chalicelib.models.model import Archive, Model
+from chalicelib.models.model import Archive, Model, ModelStatus
 from chalicelib.shape import read
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -63,33 +65,55 @@ class TestCheckConfig:
     @pytest.mark.parametrize(
         ("values", "fields"),
         [
-            ({"traffic_split": {"percentage": 50}}, ["traffic_split.percentage"]),
-            ({"traffic_split": {"target_models": ["m-2"]}}, ["traffic_split.target_models"]),
-            (
-                {"traffic_split": {"percentage": 0, "target_models": ["m-1", "m-2"]}},
-                ["traffic_split.percentage", "traffic_split.target_models"],
-            ),
+            ({"traffic_split": {"percentage": 50}}, ["traffic_split.target_models"]),
+            ({"traffic_split": {"target_models": ["m-2"]}}, ["traffic_split.percentage"]),
+            ({"traffic_split": {}, "variants": [{"model_id": "m-1", "weight": 1}]}, ["traffic_split"]),
+            ({"variants": [{"model_id": "m-2", "weight": 1}]}, ["variants"]),
+            ({"variants": [{"model_id": "m-1", "weight": 0}]}, ["variants"]),
+            ({"variants": [{"model_id": "m-1", "weight": 1}] * 2}, ["variants"]),
         ],
     )
-    def test_refuses_what_it_would_have_to_ignore(self, values: dict[str, Any], fields: list[str]) -> None:
+    def test_refuses_a_split_that_makes_no_sense(self, values: dict[str, Any], fields: list[str]) -> None:
         with pytest.raises(RefusedValue) as error:
-            check_config(config(**values), MODEL)
+            weights(config(**values), "m-1")
         assert [problem.field for problem in error.value.problems] == fields
         assert all(problem.cure for problem in error.value.problems)
 
-    @pytest.mark.parametrize("split", [{}, {"percentage": 100}, {"percentage": 100, "target_models": ["m-1"]}])
-    def test_takes_a_split_that_says_what_happens_anyway(self, split: dict[str, Any]) -> None:
-        check_config(config(traffic_split=split), MODEL)
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({}, {"m-1": 1}),
+            ({"traffic_split": {"target_models": ["m-1"]}}, {"m-1": 1}),
+            ({"traffic_split": {"percentage": 80, "target_models": ["m-2", "m-1"]}}, {"m-1": 80, "m-2": 20}),
+            (
+                {"traffic_split": {"percentage": 0, "target_models": ["m-2", "m-3"]}},
+                {"m-1": 0, "m-2": 50, "m-3": 50},
+            ),
+            (
+                {"variants": [{"model_id": "m-2", "weight": 3}, {"model_id": "m-1", "weight": 0.5}]},
+                {"m-1": 0.5, "m-2": 3},
+            ),
+        ],
+    )
+    def test_takes_the_deployed_model_first(self, values: dict[str, Any], expected: dict[str, float]) -> None:
+        found = weights(config(**values), "m-1")
+        assert list(found) == list(expected)
+        assert same_shares(found, expected)
+
+    def test_names_versions_apart_that_sagemaker_would_call_the_same(self) -> None:
+        ready = replace(MODEL, status=ModelStatus.READY, servable=True)
+        models = [replace(ready, model_id=key, version=version) for key, version in (("m-1", "1.0"), ("m-2", "1-0"))]
+        assert [each.name for each in variants(models, {"m-1": 1.0, "m-2": 1.0})] == ["v1-0", "v1-0-1"]
 
     def test_keeps_a_scaling_policy_and_says_that_it_does_not_act_on_it(self) -> None:
         wanted = config(scaling_policy={"min_replicas": 1, "max_replicas": 4})
-        check_config(wanted, MODEL)
+        check_config(wanted)
         assert "scaling_policy" in notices(wanted.model_dump(mode="json"))[0]
         assert notices(config().model_dump(mode="json")) == []
 
     def test_wants_replicas_within_the_bounds_of_the_scaling_policy(self) -> None:
         with pytest.raises(InvalidRequest, match="replicas"):
-            check_config(config(replicas=5, scaling_policy={"min_replicas": 1, "max_replicas": 4}), MODEL)
+            check_config(config(replicas=5, scaling_policy={"min_replicas": 1, "max_replicas": 4}))
 
     @pytest.mark.parametrize(
         ("limits", "field"),
@@ -102,7 +126,7 @@ class TestCheckConfig:
     )
     def test_names_each_bound_that_is_crossed(self, limits: dict[str, int], field: str) -> None:
         with pytest.raises(InvalidRequest) as error:
-            check_config(config(resource_limits=limits), MODEL)
+            check_config(config(resource_limits=limits))
         assert [problem.field for problem in error.value.problems] == [f"resource_limits.{field}"]
 
 

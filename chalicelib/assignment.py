@@ -16,18 +16,19 @@ from collections.abc import Mapping
 _BITS = 52
 
 
-def assigned(experiment_id: str, key: str, weights: Mapping[str, float]) -> str:
+def assigned(of: str, key: str, weights: Mapping[str, float]) -> str:
     """The variant of a key.
 
     Args:
+        of: whose variants these are: the same key falls differently in another experiment, or at another endpoint.
         weights: by variant, in any unit; those of which the weight is 0 get nobody.
     """
     wanted = [variant for variant, weight in weights.items() if weight > 0]
-    return max(wanted, key=lambda variant: weights[variant] / _exponential(experiment_id, variant, key))
+    return max(wanted, key=lambda variant: weights[variant] / _exponential(of, variant, key))
 
 
-def _exponential(experiment_id: str, variant: str, key: str) -> float:
+def _exponential(of: str, variant: str, key: str) -> float:
     """Drawn from the exponential distribution: `-log(u)` of a u between 0 and 1 that is never either."""
-    text = f"{experiment_id}\x1f{variant}\x1f{key}".encode("utf-8", "surrogatepass")
+    text = f"{of}\x1f{variant}\x1f{key}".encode("utf-8", "surrogatepass")
     drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> (64 - _BITS)
     return -math.log((drawn + 0.5) / 2**_BITS)

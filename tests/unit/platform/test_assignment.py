@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.experiments.assignment import assigned
+from chalicelib.assignment import assigned
 
 KEYS = [f"user-{number}" for number in range(100_000)]
 
