@@ -11,11 +11,21 @@ Definition = dict[str, Any]
 
 @dataclass(frozen=True)
 class State:
-    """One state of a machine, by name; `inner` when it belongs to a Map or Parallel."""
+    """One state of a machine, by name.
+
+    Attributes:
+        inner: it belongs to a Map or Parallel.
+        is_caught: what it does not catch itself, one around it does.
+    """
 
     name: str
     body: Definition
     inner: bool
+    is_caught: bool = False
+
+    @property
+    def catches_all(self) -> bool:
+        return any("States.ALL" in catcher["ErrorEquals"] for catcher in self.body.get("Catch", []))
 
     @property
     def kind(self) -> str:
@@ -37,12 +47,13 @@ class State:
         return bool(self.body.get("End")) or self.kind in {"Succeed", "Fail"}
 
 
-def states(definition: Definition, *, inner: bool = False) -> Iterator[State]:
+def states(definition: Definition, *, inner: bool = False, is_caught: bool = False) -> Iterator[State]:
     for name, body in definition["States"].items():
-        yield State(name, body, inner)
+        state = State(name, body, inner, is_caught)
+        yield state
         nested = [body[part] for part in ("ItemProcessor",) if part in body] + body.get("Branches", [])
         for machine in nested:
-            yield from states(machine, inner=True)
+            yield from states(machine, inner=True, is_caught=is_caught or state.catches_all)
 
 
 def expression(value: Any) -> str | None:

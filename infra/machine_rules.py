@@ -68,7 +68,7 @@ def _caught(definition: Definition, finishing: str) -> Iterator[str]:
     for state in states(definition):
         if state.kind != "Task" or state.name == finishing:
             continue
-        if not any("States.ALL" in catcher["ErrorEquals"] for catcher in state.body.get("Catch", [])):
+        if not state.catches_all and not state.is_caught:
             yield f"{state.name} lets an error end the machine"
 
 

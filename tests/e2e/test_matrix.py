@@ -58,6 +58,8 @@ EXPERIMENT = {
     "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
     "max_samples_per_variant": 1000,
 }
+INVOKING = {"invokeDeployment", "invokeEndpoint"}
+"""Their bodies are the models'."""
 NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id"}
 """Parameters of things that need not exist, or that an administrator has deleted: whoever may ask can be told so."""
 # What an operation on somebody else's thing needs instead, and what it is without that: not there, or not allowed.
@@ -375,9 +377,7 @@ class TestMatrix:
     def test_fields_that_no_body_has_are_refused_by_name(self, world: World, shows: Shows) -> None:
         headers = world.token("root", "ADMIN")
         # What a model gets is the model's own affair.
-        with_body = [
-            each for each in OPERATIONS if each.method not in {"GET", "DELETE"} and each.name != "invokeDeployment"
-        ]
+        with_body = [each for each in OPERATIONS if each.method not in {"GET", "DELETE"} and each.name not in INVOKING]
         wrong = []
         for operation in with_body:
             own = world.bodies.get(operation.name, {})
