@@ -100,7 +100,11 @@ class DeploymentService:
                 raise RefusedValue.about(FieldProblem("variants", "are not those of the endpoint", cure))
             variants = tuple(replace(variant, weight=split[variant.model_id]) for variant in active.variants)
             target = replace(
-                active, number=deployment.revisions + 1, variants=variants, base=active.base or active.number
+                active,
+                number=deployment.revisions + 1,
+                variants=variants,
+                config=_weighed(active.config, variants),
+                base=active.base or active.number,
             )
             if deployment.status is DeploymentStatus.DEPLOYING:
                 # Asked for again, perhaps because the answer was lost.
@@ -248,6 +252,12 @@ def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
     """Name and input of the execution that takes a deployment down."""
     document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
     return f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document
+
+
+def _weighed(config: Mapping[str, Any], variants: Sequence[Variant]) -> dict[str, Any]:
+    """A configuration that says what the weights are now."""
+    weights = [{"model_id": variant.model_id, "weight": variant.weight} for variant in variants]
+    return {**{name: value for name, value in config.items() if name != "traffic_split"}, "variants": weights}
 
 
 def _revision(variants: tuple[Variant, ...], config: DeploymentConfig) -> Revision:

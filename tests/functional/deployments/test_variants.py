@@ -115,6 +115,7 @@ class TestWeights:
         after = deployments.drive(reweigh(deployments, active, (one, 50), (other, 50)))
         assert after.status is DeploymentStatus.ACTIVE
         assert (after.active and after.active.number, weights(deployments, after)) == (2, {"v1": 50, "v2": 50})
+        assert after.current.config["variants"] == split((one, 50), (other, 50))
         assert deployments.sagemaker.configs == configs
         again = deployments.drive(reweigh(deployments, after, (one, 0), (other, 1)))
         assert (again.active and again.active.base, weights(deployments, again)) == (1, {"v1": 0, "v2": 1})

@@ -12,12 +12,15 @@ ANYBODY = {
     Permission.UPLOADS_CREATE,
     Permission.DEPLOYMENTS_READ,
     Permission.DEPLOYMENTS_INVOKE,
+    Permission.EXPERIMENTS_READ,
     Permission.QUOTAS_READ,
     Permission.USAGE_READ,
     Permission.WEBHOOKS_MANAGE,
     Permission.KEYS_MANAGE,
 }
-USER = {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.RECEIPTS_READ}
+EXPERIMENTS = {Permission.EXPERIMENTS_MANAGE, Permission.EXPERIMENTS_REPORT}
+USER = {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.RECEIPTS_READ, *EXPERIMENTS}
+DEPLOYER = {Permission.MODELS_DEPLOY, Permission.DEPLOYMENTS_TARGET, *EXPERIMENTS}
 VIEWER = {Permission.JOBS_READ, Permission.JOBS_READ_ALL, Permission.RECEIPTS_READ}
 
 # Said again here on purpose: a change of the table must be made twice, knowingly.
@@ -25,9 +28,9 @@ EXPECTED: dict[frozenset[str], set[Permission]] = {
     frozenset(): ANYBODY,
     frozenset({"USER"}): ANYBODY | USER,
     frozenset({"VIEWER"}): ANYBODY | VIEWER,
-    frozenset({"MODEL_DEPLOYER"}): ANYBODY | {Permission.MODELS_DEPLOY},
+    frozenset({"MODEL_DEPLOYER"}): ANYBODY | DEPLOYER,
     frozenset({"ADMIN"}): set(Permission),
-    frozenset({"USER", "MODEL_DEPLOYER"}): ANYBODY | USER | {Permission.MODELS_DEPLOY},
+    frozenset({"USER", "MODEL_DEPLOYER"}): ANYBODY | USER | DEPLOYER,
 }
 ADMINISTRATION = {
     Permission.JOBS_CANCEL_ALL,
