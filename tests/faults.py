@@ -11,10 +11,13 @@ What must hold is asserted by the test itself. `make faults` runs these tests al
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 PROPERTY = "fault"
+WHOLE = "AIMATRIX_SEQUENCES" in os.environ
+"""`make faults`: longer than what every change is tested with."""
 Shows = Callable[[int, str], None]
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.quota import CLIENTS, hammer
 from tests.e2e.conftest import Cloud
-from tests.faults import Shows
+from tests.faults import WHOLE, Shows
 
 pytestmark = pytest.mark.e2e
-ROUNDS = 5
+ROUNDS = 5 if WHOLE else 3
 
 
 class TestHammer:

@@ -18,11 +18,11 @@ from chalicelib.jobs.job import Job, attempt_prefix
 from chalicelib.quotas.quota import Limits, Owner, month_of
 from tests.e2e.conftest import Cloud
 from tests.e2e.sweeps.services import Services, World, services_on
-from tests.faults import Shows
+from tests.faults import WHOLE, Shows
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLES, LIMIT = 40, 2
+EXAMPLES, LIMIT = 40 if WHOLE else 20, 2
 ENDS = (BackendState.RUNNING, BackendState.COMPLETED, BackendState.FAILED, BackendState.STOPPED)
 REASONS = ("InternalServerError", "AlgorithmError: exit code 1")
 STEPS = st.one_of(

@@ -167,14 +167,14 @@ class TestAsking:
     def test_by_key_gives_the_same_variant_each_time(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
         one, other = two
         active = shared(deployments, one, other)
-        keys = [f"user-{number}" for number in range(300)]
+        keys = [f"user-{number}" for number in range(120)]
         before = {key: self.ask(deployments, active, key=key) for key in keys}
-        assert 15 < Counter(before.values())["v2"] < 50
+        assert 3 < Counter(before.values())["v2"] < 25
         after = deployments.drive(reweigh(deployments, active, (one, 80), (other, 20)))
         moved = {key for key in keys if self.ask(deployments, after, key=key) != before[key]}
         # Only to the variant that gets more now.
         assert {before[key] for key in moved} == {"v1"}
-        assert 10 < len(moved) < 60
+        assert 3 < len(moved) < 30
 
     def test_without_a_key_leaves_it_to_sagemaker(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
         assert self.ask(deployments, shared(deployments, *two)) is None
