@@ -99,3 +99,45 @@ class TestARefusal:
         refused = listener.until("quota.exceeded", userId="ada")["detail"]
         assert refused["operation"] == "submit_job"
         assert "max_concurrent_jobs" in refused["detail"]
+
+
+class TestANotice:
+    def test_comes_to_who_subscribed_to_the_topic_and_to_nobody_who_wants_others(
+        self, cloud: Cloud, ada: Client, tmp_path: Path
+    ) -> None:
+        sqs, sns = cloud.boto("sqs"), cloud.boto("sns")
+        (topic,) = (each["TopicArn"] for each in sns.list_topics()["Topics"] if "notifications" in each["TopicArn"])
+        queues = {}
+        for name, user in (("hers", "ada"), ("somebody-elses", "bob")):
+            queues[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+            arn = sqs.get_queue_attributes(QueueUrl=queues[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            statement = {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+            }
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            sqs.set_queue_attributes(QueueUrl=queues[name], Attributes={"Policy": policy})
+            wanted = {"detail": {"tenantId": [TENANT], "userId": [user], "status": ["failed"]}}
+            attributes = {"FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(wanted)}
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes)
+        scripts.run(ada, tmp_path, "print('well')\n", name="well")
+        failed = scripts.run(ada, tmp_path, "raise SystemExit(3)\n", name="not-well")
+        assert failed.status == "failed"
+        told = _notices(sqs, queues["hers"], seconds=60)
+        assert [(each["detail-type"], each["detail"]["jobId"]) for each in told] == [
+            ("training.job.status-changed", failed.job_id)
+        ]
+        assert _notices(sqs, queues["somebody-elses"], seconds=1) == []
+
+
+def _notices(sqs: Any, queue: str, seconds: float) -> list[dict[str, Any]]:
+    """What SNS brought, as soon as there is anything."""
+    deadline = time.monotonic() + seconds
+    found: list[dict[str, Any]] = []
+    while not found and time.monotonic() < deadline:
+        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        found = [json.loads(json.loads(message["Body"])["Message"]) for message in answer.get("Messages", [])]
+    return found
