@@ -20,7 +20,8 @@ from tests.functional.localcloud.conftest import Cloud, all_gone, until
 
 WRITERS = 4
 KILLS = 2
-WRITES_BETWEEN_KILLS = 300
+WRITES_BETWEEN_KILLS = int(os.environ.get("AIMATRIX_SEQUENCES", "600")) // KILLS
+"""`make faults` kills among 10,000."""
 STREAM = "durability"
 GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -134,7 +135,10 @@ class TestKill:
             thread.start()
         try:
             for kill in range(1, KILLS + 1):
-                until(lambda kill=kill: sum(seen.count() for seen in acknowledged) > kill * WRITES_BETWEEN_KILLS)  # type: ignore[misc]
+                until(
+                    lambda kill=kill: sum(seen.count() for seen in acknowledged) > kill * WRITES_BETWEEN_KILLS,  # type: ignore[misc]
+                    seconds=600,
+                )
                 kill_aws(cloud)
         finally:
             stop.set()
