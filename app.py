@@ -30,6 +30,8 @@ from chalicelib.quotas import routes as quota_routes
 from chalicelib.quotas import tasks as quota_tasks
 from chalicelib.reconciler import routes as reconciler_routes
 from chalicelib.reconciler import tasks as reconciler_tasks
+from chalicelib.rollouts import routes as rollout_routes
+from chalicelib.rollouts import tasks as rollout_tasks
 from chalicelib.uploads import routes as upload_routes
 from chalicelib.webhooks import routes as webhook_routes
 from chalicelib.webhooks import tasks as webhook_tasks
@@ -49,6 +51,7 @@ for routes in (
     job_routes,
     model_routes,
     deployment_routes,
+    rollout_routes,
     experiment_routes,
     key_routes,
     quota_routes,
@@ -179,6 +182,11 @@ def smoke_test(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="finish_deployment")
 def finish_deployment(event: dict[str, Any], _context: object) -> Any:
     return deployment_tasks.finish_deployment(platform, event)
+
+
+@app.lambda_function(name="advance_rollout")
+def advance_rollout(event: dict[str, Any], _context: object) -> Any:
+    return rollout_tasks.advance_rollout(platform, event)
 
 
 @app.lambda_function(name="chain_audit")

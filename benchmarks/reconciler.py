@@ -16,8 +16,8 @@ from chalicelib.deployments.store import DeploymentStore
 from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import JobStatus
 from chalicelib.jobs.store import JobStore
-from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
-from chalicelib.reconciler.gateways import Driving, Execution, RunningOnSageMaker, StandingEndpoints
+from chalicelib.reconciler.deployments import DeploymentRepairs
+from chalicelib.reconciler.gateways import Driving, Execution, Machines, RunningOnSageMaker, StandingEndpoints
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.store import SweepStore
 from chalicelib.reconciler.sweep import Sweep
@@ -94,6 +94,7 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
         finishing=nothing,
         describing=nothing,
         standing=StandingEndpoints(sagemaker),
+        rollouts=nothing,
         stack="aimatrix",
         now=_now,
     )

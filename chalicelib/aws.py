@@ -21,6 +21,7 @@ from chalicelib.version import VERSION
 if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_batch import BatchClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -149,6 +150,11 @@ class Clients:
     @cached_property
     def sagemaker(self) -> SageMakerClient:
         client: SageMakerClient = self._make("sagemaker")
+        return client
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        client: CloudWatchClient = self._make("cloudwatch")
         return client
 
     @cached_property

@@ -15,6 +15,7 @@ IdMaker = Callable[[], str]
 # The 22nd field of /proc/self/stat, counted from the one after the command's name.
 _START_TIME = 19
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_DURATION = re.compile(r"PT(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?")
 # Names derived from another id live in a space of their own, so that they can't meet random ones.
 _DERIVED = uuid.UUID("5f0c8f4e-7a0b-4f57-9d3e-2f6f6c1d9a11")
 
@@ -60,3 +61,12 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(rest, 60)
     text = "".join(f"{value}{unit}" for value, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if value)
     return f"PT{text or '0S'}"
+
+
+def duration_seconds(text: str) -> int | None:
+    """How long a duration of hours, minutes and seconds is (`PT2H30M`); None for other text."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds

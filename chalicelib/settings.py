@@ -127,6 +127,10 @@ class Settings:
         return self._get("UNDEPLOY_MODEL_ARN")
 
     @property
+    def shift_traffic_arn(self) -> str:
+        return self._get("SHIFT_TRAFFIC_ARN")
+
+    @property
     def tenant_roles(self) -> str:
         """What the ARNs of all tenants' roles begin with."""
         return self._get("TENANT_ROLES")

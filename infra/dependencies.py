@@ -97,7 +97,7 @@ def install(requirements: Path, target: Target, cache: Path, *, run: Run = _run)
         if result.returncode != 0:
             raise DependencyError(f"pip cannot install {requirements.name} for {target}:\n{result.stderr.strip()}")
         pruning.prune(made)
-        pruning.compile_all(made)
+        pruning.compile_all(made, keep_sources=False)
         made.rename(folder)
     for old in cache.glob("dependencies-*"):
         if old != folder and old.stat().st_mtime < folder.stat().st_mtime - _KEEP_SECONDS:

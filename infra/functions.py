@@ -46,6 +46,7 @@ SETTINGS: dict[str, Json | str] = {
     "EXPORT_ARN": names.function("export_job").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
+    "SHIFT_TRAFFIC_ARN": ref("ShiftTrafficStateMachine"),
     "TENANT_ROLES": names.tenant_role_arn(),
     "TRAINING_POLICY_ARN": ref("TrainingPolicy"),
     "SERVING_POLICY_ARN": ref("ServingPolicy"),
@@ -106,7 +107,7 @@ _SWEEP = (
         "RECEIPT_KEY_ARN",
     ),
     *("BATCH_QUEUE_PREFIX", "BATCH_GPU_TYPES"),
-    *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN"),
+    *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
 )
 
 SHAPES: dict[str, Shape] = {
@@ -117,7 +118,7 @@ SHAPES: dict[str, Shape] = {
         (
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE", "EXPERIMENTS_TABLE"),
-            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SECRETS_KEY"),
+            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN", "SECRETS_KEY"),
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "EXPORT_ARN", "SPOT_RATES"),
@@ -203,6 +204,15 @@ SHAPES: dict[str, Shape] = {
     "smoke_test": Shape("Asks a new endpoint for one prediction", 120, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")),
     "finish_deployment": Shape(
         "Ends a deployment: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
+    ),
+    "advance_rollout": Shape(
+        "Takes a rollout's turn: looks at its gates, and asks for the next weights",
+        50,
+        512,
+        (
+            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "AUDIT_TABLE"),
+            *("DEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
+        ),
     ),
     "publish_events": Shape(
         "Puts changes of records on the bus, as events", 60, 512, ("STACK", "EVENT_BUS", "EVENTS_TABLE")

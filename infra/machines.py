@@ -17,6 +17,7 @@ FUNCTIONS_OF: dict[str, tuple[str, ...]] = {
     "train-job": ("plan_job", "await_capacity", "enqueue_attempt", "assess_attempt", "register_model", "finish_job"),
     "deploy-model": ("plan_deployment", "await_endpoint", "smoke_test", "finish_deployment"),
     "undeploy-model": ("plan_deployment", "finish_deployment"),
+    "shift-traffic": ("advance_rollout",),
 }
 
 _WRITE_LOG = Grant(
@@ -94,6 +95,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant("DeleteEndpointConfigs", ("sagemaker:DeleteEndpointConfig",), (sagemaker_arn("endpoint-config"),)),
         Grant("DeleteModels", ("sagemaker:DeleteModel",), (sagemaker_arn("model"),)),
     ),
+    "shift-traffic": (),
 }
 
 

@@ -26,7 +26,7 @@ TABLES = (
     "events",
     "webhooks",
 )
-MACHINES = ("train-job", "deploy-model", "undeploy-model")
+MACHINES = ("train-job", "deploy-model", "undeploy-model", "shift-traffic")
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 """SageMaker writes the output of every training job of an account and region here; the name cannot be chosen."""
@@ -103,6 +103,7 @@ FUNCTIONS = tuple(
         "on_endpoint_event",
         "smoke_test",
         "finish_deployment",
+        "advance_rollout",
         "chain_audit",
     )
 )

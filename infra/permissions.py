@@ -312,6 +312,8 @@ END_JOBS = (
 )
 """What the one way to every terminal status needs."""
 
+WATCH_TRAFFIC = Grant("WatchTraffic", ("cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"), ("*",))
+
 SETTLE_DEPLOYMENTS = (
     read_and_write("deployments"),
     read_and_write("models"),
@@ -319,10 +321,11 @@ SETTLE_DEPLOYMENTS = (
     TAKE_BACK_ENDPOINTS,
     WEIGH_ENDPOINTS,
     DELETE_ENDPOINTS,
+    DELETE_REVISIONS,
 )
 """What the one way to every settled status of a deployment needs."""
 
-REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, DELETE_REVISIONS, DESCRIBE_EXECUTIONS, START_MACHINES)
+REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, DESCRIBE_EXECUTIONS, START_MACHINES)
 """What the reconciler needs for what it knows the name of; a sweep has to find it first."""
 
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
@@ -453,6 +456,21 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
     "smoke_test": (read("models"), read_and_write("deployments"), INVOKE_ENDPOINTS),
     "finish_deployment": SETTLE_DEPLOYMENTS,
+    "advance_rollout": (
+        read_and_write("deployments"),
+        read_and_write("models"),
+        read("experiments"),
+        RECORD_AUDIT,
+        DESCRIBE_ENDPOINTS,
+        TAKE_BACK_ENDPOINTS,
+        WEIGH_ENDPOINTS,
+        WATCH_TRAFFIC,
+        Grant(
+            "DriveOn",
+            ("states:StartExecution",),
+            tuple(machine_arn(machine) for machine in ("deploy-model", "shift-traffic")),
+        ),
+    ),
     "publish_events": (
         PUBLISH_EVENTS,
         KEEP_DEAD_LETTERS,

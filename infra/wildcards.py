@@ -20,6 +20,8 @@ UNCONFINABLE: dict[str, str] = {
     "servicequotas:ListServiceQuotas": "list_servicequotas: no resource type; it only reads",
     "servicequotas:GetServiceQuota": "as servicequotas:ListServiceQuotas",
     "ecr:GetAuthorizationToken": "list_amazonelasticcontainerregistry: no resource type",
+    "cloudwatch:GetMetricData": "list_amazoncloudwatch: no resource type; it only reads",
+    "cloudwatch:DescribeAlarms": "list_amazoncloudwatch: composite alarms are only described under *; it only reads",
     "cloudwatch:PutMetricData": "list_amazoncloudwatch: no resource type; cloudwatch:namespace confines it",
     "logs:CreateLogDelivery": "Step Functions logging (sfn docs, cw-logs): vended log deliveries have no resource type",
     "logs:GetLogDelivery": "as logs:CreateLogDelivery",

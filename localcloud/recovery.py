@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNFINISHED_JOB = ("pending", "running")
+OPEN_ROLLOUT = ("running", "paused", "rolling-back")
 
 
 class Recovery:
@@ -51,13 +52,20 @@ class Recovery:
                 name = f"{deployment_id}-undeploy-{int(item['undeployments']['N'])}"
                 data = {"tenant": _text(item, "tenant"), "deployment_id": deployment_id}
                 started += self._start(outputs["UndeployModelStateMachineArn"], name, data)
+        if "DeploymentsTable" in outputs and "ShiftTrafficStateMachineArn" in outputs:
+            for item in self._scan(outputs["DeploymentsTable"], "rollout#", OPEN_ROLLOUT):
+                deployment_id, rollout = _text(item, "deployment_id"), int(item["number"]["N"])
+                name = f"{deployment_id}-rollout-{rollout}-{int(item['executions']['N'])}"
+                data = {"tenant": _text(item, "tenant"), "deployment_id": deployment_id, "rollout": rollout}
+                started += self._start(outputs["ShiftTrafficStateMachineArn"], name, data)
         return started
 
     def _scan(self, table: str, sort_key: str, statuses: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        condition = "begins_with(sk, :sk)" if sort_key.endswith("#") else "sk = :sk"
         names = {f":status{index}": {"S": status} for index, status in enumerate(statuses)}
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=table,
-            FilterExpression=f"sk = :sk AND #status IN ({', '.join(names)})",
+            FilterExpression=f"{condition} AND #status IN ({', '.join(names)})",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":sk": {"S": sort_key}, **names},
             ConsistentRead=True,

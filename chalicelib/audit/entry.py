@@ -53,6 +53,11 @@ class Action(Enum):
     PING_WEBHOOK = "ping_webhook"
     REDELIVER = "redeliver"
     CHANGE_WEIGHTS = "change_weights"
+    START_ROLLOUT = "start_rollout"
+    PAUSE_ROLLOUT = "pause_rollout"
+    RESUME_ROLLOUT = "resume_rollout"
+    PROMOTE_ROLLOUT = "promote_rollout"
+    ABORT_ROLLOUT = "abort_rollout"
     CREATE_EXPERIMENT = "create_experiment"
     STOP_EXPERIMENT = "stop_experiment"
 

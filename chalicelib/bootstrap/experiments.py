@@ -19,7 +19,7 @@ class Experiments(Webhooks):
     """Experiments: what was counted of variants, and what follows."""
 
     @cached_property
-    def _experiment_store(self) -> ExperimentStore:
+    def experiment_store(self) -> ExperimentStore:
         from chalicelib.experiments.store import ExperimentStore
 
         return ExperimentStore(Table(self.clients.dynamodb, self.settings.experiments_table))
@@ -28,13 +28,13 @@ class Experiments(Webhooks):
     def experiments(self) -> ExperimentService:
         from chalicelib.experiments.service import ExperimentService
 
-        return ExperimentService(self._experiment_store, self.now, self.new_id, self.audit)
+        return ExperimentService(self.experiment_store, self.now, self.new_id, self.audit)
 
     @cached_property
     def outcomes(self) -> OutcomeService:
         from chalicelib.experiments.outcomes import OutcomeService
 
-        return OutcomeService(self._experiment_store, self.now)
+        return OutcomeService(self.experiment_store, self.now)
 
     @cached_property
     def joining(self) -> JoiningService:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.invocations import Invocations, ModelEndpoint
     from chalicelib.deployments.planning import Planning
+    from chalicelib.deployments.revising import Revising
     from chalicelib.deployments.service import DeploymentService
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.waiting import Waiting
@@ -62,12 +63,20 @@ class Models(Jobs):
         return DeploymentService(
             store=self.deployment_store,
             models=self.model_store,
-            deploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn),
+            revising=self.revising,
             undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
             now=self.now,
             new_id=self.new_id,
             audit=self.audit,
         )
+
+    @cached_property
+    def revising(self) -> Revising:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.deployments.revising import Revising
+
+        machine = DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn)
+        return Revising(self.deployment_store, self.model_store, machine, self.now)
 
     @cached_property
     def invocations(self) -> Invocations:

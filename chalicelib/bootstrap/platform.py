@@ -6,17 +6,19 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.experiments import Experiments
+from chalicelib.bootstrap.rollouts import Rollouts
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
+    from chalicelib.reconciler.gateways import Machines
     from chalicelib.reconciler.jobs import JobRepairs
+    from chalicelib.reconciler.rollouts import RolloutRepairs
     from chalicelib.reconciler.service import ReconcilerService
     from chalicelib.reconciler.store import SweepStore
     from chalicelib.reconciler.sweep import Sweep
 
 
-class Platform(Experiments):
+class Platform(Rollouts):
     """All services of one process."""
 
     @cached_property
@@ -55,25 +57,35 @@ class Platform(Experiments):
 
     @cached_property
     def deployment_repairs(self) -> DeploymentRepairs:
-        from chalicelib.deployments.gateways import DeploymentMachine
-        from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
-        from chalicelib.reconciler.gateways import Executions, StandingEndpoints
-
-        def machines(arn: str) -> Machines:
-            stepfunctions = self.clients.stepfunctions
-            executions = arn.replace(":stateMachine:", ":execution:") + ":"
-            return Machines(DeploymentMachine(stepfunctions, arn), Executions(stepfunctions, executions))
+        from chalicelib.reconciler.deployments import DeploymentRepairs
+        from chalicelib.reconciler.gateways import StandingEndpoints
 
         return DeploymentRepairs(
             store=self.deployment_store,
-            deploy=machines(self.settings.deploy_model_arn),
-            undeploy=machines(self.settings.undeploy_model_arn),
+            deploy=self._machines(self.settings.deploy_model_arn),
+            undeploy=self._machines(self.settings.undeploy_model_arn),
             finishing=self.deployment_finishing,
             describing=self._endpoints(),
             standing=StandingEndpoints(self.clients.sagemaker),
+            rollouts=self.rollout_repairs,
             stack=self.settings.stack,
             now=self.now,
         )
+
+    @cached_property
+    def rollout_repairs(self) -> RolloutRepairs:
+        from chalicelib.reconciler.rollouts import RolloutRepairs
+
+        machines = self._machines(self.settings.shift_traffic_arn)
+        return RolloutRepairs(self.rollout_store, self.deployment_store, machines, self.now)
+
+    def _machines(self, arn: str) -> Machines:
+        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.reconciler.gateways import Executions, Machines
+
+        stepfunctions = self.clients.stepfunctions
+        executions = arn.replace(":stateMachine:", ":execution:") + ":"
+        return Machines(DeploymentMachine(stepfunctions, arn), Executions(stepfunctions, executions))
 
     @cached_property
     def sweep_store(self) -> SweepStore:

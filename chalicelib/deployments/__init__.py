@@ -1,7 +1,8 @@
 """Deployments: a model name in an environment, behind one SageMaker endpoint that is updated in place.
 
 `deployment.py` the noun and its states · `request.py` the shape · `rules.py` what a valid configuration obeys ·
-`store.py` records in DynamoDB · `service.py` deploy, list, get, undeploy · `invocations.py` predictions ·
+`store.py` records in DynamoDB · `service.py` deploy, list, get, undeploy · `revising.py` the one way to a next revision ·
+`invocations.py` predictions ·
 `gateways.py` Step Functions and SageMaker behind small interfaces · `plan.py` the calls to SageMaker, as data ·
 `planning.py`, `waiting.py`, `smoke.py` and `finishing.py` what the state machines ask for, a step each · `views.py` a
 deployment as a document · `routes.py` and `tasks.py` the thin edges.

@@ -97,12 +97,32 @@ class Revision:
     def weights(self) -> dict[str, float]:
         return {variant.name: variant.weight for variant in self.variants}
 
+    def weight_of(self, model_id: str) -> float | None:
+        """None where it is not served."""
+        return next((variant.weight for variant in self.variants if variant.model_id == model_id), None)
+
+    def weighed(self, number: int, variants: tuple[Variant, ...], base: int | None) -> Revision:
+        """The same on the same instances, with other variants or weights, which its configuration says.
+
+        Args:
+            base: the revision whose endpoint configuration has these variants; None: it gets one of its own.
+        """
+        config = {name: value for name, value in self.config.items() if name not in {"traffic_split", "variants"}}
+        if len(variants) > 1:
+            config["variants"] = [{"model_id": each.model_id, "weight": each.weight} for each in variants]
+        return replace(self, number=number, variants=variants, config=config, base=base)
+
     def is_same_intent(self, other: Revision) -> bool:
         return replace(self, number=other.number, base=other.base) == other
 
+    @property
+    def own(self) -> int:
+        """The revision whose models and endpoint configuration it uses."""
+        return self.base or self.number
+
     def resource(self, endpoint: str) -> str:
         """What its endpoint configuration is called, and the first of its SageMaker models."""
-        return resource_name(endpoint, self.base or self.number)
+        return resource_name(endpoint, self.own)
 
 
 @dataclass(frozen=True)
@@ -124,9 +144,11 @@ class Deployment:
         target: the revision that was asked for last.
         active: the revision that answers predictions.
         revisions: how many there have been; the number of the last one.
-        first_revision: a place that was given up and taken again counts on, so that no name comes twice.
         undeployments: how often taking it down was begun.
-        widest: the most variants that any revision had.
+        resources: which revisions may have an endpoint configuration and models of their own in SageMaker, with how many
+            variants: those of the target, of the active revision, and of earlier ones that failed.
+        rollouts: how many there have been; the number of the last one.
+        rollout: the one that is open.
         evidence: how it is known that the active revision works.
     """
 
@@ -142,14 +164,15 @@ class Deployment:
     status: DeploymentStatus = DeploymentStatus.DEPLOYING
     record_version: int = 1
     revisions: int = 1
-    first_revision: int = 1
     active: Revision | None = None
     deployed_at: datetime | None = None
     failure_reason: str | None = None
     last_failure: Failure | None = None
     evidence: str | None = None
     undeployments: int = 0
-    widest: int = 1
+    resources: tuple[tuple[int, int], ...] = ()
+    rollouts: int = 0
+    rollout: int | None = None
 
     @property
     def current(self) -> Revision:
@@ -165,11 +188,35 @@ class Deployment:
         """Whether predictions can be asked for; while another revision is on its way the active one goes on."""
         return self.active is not None and self.status in {DeploymentStatus.ACTIVE, DeploymentStatus.DEPLOYING}
 
-    def deploying(self, target: Revision, user: str) -> Deployment:
-        """Another revision is wanted."""
-        widest = max(self.widest, len(target.variants))
-        begun = replace(self, target=target, user=user, revisions=target.number, failure_reason=None, widest=widest)
-        return begun._become(DeploymentStatus.DEPLOYING)
+    def deploying(self, target: Revision, user: str, rollout: int | None = None) -> Deployment:
+        """Another revision is wanted.
+
+        Args:
+            rollout: the one that wants it; any other is overtaken.
+        """
+        begun = replace(self, target=target, user=user, revisions=target.number, failure_reason=None, rollout=rollout)
+        return begun._with_resources_of(target)._become(DeploymentStatus.DEPLOYING)
+
+    def first(self) -> Deployment:
+        """As it is recorded when its place is taken."""
+        return self._with_resources_of(self.target)
+
+    def rolled_out(self, number: int | None) -> Deployment:
+        """A rollout has begun; None: it has ended."""
+        return replace(self, rollout=number, rollouts=max(self.rollouts, number or 0))
+
+    def superseded(self) -> tuple[tuple[int, int], ...]:
+        """Of `resources`, those that neither the target nor the active revision uses."""
+        used = {revision.own for revision in (self.target, self.active) if revision}
+        return tuple(each for each in self.resources if each[0] not in used)
+
+    def without(self, deleted: tuple[tuple[int, int], ...]) -> Deployment:
+        return replace(self, resources=tuple(each for each in self.resources if each not in deleted))
+
+    def _with_resources_of(self, revision: Revision) -> Deployment:
+        if revision.base is not None:
+            return self
+        return replace(self, resources=(*self.resources, (revision.number, len(revision.variants))))
 
     def activated(self, now: datetime) -> Deployment:
         """The target answers."""
@@ -189,7 +236,7 @@ class Deployment:
 
     def undeploying(self) -> Deployment:
         """It is to be taken down: it answers no more."""
-        begun = replace(self, undeployments=self.undeployments + 1, last_failure=None)
+        begun = replace(self, undeployments=self.undeployments + 1, last_failure=None, rollout=None)
         return begun if self.status is DeploymentStatus.INACTIVE else begun._become(DeploymentStatus.INACTIVE)
 
     def terminated(self) -> Deployment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from chalicelib.clock import Clock
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure, resource_name
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
@@ -28,10 +28,11 @@ class Finishing:
         """Settle a revision: active and its model deployed, or failed; in one transaction. A settled one stays as it is.
 
         A revision that fails after the endpoint took it (its smoke test failed) is taken back: the endpoint goes back to
-        the revision before, or is deleted when there is none.
+        the revision before, and only when SageMaker says that it serves that one is the failure recorded. Where there is
+        none, the endpoint is deleted.
 
         Raises:
-            EndpointBusy: the endpoint is still changing, so there is nothing to decide by yet.
+            EndpointBusy: the endpoint is still changing, or going back, so there is nothing to record yet.
         """
         while True:
             deployment = self._deployment(tenant, deployment_id)
@@ -41,9 +42,15 @@ class Finishing:
                 return deployment
             if endpoint.state is EndpointState.CHANGING:
                 raise EndpointBusy(f"{deployment.endpoint} is still changing")
-            after, writes = self._settled(deployment, endpoint, error)
+            is_success = error is None and endpoint.serves(deployment.endpoint, deployment.target)
+            if not is_success:
+                self._go_back(deployment, endpoint)
+            after, writes = self._settled(deployment, endpoint, error, is_success=is_success)
+            needless = after.superseded() if after.status is DeploymentStatus.ACTIVE else deployment.superseded()
+            for number, variants in needless:
+                self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
             try:
-                settled = self.store.update(deployment, after, self.now(), *writes)
+                settled = self.store.update(deployment, after.without(needless), self.now(), *writes)
             except StaleDeployment:
                 continue
             self._tidy(settled, endpoint)
@@ -84,13 +91,24 @@ class Finishing:
         writes = self._released(deployment, self._models_of(deployment))
         return self.store.update(deployment, deployment.failed(reason[:MAX_REASON]), self.now(), *writes)
 
+    def _go_back(self, deployment: Deployment, endpoint: Endpoint) -> None:
+        """
+        Raises:
+            EndpointBusy: the endpoint does not serve the active revision yet; it has been told to.
+        """
+        active = deployment.active
+        is_up = endpoint.state is EndpointState.IN_SERVICE
+        if active and is_up and not endpoint.serves(deployment.endpoint, active):
+            self.endpoints.go_back(deployment.endpoint, endpoint, active)
+            raise EndpointBusy(f"{deployment.endpoint} is going back to revision {active.number}")
+
     def _settled(
-        self, deployment: Deployment, endpoint: Endpoint, error: str | None
+        self, deployment: Deployment, endpoint: Endpoint, error: str | None, *, is_success: bool
     ) -> tuple[Deployment, tuple[Write, ...]]:
         target, active, me = deployment.target, deployment.active, deployment.deployment_id
         is_up = endpoint.state is EndpointState.IN_SERVICE
         models = self._models_of(deployment)
-        if error is None and endpoint.serves(deployment.endpoint, target):
+        if is_success:
             ids = {variant.model_id for variant in target.variants}
             served = (
                 self.models.change(model, model.served_by(me, target.config), self.now())

@@ -137,9 +137,9 @@ class Endpoints:
         )
 
     def go_back(self, name: str, found: Endpoint, revision: Revision) -> None:
-        """Let an endpoint that is in service serve a revision that it served before.
+        """Let an endpoint that is in service serve a revision that it served before, a step nearer with each call.
 
-        Its weights follow with the next look, when its configuration has changed.
+        SageMaker takes the weights that the configuration began with; other ones follow when it has taken it.
         """
         config = revision.resource(name)
         if found.config != config:

@@ -47,12 +47,13 @@ def item_of(deployment: Deployment) -> Item:
         "status": status.value,
         "record_version": deployment.record_version,
         "revisions": deployment.revisions,
-        "first_revision": deployment.first_revision,
         "failure_reason": deployment.failure_reason,
         "last_failure": _failure_item(deployment.last_failure) if deployment.last_failure else None,
         "evidence": deployment.evidence,
         "undeployments": deployment.undeployments,
-        "widest": deployment.widest,
+        "resources": as_json(deployment.resources),
+        "rollouts": deployment.rollouts,
+        "rollout": deployment.rollout,
         # What the indexes are keyed by.
         "tenant_key": tenant,
         "tenant_status_key": partition(tenant, DeploymentFilter(status=status)),
@@ -82,12 +83,13 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
         status=DeploymentStatus(item["status"]),
         record_version=item["record_version"],
         revisions=item["revisions"],
-        first_revision=item["first_revision"],
         failure_reason=item.get("failure_reason"),
         last_failure=_failure(failure) if failure else None,
         evidence=item.get("evidence"),
         undeployments=item["undeployments"],
-        widest=item["widest"],
+        resources=tuple((number, variants) for number, variants in json.loads(item["resources"])),
+        rollouts=item["rollouts"],
+        rollout=item.get("rollout"),
     )
 
 

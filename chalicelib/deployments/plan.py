@@ -77,11 +77,13 @@ def _variant(revision: Revision, variant: Variant, model: str) -> dict[str, Any]
 
 
 def deletions(deployment: Deployment) -> dict[str, Any]:
-    """The endpoint, and what all of its revisions may have left."""
-    numbers = range(deployment.first_revision, deployment.revisions + 1)
-    names = [resource_name(deployment.endpoint, number) for number in numbers]
-    models = [model_name(name, position) for name in names for position in range(deployment.widest)]
-    return {"endpoint_name": deployment.endpoint, "endpoint_config_names": names, "model_names": models}
+    """The endpoint, and what its revisions may have left."""
+    named = [(resource_name(deployment.endpoint, number), variants) for number, variants in deployment.resources]
+    return {
+        "endpoint_name": deployment.endpoint,
+        "endpoint_config_names": [name for name, _ in named],
+        "model_names": [model_name(name, position) for name, variants in named for position in range(variants)],
+    }
 
 
 def _tags(deployment: Deployment, revision: Revision, stack: str) -> list[dict[str, str]]:

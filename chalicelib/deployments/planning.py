@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.deployments import plan
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, resource_name
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.models.model import Model
@@ -66,8 +66,10 @@ class Planning:
                 raise EndpointBusy(f"{deployment.endpoint} had failed and is being deleted")
             case _:
                 raise EndpointBusy(f"{deployment.endpoint} is {endpoint.state.value}")
-        # An execution that was cut off may have left them; SageMaker refuses to create them twice.
-        self.endpoints.delete_revision(name, len(target.variants))
+        # An execution that was cut off may have left them; SageMaker refuses to create them twice. The others are of
+        # revisions that failed.
+        for number, variants in (*deployment.superseded(), (target.own, len(target.variants))):
+            self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
         models = [self._model(deployment.tenant, variant.model_id) for variant in target.variants]
         served = [(model, self.image_of(model.framework, target.gpu_count > 0)) for model in models]
         return {"next": following, **plan.requests(deployment, target, served, self.around(deployment.tenant))}

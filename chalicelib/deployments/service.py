@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from chalicelib.audit.entry import Action, subject
@@ -22,6 +21,7 @@ from chalicelib.deployments.deployment import (
 )
 from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
+from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
@@ -35,7 +35,7 @@ from chalicelib.table import Write
 class DeploymentService:
     store: DeploymentStore
     models: ModelStore
-    deploy_machine: DeploymentMachine
+    revising: Revising
     undeploy_machine: DeploymentMachine
     now: Clock
     new_id: IdMaker
@@ -64,7 +64,7 @@ class DeploymentService:
             existing = self.store.at(caller.tenant, model.name, config.environment)
             if existing and existing.status is DeploymentStatus.DEPLOYING:
                 if existing.target.is_same_intent(revision):
-                    return self._start(existing)
+                    return self.revising.start(existing)
                 raise Conflict(
                     f"The deployment {existing.deployment_id} is busy with revision {existing.target.number} "
                     f"(version {existing.target.model_version}). Wait until it has settled."
@@ -72,7 +72,7 @@ class DeploymentService:
             if existing and existing.status is DeploymentStatus.INACTIVE:
                 raise Conflict(f"The deployment {existing.deployment_id} is being taken down. Wait until it has ended.")
             try:
-                return self._start(self._record(caller, models, revision, existing))
+                return self._record(caller, models, revision, existing)
             except StaleDeployment:
                 continue
 
@@ -99,17 +99,11 @@ class DeploymentService:
                 )
                 raise RefusedValue.about(FieldProblem("variants", "are not those of the endpoint", cure))
             variants = tuple(replace(variant, weight=split[variant.model_id]) for variant in active.variants)
-            target = replace(
-                active,
-                number=deployment.revisions + 1,
-                variants=variants,
-                config=_weighed(active.config, variants),
-                base=active.base or active.number,
-            )
+            target = active.weighed(deployment.revisions + 1, variants, active.own)
             if deployment.status is DeploymentStatus.DEPLOYING:
                 # Asked for again, perhaps because the answer was lost.
                 if replace(target, number=deployment.target.number) == deployment.target:
-                    return self._start(deployment)
+                    return self.revising.start(deployment)
                 raise Conflict(
                     f"The deployment is busy with revision {deployment.target.number}. Wait until it has settled."
                 )
@@ -123,8 +117,7 @@ class DeploymentService:
                 weights=" ".join(f"{variant.name}={variant.weight:g}" for variant in variants),
             )
             try:
-                after = deployment.deploying(target, caller.user)
-                return self._start(self.store.update(deployment, after, self.now(), entry))
+                return self.revising.begin(deployment, deployment.deploying(target, caller.user), entry)
             except StaleDeployment:
                 continue
 
@@ -213,17 +206,13 @@ class DeploymentService:
                 created_at=now,
                 updated_at=now,
                 revisions=number,
-                first_revision=number,
-                widest=len(revision.variants),
-            )
-            claims = self._claims(models, deployment.deployment_id, now)
-            return self.store.create(deployment, existing, *claims, self._entry(caller, deployment))
-        claims = self._claims(models, existing.deployment_id, now)
-        deploying = existing.deploying(revision, caller.user)
-        return self.store.update(existing, deploying, now, *claims, self._entry(caller, deploying))
-
-    def _claims(self, models: Sequence[Model], deployment_id: str, now: datetime) -> list[Write]:
-        return [self.models.change(model, model.claimed_by(deployment_id), now) for model in models]
+            ).first()
+            claims = self.revising.claims(models, deployment.deployment_id)
+            created = self.store.create(deployment, existing, *claims, self._entry(caller, deployment))
+            return self.revising.start(created)
+        claims = self.revising.claims(models, existing.deployment_id)
+        after = existing.deploying(revision, caller.user)
+        return self.revising.begin(existing, after, *claims, self._entry(caller, after))
 
     def _entry(self, caller: Caller, deployment: Deployment) -> Write:
         target = deployment.target
@@ -236,28 +225,11 @@ class DeploymentService:
             environment=deployment.environment,
         )
 
-    def _start(self, deployment: Deployment) -> Deployment:
-        self.deploy_machine.start(*deploying(deployment))
-        return deployment
-
-
-def deploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
-    """Name and input of the execution that brings the target up."""
-    number = deployment.target.number
-    document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id, "revision": number}
-    return f"{deployment.deployment_id}-{number}", document
-
 
 def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
     """Name and input of the execution that takes a deployment down."""
     document = {"tenant": deployment.tenant, "deployment_id": deployment.deployment_id}
     return f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document
-
-
-def _weighed(config: Mapping[str, Any], variants: Sequence[Variant]) -> dict[str, Any]:
-    """A configuration that says what the weights are now."""
-    weights = [{"model_id": variant.model_id, "weight": variant.weight} for variant in variants]
-    return {**{name: value for name, value in config.items() if name != "traffic_split"}, "variants": weights}
 
 
 def _revision(variants: tuple[Variant, ...], config: DeploymentConfig) -> Revision:

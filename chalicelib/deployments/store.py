@@ -112,6 +112,14 @@ class DeploymentStore:
         self._transact(self.table.put(item_of(after), condition=_UNCHANGED, values=values, names=_NAMES), *also)
         return after
 
+    def write(self, *writes: Write) -> None:
+        """Writes beside the record, all of them or none.
+
+        Raises:
+            StaleDeployment: one of the conditions did not hold.
+        """
+        self._transact(*writes)
+
     def search(
         self, tenant: str, wanted: DeploymentFilter, limit: int, offset: int, after: Cursor | None
     ) -> DeploymentPage:

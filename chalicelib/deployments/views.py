@@ -42,6 +42,9 @@ def document(deployment: Deployment) -> dict[str, Any]:
         }
         if failure
         else None,
+        "rollout": f"/api/v1/deployments/{deployment.deployment_id}/rollouts/{deployment.rollout}"
+        if deployment.rollout
+        else None,
         "invocations": f"/api/v1/deployments/{deployment.deployment_id}/invocations",
     }
     return {name: value for name, value in values.items() if value is not None}

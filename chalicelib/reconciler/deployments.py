@@ -11,6 +11,7 @@ inactive     running                         nothing
              ended, endpoint gone            terminated
 active       endpoint gone, or failed        failed, with the reason
              endpoint serves something else  changed back to the active revision
+any          has an open rollout             see `rollouts.py`
 
 endpoint     its deployment               →
 ───────────  ───────────────────────────  ──────────────────────────────────────────────────
@@ -22,35 +23,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.audit.entry import subject
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, resource_name
 from chalicelib.deployments.finishing import Finishing
-from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, EndpointState
+from chalicelib.deployments.gateways import Endpoints, EndpointState
 from chalicelib.deployments.planning import EndpointBusy
-from chalicelib.deployments.service import deploying, undeploying
+from chalicelib.deployments.revising import deploying
+from chalicelib.deployments.service import undeploying
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
-from chalicelib.machine import MachineGone
-from chalicelib.reconciler.gateways import Driving, Executions, Standing, StandingEndpoints
+from chalicelib.reconciler.gateways import Driving, Machines, Standing, StandingEndpoints
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
-
-
-@dataclass(frozen=True)
-class Machines:
-    """A state machine of deployments, and what its executions do."""
-
-    machine: DeploymentMachine
-    executions: Executions
-
-    def start(self, name: str, document: dict[str, Any]) -> bool:
-        """Whether an execution drives it now: not where the machine was deleted."""
-        try:
-            self.machine.start(name, document)
-        except MachineGone:
-            return False
-        return True
+from chalicelib.reconciler.rollouts import RolloutRepairs
 
 
 @dataclass(frozen=True)
@@ -67,6 +52,7 @@ class DeploymentRepairs:
     finishing: Finishing
     describing: Endpoints
     standing: StandingEndpoints
+    rollouts: RolloutRepairs
     stack: str
     now: Clock
 
@@ -85,6 +71,7 @@ class DeploymentRepairs:
         """
         if self.now() - listed.updated_at < GRACE:
             return
+        yield from self.rollouts.look_at(listed)
         if listed.status is DeploymentStatus.ACTIVE and not _changed_since(listed, endpoint):
             return
         # The index lags behind the record.
@@ -93,7 +80,7 @@ class DeploymentRepairs:
             yield from self.look_at_once(deployment)
 
     def look_at_once(self, deployment: Deployment) -> Iterator[Repair]:
-        """The same for one that is known to want a look, as it is recorded now."""
+        """The same for one that is known to want a look, as it is recorded now; without its rollout."""
         try:
             match deployment.status:
                 case DeploymentStatus.DEPLOYING:
@@ -154,8 +141,8 @@ class DeploymentRepairs:
                 self.describing.delete(deployment.endpoint)
             yield _repair(Kind.STOPPING, deployment, f"{deployment.endpoint} is {endpoint.state.value}")
             return
-        for number in range(deployment.first_revision, deployment.revisions + 1):
-            self.describing.delete_revision(resource_name(deployment.endpoint, number), deployment.widest)
+        for number, variants in deployment.resources:
+            self.describing.delete_revision(resource_name(deployment.endpoint, number), variants)
         self.finishing.finish_undeploy(deployment.tenant, deployment.deployment_id, None)
         yield _repair(Kind.FINISHED, deployment, "its endpoint is gone")
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.jobs.job import Backend
+from chalicelib.machine import MachineGone
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -66,6 +68,22 @@ class Executions:
             return Execution.described(self.client.describe_execution(executionArn=self.prefix + name))
         except self.client.exceptions.ExecutionDoesNotExist:
             return Execution(Driving.ABSENT)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """A state machine of deployments, and what its executions do."""
+
+    machine: DeploymentMachine
+    executions: Executions
+
+    def start(self, name: str, document: dict[str, Any]) -> bool:
+        """Whether an execution drives it now: not where the machine was deleted."""
+        try:
+            self.machine.start(name, document)
+        except MachineGone:
+            return False
+        return True
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.log import logger, metric
 from chalicelib.reconciler.gateways import Driving, Execution
-from chalicelib.reconciler.repair import Kind
+from chalicelib.reconciler.repair import Kind, Repair
 
 if TYPE_CHECKING:
     from chalicelib.bootstrap import Platform
@@ -78,6 +78,9 @@ def _end_job(platform: Platform, tenant: str, job_id: str, detail: Mapping[str, 
 def _settle_deployment(platform: Platform, tenant: str, deployment_id: str) -> None:
     """At once where the endpoint has settled; what takes minutes is left to the sweeps."""
     deployment = platform.deployment_store.get(tenant, deployment_id)
-    repairs = list(platform.deployment_repairs.look_at_once(deployment)) if deployment and deployment.is_live else []
+    repairs: list[Repair] = []
+    if deployment and deployment.is_live:
+        repairs += platform.deployment_repairs.look_at_once(deployment)
+        repairs += platform.rollout_repairs.look_at(deployment)
     kinds = [repair.kind.value for repair in repairs]
     logger.info("settled without its execution", extra={"deployment_id": deployment_id, "repairs": kinds})

@@ -1,10 +1,10 @@
-"""botocore clients of the embedded cloud, behind the two interfaces the emulator uses: objects (S3) and log lines."""
+"""botocore clients of the embedded cloud, behind the interfaces the emulator uses: objects (S3), log lines, metrics."""
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock
@@ -14,7 +14,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from localcloud.compute.host import RoleCredentials
+from localcloud.compute.host import MetricDeliveryError, RoleCredentials
 from localcloud.compute.log_shipping import LogDeliveryError
 
 CHUNK_BYTES = 1024 * 1024
@@ -83,6 +83,10 @@ class AwsClients:
         """CloudWatch Logs with the emulator's own keys."""
         with self._lock:
             return CloudWatchLogs(self._create("logs", access_key_id, secret_access_key, None))
+
+    def metrics(self, access_key_id: str, secret_access_key: str) -> CloudWatchMetrics:
+        """CloudWatch with the emulator's own keys; its client is made when there is something to tell."""
+        return CloudWatchMetrics(lambda: self._create("cloudwatch", access_key_id, secret_access_key, None), self._lock)
 
     def _create(self, service: str, key: str, secret: str, token: str | None) -> Any:
         return self._session.create_client(
@@ -195,6 +199,23 @@ class CloudWatchLogs:
     def _create_group(self, group: str) -> None:
         with suppress(self._client.exceptions.ResourceAlreadyExistsException):
             self._client.create_log_group(logGroupName=group)
+
+
+class CloudWatchMetrics:
+    """See `host.MetricSink`."""
+
+    def __init__(self, make: Callable[[], Any], lock: Lock) -> None:
+        self._make = make
+        self._lock = lock
+        self._client: Any = None
+
+    def put_metrics(self, namespace: str, data: list[dict[str, Any]]) -> None:
+        with self._lock:
+            self._client = self._client or self._make()
+        try:
+            self._client.put_metric_data(Namespace=namespace, MetricData=data)
+        except (ClientError, BotoCoreError) as error:
+            raise MetricDeliveryError(str(error)) from error
 
 
 def object_error(error: ClientError | BotoCoreError) -> ObjectError:

@@ -105,6 +105,21 @@ class ObjectStore(Protocol):
         """Length of the object, or None when there is no such key."""
 
 
+class MetricDeliveryError(Exception):
+    """CloudWatch could not be reached, or refused."""
+
+
+class MetricSink(Protocol):
+    """CloudWatch. *Blocking*. The real one is `aws_clients.CloudWatchMetrics`.
+
+    Raises:
+        MetricDeliveryError: it does not take them now.
+    """
+
+    def put_metrics(self, namespace: str, data: list[dict[str, Any]]) -> None:
+        """Takes data as PutMetricData has them."""
+
+
 class Blocking:
     """A bounded pool for blocking work (S3, logs, archives)."""
 
@@ -135,6 +150,7 @@ class Host:
     credentials: CredentialDesk
     objects: Callable[[RoleCredentials], ObjectStore]
     logs: LogSink
+    metrics: MetricSink
     events: EventOutbox
     launcher: ProcessLauncher
     faults: FaultPlan

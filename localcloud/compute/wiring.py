@@ -18,7 +18,7 @@ from localcloud.compute.control import HttpControlPlane, http_post
 from localcloud.compute.credentials import CredentialDesk
 from localcloud.compute.event_outbox import EventOutbox
 from localcloud.compute.faults import FaultPlan
-from localcloud.compute.host import Blocking, ControlPlane, Host, ObjectStore, RoleCredentials
+from localcloud.compute.host import Blocking, ControlPlane, Host, MetricSink, ObjectStore, RoleCredentials
 from localcloud.compute.host_part import HostPart
 from localcloud.compute.hosting import HostingPart
 from localcloud.compute.jobs.capacity import Slots
@@ -42,6 +42,7 @@ def make_host(
     control: Callable[[Blocking], ControlPlane],
     objects: Callable[[RoleCredentials], ObjectStore],
     logs: LogSink,
+    metrics: MetricSink,
     now: Callable[[], datetime] = utc_now,
 ) -> Host:
     """A host for the parts; opens the store. Needs a running loop."""
@@ -58,6 +59,7 @@ def make_host(
         credentials=CredentialDesk(plane, now, new_id, lambda: secrets.token_urlsafe(TOKEN_BYTES)),
         objects=objects,
         logs=logs,
+        metrics=metrics,
         events=EventOutbox(store, plane, faults),
         launcher=ProcessLauncher(_host_id(store)),
         faults=faults,
@@ -92,11 +94,13 @@ def real_host(settings: Settings, environment: Mapping[str, str]) -> Host:
     clients = AwsClients(settings.aws_url, settings.region)
     clients.warm()
     secret = environment["AIMATRIX_CONTROL_SECRET"]
+    keys = environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
     return make_host(
         settings,
         lambda blocking: HttpControlPlane(http_post(settings.control_url, secret), blocking, asyncio.sleep),
         clients.objects,
-        clients.logs(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]),
+        clients.logs(*keys),
+        clients.metrics(*keys),
     )
 
 

@@ -13,6 +13,7 @@ upgrade moves one of them.
   secrets; `gateway_responses`: what the gateway itself answers
 - `functions`, `pool`, `breeder`, `interpreter`, `worker`: how Lambda functions run; `quiet`: who goes first;
   `streams`: when a table's changes are read; `speed`: what is asked too often to be slow
+- `percentile_rank`: a statistic that ministack's CloudWatch lacks
 - `stores`: what the journal sees of the tables, keys, secrets and logs; `retention`: how much of the past is kept
 """
 
@@ -63,6 +64,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
         keys,
         machines,
         object_bodies,
+        percentile_rank,
         pins,
         policy_variables,
         retention,
@@ -77,6 +79,7 @@ def install(state: StateDir, settings: Settings) -> Cloud:
 
     pins.check()
     speed.install()
+    percentile_rank.install()
     journal = Journal(JournalDirectory(state.part("journal")))
     stores = Stores(journal.append)
     contents = journal.open()

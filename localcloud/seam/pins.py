@@ -54,6 +54,7 @@ _LAMBDA = "ministack.services.lambda_svc"
 _IAM = "ministack.core.iam_evaluator"
 _S3 = "ministack.services.s3"
 _DYNAMODB = "ministack.services.dynamodb"
+_CLOUDWATCH = "ministack.services.cloudwatch"
 _LOGS = "ministack.services.cloudwatch_logs"
 _EVENTS = "ministack.services.eventbridge"
 _CFN = "ministack.services.cloudformation"
@@ -112,6 +113,9 @@ PINS = (
     Pin(_RUNTIME, "_RESERVED_RUNTIME_ENV_VARS"),
     Pin(_RUNTIME, "_workers"),
     Pin(_RUNTIME, "_lock"),
+    Pin(_CLOUDWATCH, "_stat_value", ("stats", "stat_name", "points")),
+    Pin(_CLOUDWATCH, "_get_metric_data", contains=("_stat_value(_calc_stats(bucket_pts), stat_name, bucket_pts)",)),
+    Pin(_CLOUDWATCH, "_percentile_samples", ("points",)),
     Pin(_DYNAMODB, "copy"),
     Pin(_DYNAMODB, "_update_item", contains=("copy.deepcopy(existing)",)),
     Pin(_IAM, "_first_match", ("ctx", "stmts", "effect"), ("stmt.resources, stmt.not_resources",)),

@@ -197,3 +197,17 @@ class TestPruning:
         (tmp_path / "broken.py").write_text("def (")
         with pytest.raises(pruning.PruningError, match=r"broken\.py"):
             pruning.compile_all(tmp_path)
+
+    def test_puts_a_librarys_compiled_code_in_the_place_of_its_source(self, tmp_path: Path) -> None:
+        (tmp_path / "library").mkdir()
+        (tmp_path / "library" / "__init__.py").write_text("ANSWER = 42\n")
+        pruning.compile_all(tmp_path, keep_sources=False)
+        assert [path.name for path in (tmp_path / "library").iterdir()] == ["__init__.pyc"]
+        told = subprocess.run(
+            [sys.executable, "-c", "import library; print(library.ANSWER)"],
+            env={"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout == "42\n"

@@ -12,6 +12,7 @@ from localcloud.compute.host import Host
 from localcloud.compute.hosting.arns import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from localcloud.compute.hosting.endpoint_configs import EndpointConfigs
 from localcloud.compute.hosting.endpoints import Endpoints
+from localcloud.compute.hosting.metrics import EndpointMetrics
 from localcloud.compute.hosting.models import Models
 from localcloud.compute.hosting.runtime import Runtime
 from localcloud.compute.hosting.settings import HostingSettings
@@ -33,7 +34,8 @@ class HostingPart:
         self._models = Models(host)
         self._configs = EndpointConfigs(host, self._models)
         self._endpoints = Endpoints(host, limits, self._models, self._configs)
-        self._runtime = Runtime(host, limits, self._endpoints, dice)
+        self._metrics = EndpointMetrics(host)
+        self._runtime = Runtime(host, limits, self._endpoints, self._metrics, dice)
         tags.register(MODEL, self._models.records)
         tags.register(ENDPOINT_CONFIG, self._configs.records)
         tags.register(ENDPOINT, self._endpoints.records)
@@ -52,7 +54,9 @@ class HostingPart:
     async def start(self) -> None:
         # One line for each invocation would drown everything else.
         logging.getLogger("httpx").setLevel(logging.WARNING)
+        self._metrics.start()
         await self._endpoints.start()
 
     async def stop(self) -> None:
         await self._endpoints.stop()
+        await self._metrics.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from localcloud.compute.errors import ApiError
@@ -18,6 +19,7 @@ from localcloud.compute.hosting.instance import (
     InvocationTimedOut,
     Reply,
 )
+from localcloud.compute.hosting.metrics import EndpointMetrics
 from localcloud.compute.hosting.settings import HostingSettings
 from localcloud.compute.operations import Authorization, Call, Document, Operation
 
@@ -59,8 +61,16 @@ class Runtime:
     dice: a random number in [0, 1), for the choice of a variant.
     """
 
-    def __init__(self, host: Host, settings: HostingSettings, endpoints: Endpoints, dice: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        settings: HostingSettings,
+        endpoints: Endpoints,
+        metrics: EndpointMetrics,
+        dice: Callable[[], float],
+    ) -> None:
         self._host = host
+        self._metrics = metrics
         self._settings = settings
         self._endpoints = endpoints
         self._dice = dice
@@ -83,7 +93,13 @@ class Runtime:
         if fleet is None:
             raise ApiError("ValidationError", f"Endpoint {name} of account {self._host.settings.account} not found.")
         variant = self._variant(fleet, params)
-        reply = await self._ask(name, variant, params["Body"], _headers(params))
+        began = time.monotonic()
+        try:
+            reply = await self._ask(name, variant, params["Body"], _headers(params))
+        except ApiError:
+            self._metrics.unanswered(name, variant.plan.name)
+            raise
+        self._metrics.answered(name, variant.plan.name, reply.status, time.monotonic() - began)
         if reply.status != 200:
             raise ModelError(name, self._host, reply.status, reply.body.decode("utf-8", "replace"))
         return {

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from localcloud.compute.wiring import make_app, make_host
-from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeObjects
+from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeMetrics, FakeObjects
 from tests.unit.compute.harness import SETTINGS
 
 SECRET = "the control secret of this test"
@@ -26,7 +26,7 @@ async def serve(state: Path, listener: socket.socket, **changes: object) -> None
     objects = FakeObjects()
     objects.put("s3://data/train/rows.csv", b"1,2\n")
     settings = replace(SETTINGS, state=state, own_url=url, **changes)  # type: ignore[arg-type]
-    app = make_app(make_host(settings, lambda _: FakeControl(), objects.as_role, FakeLogs()), SECRET)
+    app = make_app(make_host(settings, lambda _: FakeControl(), objects.as_role, FakeLogs(), FakeMetrics()), SECRET)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
     print(json.dumps({"compute": url}), flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])

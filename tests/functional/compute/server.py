@@ -17,7 +17,7 @@ import uvicorn
 from botocore.config import Config
 
 from localcloud.compute.wiring import make_app, make_host
-from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeObjects
+from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeMetrics, FakeObjects
 from tests.unit.compute.harness import SETTINGS
 
 SECRET = "the control secret of this test"
@@ -60,7 +60,11 @@ def served(state: Path, **changes: Any) -> Iterator[Served]:
 
     async def serve() -> None:
         host = make_host(
-            replace(SETTINGS, state=state, own_url=url, **changes), lambda _: control, objects.as_role, logs
+            replace(SETTINGS, state=state, own_url=url, **changes),
+            lambda _: control,
+            objects.as_role,
+            logs,
+            FakeMetrics(),
         )
         config = uvicorn.Config(
             make_app(host, SECRET), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1

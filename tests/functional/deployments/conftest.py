@@ -16,8 +16,9 @@ from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.finishing import Finishing
 from chalicelib.deployments.invocations import Invocations
 from chalicelib.deployments.plan import Surroundings
-from chalicelib.deployments.planning import Planning
+from chalicelib.deployments.planning import EndpointBusy, Planning
 from chalicelib.deployments.request import DeploymentConfig
+from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.service import DeploymentService
 from chalicelib.deployments.smoke import SmokeTest
 from chalicelib.deployments.store import DeploymentStore
@@ -59,6 +60,7 @@ class Deployments:
     sagemaker: FakeSageMaker
     waiters: FakeWaiters
     runtime: FakeEndpointRuntime
+    revising: Revising
     service: DeploymentService
     invocations: Invocations
     planning: Planning
@@ -111,8 +113,18 @@ class Deployments:
                 self._repeated(lambda: self.smoke.run(tenant, key, number))
         except Exception as caught:  # noqa: BLE001  the machine catches States.ALL
             error = {"Error": type(caught).__name__, "Cause": f'{{"errorMessage": "{caught}"}}'}
-        self._repeated(lambda: self.finishing.finish(tenant, key, number, error_text(error)))
+        self._repeated(lambda: self._finish(deployment, number, error_text(error)))
         return self.get(deployment)
+
+    def _finish(self, deployment: Deployment, number: int, error: str | None) -> None:
+        """The machine's last state, which is repeated while the endpoint changes."""
+        while True:
+            try:
+                self.finishing.finish(deployment.tenant, deployment.deployment_id, number, error)
+            except EndpointBusy:
+                self.sagemaker.settle(deployment.endpoint)
+            else:
+                return
 
     def take_down(self, deployment: Deployment, *, delete: bool = True) -> Deployment:
         """Run the machine `undeploy_model`."""
@@ -187,6 +199,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         runtime: Any = FakeEndpointRuntime()
         pauses: list[float] = []
         log = AuditLog.create(dynamodb, clock)
+        revising = Revising(store, models, deploy, clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         yield Deployments(
             clock=clock,
@@ -197,7 +210,8 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             sagemaker=sagemaker,
             waiters=waiters,
             runtime=runtime,
-            service=DeploymentService(store, models, deploy, undeploy, clock, lambda: next(ids), log.recorder),
+            revising=revising,
+            service=DeploymentService(store, models, revising, undeploy, clock, lambda: next(ids), log.recorder),
             invocations=Invocations(store, runtime),
             planning=Planning(
                 store=store,

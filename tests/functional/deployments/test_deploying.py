@@ -10,6 +10,7 @@ import pytest
 from chalicelib.deployments.deployment import DeploymentStatus
 from chalicelib.deployments.gateways import Endpoint, EndpointState
 from chalicelib.deployments.invocations import Answer
+from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.errors import Conflict, Forbidden, ModelFailed, NotFound
 from chalicelib.models.model import Archive, ModelStatus, Use
 from tests.functional.deployments.conftest import STRANGER, USER, Deployments
@@ -196,9 +197,33 @@ class TestMachine:
         assert (after.status, after.active) == (DeploymentStatus.ACTIVE, before.active)
         assert after.last_failure is not None
         assert "no such feature" in after.last_failure.reason
-        assert deployments.sagemaker.endpoints[before.endpoint].coming == f"{before.endpoint}-1"
-        deployments.sagemaker.settle(before.endpoint)
         assert deployments.sagemaker.endpoints[before.endpoint].config == f"{before.endpoint}-1"
+
+    def test_is_not_settled_before_the_endpoint_serves_the_revision_before_again(
+        self, deployments: Deployments, times: int
+    ) -> None:
+        deployments.times = times
+        before = deployments.active(deployments.model("1"))
+        after = deployments.deploy(deployments.model("2"))
+        deployments.sagemaker.carry_out(deployments.planning.plan("acme", after.deployment_id, 2))
+        deployments.sagemaker.settle(before.endpoint)
+        for _ in range(times + 1):
+            with pytest.raises(EndpointBusy):
+                deployments.finishing.finish("acme", after.deployment_id, 2, "The model failed.")
+        assert deployments.get(after).status is DeploymentStatus.DEPLOYING
+        deployments.sagemaker.settle(before.endpoint)
+        deployments.finishing.finish("acme", after.deployment_id, 2, "The model failed.")
+        assert deployments.get(after).active == before.active
+
+    def test_keeps_nothing_of_superseded_revisions_in_sagemaker(self, deployments: Deployments, times: int) -> None:
+        deployments.times = times
+        first = deployments.active(deployments.model("1"))
+        deployments.sagemaker.broken.add(f"{first.endpoint}-2")
+        deployments.active(deployments.model("2"))
+        last = deployments.active(deployments.model("3"))
+        assert list(deployments.sagemaker.configs) == [f"{first.endpoint}-3"]
+        assert list(deployments.sagemaker.models) == [f"{first.endpoint}-3"]
+        assert last.resources == ((3, 1),)
 
     def test_fails_and_deletes_a_first_endpoint_that_does_not_predict(
         self, deployments: Deployments, times: int

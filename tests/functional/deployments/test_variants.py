@@ -39,6 +39,28 @@ def reweigh(deployments: Deployments, deployment: Deployment, *pairs: tuple[Mode
     return deployments.service.reweigh(DEPLOYER, deployment.deployment_id, request)
 
 
+class TestGoingBack:
+    def test_brings_the_weights_that_were_set_last(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
+        shared(deployments, *two)
+        before = deployments.drive(reweigh(deployments, shared(deployments, *two), (two[0], 30), (two[1], 70)))
+        good, bad = deployments.runtime.answers[0], Answer(b"{}", "application/json", "v3")
+        deployments.runtime.answers = [bad, good]
+        kept = deployments.active(deployments.model("3"))
+        assert (kept.status, kept.active) == (DeploymentStatus.ACTIVE, before.active)
+        # SageMaker goes back to the weights that the configuration began with.
+        assert weights(deployments, kept) == {"v1": 30, "v2": 70}
+
+    def test_other_weights_add_nothing_to_delete(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
+        active = shared(deployments, *two)
+        for weight in range(20, 40):
+            active = deployments.drive(reweigh(deployments, active, (two[0], 100 - weight), (two[1], weight)))
+        assert active.resources == ((1, 2),)
+        active = deployments.service.undeploy(DEPLOYER, active.deployment_id)
+        plan = deployments.planning.plan_undeploy("acme", active.deployment_id)
+        assert plan["endpoint_config_names"] == [f"{active.endpoint}-1"]
+        assert plan["model_names"] == [f"{active.endpoint}-1", f"{active.endpoint}-1-1"]
+
+
 class TestDeploying:
     def test_two_versions_serves_both_by_their_weights(
         self, deployments: Deployments, two: tuple[Model, Model]
@@ -77,7 +99,6 @@ class TestDeploying:
         assert kept.active == before.active
         assert kept.last_failure is not None
         assert "no predictions" in kept.last_failure.reason
-        deployments.sagemaker.settle(kept.endpoint)
         assert weights(deployments, kept) == {"v1": 1}
         assert deployments.again(other).status is ModelStatus.READY
         assert deployments.again(one).status is ModelStatus.DEPLOYED

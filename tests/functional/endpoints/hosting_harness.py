@@ -23,7 +23,7 @@ from localcloud.compute.hosting import HostingPart, HostingSettings
 from localcloud.compute.operations import Call, Operation, Part
 from localcloud.compute.tags import SageMakerTags
 from localcloud.compute.wiring import close_host, make_host
-from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeObjects
+from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeMetrics, FakeObjects
 from tests.unit.compute.harness import SETTINGS
 
 ROLE = "arn:aws:iam::000000000000:role/serving"
@@ -89,6 +89,7 @@ class World:
     control: FakeControl = field(default_factory=FakeControl)
     objects: Objects = field(default_factory=Objects)
     logs: FakeLogs = field(default_factory=FakeLogs)
+    metrics: FakeMetrics = field(default_factory=FakeMetrics)
 
     def statuses(self, endpoint: str) -> list[str]:
         """The endpoint's statuses as its events told them."""
@@ -196,7 +197,8 @@ async def hosting(
     world: World, settings: HostingSettings = QUICK, dice: Callable[[], float] = random.random
 ) -> AsyncIterator[Hosting]:
     """A started emulator with hosting alone, on the world's state."""
-    host = make_host(replace(SETTINGS, state=world.state), lambda _: world.control, world.objects.as_role, world.logs)
+    settled = replace(SETTINGS, state=world.state)
+    host = make_host(settled, lambda _: world.control, world.objects.as_role, world.logs, world.metrics)
     tags = SageMakerTags()
     parts: list[Part] = [HostPart(host, tags), HostingPart(host, tags, settings, dice)]
     for part in parts:

@@ -142,3 +142,35 @@ class TestDeathOfAProcess:
                 assert await hosted.speaker("two") == "two"
 
         play(world, scenario, settings=replace(QUICK, restart_first=5.0, restart_most=5.0))
+
+
+class TestMetrics:
+    def test_tell_what_came_of_each_request_by_variant(self, world: World) -> None:
+        async def scenario(hosted: Hosting) -> None:
+            await hosted.deploy("iris")
+            for _ in range(3):
+                await hosted.invoke("iris")
+            await hosted.refused("InvokeEndpoint", EndpointName="iris", Body=b'{"raise": 1}')
+            await hosted.refused("InvokeEndpoint", EndpointName="iris", Body=b'{"die": 1}')
+
+        play(world, scenario)
+        where = {"EndpointName": "iris", "VariantName": "iris"}
+        assert world.metrics.total("Invocations", **where) == 5
+        assert world.metrics.total("Invocation5XXErrors", **where) == 1
+        assert world.metrics.total("Invocation4XXErrors", **where) == 0
+        # The one that got no answer is no 5XX of the model.
+        assert world.metrics.total("InvocationModelErrors", **where) == 2
+        latencies = [datum for datum in world.metrics.data if datum["MetricName"] == "ModelLatency"]
+        assert sum(sum(datum["Counts"]) for datum in latencies) == 4
+        assert {datum["Namespace"] for datum in world.metrics.data} == {"AWS/SageMaker"}
+
+    def test_that_can_not_be_delivered_hold_nobody_up(self, world: World) -> None:
+        world.metrics.broken = 1
+
+        async def scenario(hosted: Hosting) -> None:
+            await hosted.deploy("iris")
+            for _ in range(2):
+                await hosted.invoke("iris")
+
+        play(world, scenario)
+        assert world.metrics.total("Invocations") <= 2

@@ -12,10 +12,13 @@ import pytest
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus
 from chalicelib.deployments.gateways import Endpoint, EndpointState
 from chalicelib.models.model import ModelStatus
-from chalicelib.reconciler.deployments import DeploymentRepairs, Machines
-from chalicelib.reconciler.gateways import Driving, Execution, Labels, Standing
+from chalicelib.reconciler.deployments import DeploymentRepairs
+from chalicelib.reconciler.gateways import Driving, Execution, Labels, Machines, Standing
 from chalicelib.reconciler.repair import GRACE, Kind, Repair
+from chalicelib.reconciler.rollouts import RolloutRepairs
+from chalicelib.rollouts.store import RolloutStore
 from tests.functional.deployments.conftest import DEPLOYER, Deployments
+from tests.functional.deployments.fakes import FakeMachine
 
 LATER = GRACE.total_seconds() + 1
 
@@ -85,6 +88,7 @@ class Room:
 def room(deployments: Deployments) -> Room:
     deploy, undeploy, standing = FakeExecutions(), FakeExecutions(), FakeStanding(deployments)
     fakes: Any = (deploy, undeploy, standing)
+    machine: Any = FakeMachine()
     repairs = DeploymentRepairs(
         store=deployments.store,
         deploy=Machines(deployments.deploy_machine, fakes[0]),  # type: ignore[arg-type]
@@ -92,6 +96,12 @@ def room(deployments: Deployments) -> Room:
         finishing=deployments.finishing,
         describing=deployments.sagemaker,  # type: ignore[arg-type]
         standing=fakes[2],
+        rollouts=RolloutRepairs(
+            RolloutStore(deployments.store.table),
+            deployments.store,
+            Machines(machine, fakes[0]),
+            deployments.clock,
+        ),
         stack="ours",
         now=deployments.clock,
     )
@@ -134,11 +144,12 @@ class TestADeploymentOnItsWay:
         room.deployments.sagemaker.carry_out(room.deployments.planning.plan("acme", active.deployment_id, 2))
         room.deployments.sagemaker.settle(active.endpoint)
         room.ended(updated, Execution(Driving.TIMED_OUT))
+        assert room.kinds() == [Kind.STOPPING]
+        room.deployments.sagemaker.settle(active.endpoint)
         assert room.kinds() == [Kind.FINISHED]
         kept = room.deployments.get(active)
         assert (kept.status, kept.active) == (DeploymentStatus.ACTIVE, active.active)
         assert kept.last_failure is not None
-        room.deployments.sagemaker.settle(active.endpoint)
         assert room.deployments.sagemaker.describe(active.endpoint).config == f"{active.endpoint}-1"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from localcloud.compute.aws_clients import ObjectError
 from localcloud.compute.errors import AccessDenied
-from localcloud.compute.host import Decision, HttpRequest, RoleCredentials
+from localcloud.compute.host import Decision, HttpRequest, MetricDeliveryError, RoleCredentials
 from localcloud.compute.log_shipping import OWN_MARK, LogDeliveryError
 from localcloud.compute.operations import Authorization
 
@@ -101,6 +101,33 @@ class FakeObjects:
     def size(self, bucket: str, key: str) -> int | None:
         data = self.content.get((bucket, key))
         return None if data is None else len(data)
+
+
+@dataclass
+class FakeMetrics:
+    """CloudWatch. `broken`: so many deliveries fail first."""
+
+    data: list[dict[str, Any]] = field(default_factory=list)
+    broken: int = 0
+
+    def put_metrics(self, namespace: str, data: list[dict[str, Any]]) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise MetricDeliveryError("not now")
+        self.data += [{"Namespace": namespace, **datum} for datum in data]
+
+    def total(self, metric: str, **dimensions: str) -> float:
+        """Of all values of a metric, each as often as it came."""
+        wanted = set(dimensions.items())
+        found = (
+            datum
+            for datum in self.data
+            if datum["MetricName"] == metric
+            and wanted <= {(each["Name"], each["Value"]) for each in datum["Dimensions"]}
+        )
+        return float(
+            sum(value * count for each in found for value, count in zip(each["Values"], each["Counts"], strict=True))
+        )
 
 
 @dataclass

@@ -16,7 +16,7 @@ from localcloud.compute.host import Host, ObjectStore, RoleCredentials
 from localcloud.compute.operations import Call, OperationRegistry, Part
 from localcloud.compute.settings import Settings
 from localcloud.compute.wiring import close_host, make_host, make_parts
-from tests.unit.compute.fakes import ROLE, FakeControl, FakeLogs, FakeObjects
+from tests.unit.compute.fakes import ROLE, FakeControl, FakeLogs, FakeMetrics, FakeObjects
 
 SETTINGS = Settings(
     state=Path(),
@@ -86,7 +86,8 @@ async def emulator(
     """A started emulator on `state`."""
     control, objects, logs = control or FakeControl(), objects or FakeObjects(), logs or FakeLogs()
     objects.put("s3://data/train/rows.csv", b"1,2\n")
-    host = make_host(replace(SETTINGS, state=state, **settings), lambda _: control, as_role or objects.as_role, logs)
+    role = as_role or objects.as_role
+    host = make_host(replace(SETTINGS, state=state, **settings), lambda _: control, role, logs, FakeMetrics())
     parts = list(make_parts(host))
     for part in parts:
         await part.start()

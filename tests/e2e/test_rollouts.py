@@ -1,0 +1,131 @@
+"""A new version takes over from an old one in steps, on the embedded cloud: with real processes, real requests, a bad version.
+
+The time of the cloud is real, so the steps are of seconds; what is waited for is a status, never a moment.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from aimatrix.client import Client, Deployment, DeploymentConfig, Model
+from tests.e2e import scripts
+from tests.e2e.conftest import Cloud
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+TRAINS = "import os\nopen(os.path.join(os.environ['SM_MODEL_DIR'], 'm.txt'), 'w').write('x')\n"
+ANSWERS = """
+def model_fn(d):
+    return {number}
+def predict_fn(data, model):
+    if {fails} and data[0][0] % 2:
+        raise RuntimeError("odd")
+    return [model for _ in data]
+"""
+TENANT = "rollouts"
+STEPS = [
+    {"weight": 20.0, "duration": 2, "minimum_samples": 10},
+    {"weight": 60.0, "duration": 2, "minimum_samples": 20},
+    {"weight": 100.0, "duration": 2, "minimum_samples": 10},
+]
+
+
+@pytest.fixture(scope="module")
+def dora(cloud: Cloud) -> Iterator[Client]:
+    with cloud.client("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def versions(dora: Client, tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
+    """Three of one model, that answer 1, 2 and 3; the last one fails at every odd number."""
+    found = []
+    for number in (1, 2, 3):
+        code = ANSWERS.format(number=number, fails=number == 3)
+        job = scripts.run(dora, tmp_path_factory.mktemp("version"), TRAINS, name="coin", files={"inference.py": code})
+        assert job.model_id is not None, job.failure_reason
+        found.append(dora.models.get(job.model_id))
+    return found
+
+
+@pytest.fixture
+def deployed(dora: Client, versions: list[Model]) -> Iterator[Deployment]:
+    active = dora.deployments.wait(
+        dora.models.deploy(versions[0].id, DeploymentConfig("staging", replicas=1)).id, timeout=180
+    )
+    assert active.is_active(), active.failure_reason
+    yield active
+    dora.deployments.wait(active.id, timeout=120)
+    dora.deployments.delete(active.id)
+    dora.deployments.wait_down(active.id, timeout=120)
+
+
+class Callers:
+    """Ask for predictions until they are told to stop; what became of each request is counted."""
+
+    def __init__(self, cloud: Cloud, deployment: Deployment, threads: int = 2) -> None:
+        self.answers: Counter[Any] = Counter()
+        self._url = f"{cloud.api}/deployments/{deployment.id}/invocations"
+        self._headers = {"Authorization": f"Bearer {cloud.token('dora', 'USER', tenant=TENANT)}"}
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, number: int) -> None:
+        with httpx.Client(headers=self._headers, timeout=30) as client:
+            while not self._over.is_set():
+                number += 1
+                answer = client.post(self._url, json={"inputs": [[number]]})
+                self.answers[answer.status_code, answer.headers.get("x-variant")] += 1
+
+
+def start(cloud: Cloud, deployment: Deployment, model: Model, **plan: Any) -> str:
+    body = {"to": {"model_id": model.id}, "steps": STEPS, "evaluation_seconds": 5, "patience": "PT2M", **plan}
+    answer = httpx.post(
+        f"{cloud.api}/deployments/{deployment.id}/rollouts", json=body, headers=_headers(cloud), timeout=30
+    )
+    assert answer.status_code == 201, answer.text
+    return f"{cloud.api.removesuffix('/v1')}{answer.headers['location'].removeprefix('/api')}"
+
+
+def ended(cloud: Cloud, url: str, seconds: float = 240) -> dict[str, Any]:
+    until = time.monotonic() + seconds
+    while True:
+        found: dict[str, Any] = httpx.get(url, headers=_headers(cloud), timeout=30).json()
+        if found["status"] not in {"running", "paused", "rolling-back"}:
+            return found
+        assert time.monotonic() < until, found
+        time.sleep(0.5)
+
+
+def _headers(cloud: Cloud) -> dict[str, str]:
+    return {"Authorization": f"Bearer {cloud.token('dora', 'USER', 'MODEL_DEPLOYER', tenant=TENANT)}"}
+
+
+class TestARollout:
+    def test_of_a_good_version_goes_through_its_steps_and_no_request_fails(
+        self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
+    ) -> None:
+        with Callers(cloud, deployed) as callers:
+            done = ended(cloud, start(cloud, deployed, versions[1]))
+        assert (done["status"], [step["status"] for step in done["steps"]]) == ("succeeded", ["passed"] * 3), done
+        assert {code for code, _ in callers.answers} == {200}
+        assert {variant for _, variant in callers.answers} == {"v1", "v2"}
+        now = dora.deployments.get(deployed.id)
+        assert [variant.model_id for variant in now.variants] == [versions[1].id]
