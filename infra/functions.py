@@ -46,7 +46,8 @@ SETTINGS: dict[str, Json | str] = {
     "EXPORT_ARN": names.function("export_job").arn,
     "DEPLOY_MODEL_ARN": ref("DeployModelStateMachine"),
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
-    "SHIFT_TRAFFIC_ARN": ref("ShiftTrafficStateMachine"),
+    # By its name: the machine calls a function that starts the machine.
+    "SHIFT_TRAFFIC_ARN": names.machine_arn("shift-traffic"),
     "TENANT_ROLES": names.tenant_role_arn(),
     "TRAINING_POLICY_ARN": ref("TrainingPolicy"),
     "SERVING_POLICY_ARN": ref("ServingPolicy"),

@@ -28,6 +28,7 @@ from aimatrix.cli import (
     quota,
     receipts,
     reconcile,
+    rollouts,
     submit,
     usage,
     webhooks,
@@ -172,6 +173,7 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.add_typer(rollouts.app, name="rollouts", rich_help_panel=SERVING)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=SERVING)
 app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
 app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,15 +12,13 @@ from aimatrix.cli import options
 from aimatrix.cli.exits import CommandError, ExitCode
 from aimatrix.cli.output import Output, bold, dim, facts, number, printable, table
 from aimatrix.cli.output import status as coloured
+from aimatrix.cli.parsing import read_json
 from aimatrix.cli.tools import Target, tools
 
 if TYPE_CHECKING:
     from aimatrix.client import Experiment, Results
 
 app = typer.Typer(help="Find out which of several variants is better, looking as often as you like.")
-
-# A plan and a batch of counts are far smaller.
-MOST_BYTES = 256 * 1024
 
 Id = Annotated[str, typer.Argument(help="Id of the experiment.", metavar="EXPERIMENT")]
 
@@ -85,7 +82,7 @@ def create(
 
       aimatrix experiments create button.json
     """
-    wanted = _read(plan, "FILE")
+    wanted = read_json(plan, "FILE")
     if not isinstance(wanted, dict):
         raise typer.BadParameter(f"{plan} is no JSON object", param_hint="FILE")
     with tools(ctx).connect(Target(api, profile, state)) as client:
@@ -131,7 +128,7 @@ def count(
 
       aimatrix experiments count 0b7c3c1e-0000-4000-8000-000000000001 today.json
     """
-    batch = _read(counts, "FILE")
+    batch = read_json(counts, "FILE")
     if not isinstance(batch, list) or not all(isinstance(each, dict) for each in batch):
         raise typer.BadParameter(f"{counts} is no JSON list of objects", param_hint="FILE")
     with tools(ctx).connect(Target(api, profile, state)) as client:
@@ -211,19 +208,6 @@ def stop(
     with tools(ctx).connect(Target(api, profile, state)) as client:
         stopped = client.experiments.stop(experiment_id, reason)
     Output(as_json).finish(stopped.document, *_shown(stopped))
-
-
-def _read(path: Path, hint: str) -> Any:
-    if not path.is_file():
-        raise typer.BadParameter(f"{path} is not a file", param_hint=hint)
-    with path.open("rb") as source:
-        content = source.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise typer.BadParameter(f"{path} has more than {MOST_BYTES:,} bytes", param_hint=hint)
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint=hint) from None
 
 
 def _shown(experiment: Experiment) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -88,3 +89,25 @@ def money(text: str, option: str) -> Decimal:
 def unless_none(read: Callable[[str, str], T], text: str, option: str) -> T | None:
     """A limit: what ``read`` makes of it, or None where the word is ``none``."""
     return None if text == "none" else read(text, option)
+
+
+MOST_BYTES = 256 * 1024
+"""Of a JSON file that holds a plan or a batch: these are far smaller."""
+
+
+def read_json(path: Path, hint: str) -> Any:
+    """What a JSON file on the command line holds.
+
+    Args:
+        hint: the argument's name, for the message.
+    """
+    if not path.is_file():
+        raise typer.BadParameter(f"{path} is not a file", param_hint=hint)
+    with path.open("rb") as source:
+        content = source.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise typer.BadParameter(f"{path} has more than {MOST_BYTES:,} bytes", param_hint=hint)
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint=hint) from None

@@ -67,6 +67,7 @@ from aimatrix.client.quotas import Difference, Limits, OwnQuota, Quota, QuotaChe
 from aimatrix.client.receipts import Receipt
 from aimatrix.client.reconciler import SweepReport
 from aimatrix.client.retry import RetryPolicy
+from aimatrix.client.rollouts import Rollout, RolloutGate, RolloutStep
 from aimatrix.client.uploads import Upload, UploadFile
 from aimatrix.client.webhooks import Delivery, NewSecret, NotSigned, Webhook, verify
 
@@ -122,6 +123,9 @@ __all__ = [
     "ResourceRequirements",
     "Results",
     "RetryPolicy",
+    "Rollout",
+    "RolloutGate",
+    "RolloutStep",
     "SecretReference",
     "ServiceError",
     "SweepReport",

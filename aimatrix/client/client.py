@@ -25,6 +25,7 @@ from aimatrix.client.profiles import Connection, resolve
 from aimatrix.client.quota_calls import QuotaCalls
 from aimatrix.client.reconciler import ReconcilerCalls
 from aimatrix.client.retry import RetryPolicy
+from aimatrix.client.rollout_calls import RolloutCalls
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
 from aimatrix.client.uploads import Upload, UploadFile
@@ -38,6 +39,7 @@ class Client:
         jobs: submit, get, list, cancel, delete, logs, metrics, wait.
         models: list, get, register, deprecate, deploy.
         deployments: list, get, delete, wait, predict.
+        rollouts: start, list, get, pause, resume, promote, abort, wait.
         experiments: create, list, get, results, count, expose, report, assign, stop.
         quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
@@ -73,6 +75,7 @@ class Client:
         self.jobs = JobCalls(self._transport, monotonic=monotonic)
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
+        self.rollouts = RolloutCalls(self._transport)
         self.experiments = ExperimentCalls(self._transport)
         self.quotas = QuotaCalls(self._transport)
         self.capacity = CapacityCalls(self._transport)

@@ -151,23 +151,21 @@ class RolloutService:
                 after = change(rollout)
             except IllegalTransition as refusal:
                 raise Conflict(str(refusal)) from None
-            if after == rollout:
-                return rollout
-            entry = self.audit.entry(
-                caller,
-                action,
-                subject("deployment", deployment_id),
-                rollout=str(rollout.number),
-                step=str(rollout.step),
-            )
-            try:
-                self.deployments.write(self.store.change(rollout, after, self.now()), entry)
-            except StaleDeployment:
+            if after != rollout and not self._changed(caller, rollout, after, action):
                 continue
             if after.status is RolloutStatus.ROLLING_BACK or after.is_promoting:
                 # The machine would come to it with its next turn; nobody is to wait for that.
                 self.driving.turn(caller.tenant, deployment_id, rollout.number)
             return self._there(caller, deployment_id, number)
+
+    def _changed(self, caller: Caller, rollout: Rollout, after: Rollout, action: Action) -> bool:
+        about = subject("deployment", rollout.deployment_id)
+        entry = self.audit.entry(caller, action, about, rollout=str(rollout.number), step=str(rollout.step))
+        try:
+            self.deployments.write(self.store.change(rollout, after, self.now()), entry)
+        except StaleDeployment:
+            return False
+        return True
 
     def _record(self, caller: Caller, deployment: Deployment, rollout: Rollout, running: Rollout | None) -> None:
         """

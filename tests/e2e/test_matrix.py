@@ -25,6 +25,8 @@ from chalicelib.api_keys.key import SCOPES
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, Variant
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.identity.permissions import INSTALLATION, Permission, Role, permissions_of
+from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
+from chalicelib.rollouts.store import RolloutStore
 from chalicelib.table import Table
 from localcloud.issuer import Issuer
 from localcloud.state import AUDIENCE, StateDir
@@ -42,6 +44,7 @@ MISSING = {
     "model_id": "00000000-0000-4000-8000-000000000000",
     "deployment_id": "00000000-0000-4000-8000-000000000000",
     "experiment_id": "00000000-0000-4000-8000-000000000000",
+    "rollout_id": "99",
     "name": "nothing",
     "environment": "production",
     "key_id": "0" * 16,
@@ -198,6 +201,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "model_id": model.id,
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
             "experiment_id": experiment.id,
+            "rollout_id": "1",
             "name": f"{CANARY}-deployment",
             "environment": "development",
             "key_id": key.key_id,
@@ -226,6 +230,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "invokeDeployment": {"inputs": [[1]]},
             "invokeEndpoint": {"inputs": [[1]]},
             "changeWeights": {"variants": [{"model_id": model.id, "weight": 1}]},
+            "startRollout": {"to": {"model_id": model.id}},
             "createExperiment": EXPERIMENT,
             "assignVariants": {"keys": ["k"]},
             "reportExposures": {"exposures": [{"variant": "a", "key": "k"}]},
@@ -255,7 +260,23 @@ def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:
         updated_at=now,
     )
     table = Table(cloud.boto("dynamodb"), "aimatrix-deployments")
-    return DeploymentStore(table).create(replace(deployment, status=DeploymentStatus.TERMINATED), None)
+    rollout = Rollout(
+        tenant="default",
+        deployment_id=deployment.deployment_id,
+        number=1,
+        user="alice",
+        stable=revision.variants,
+        candidate=Variant(f"{CANARY}-2", model_id, "2"),
+        steps=(Step(100.0, 0, 0),),
+        gates=(),
+        evaluation_seconds=60,
+        patience_seconds=60,
+        created_at=now,
+        updated_at=now,
+        status=RolloutStatus.OVERTAKEN,
+    )
+    ended = replace(deployment, status=DeploymentStatus.TERMINATED, rollouts=1)
+    return DeploymentStore(table).create(ended, None, RolloutStore(table).creation(rollout))
 
 
 def forgeries(world: World) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""A new version takes over from an old one in steps, on the embedded cloud: with real processes, real requests, a bad version.
+"""A new version takes over from an old one in steps, on the embedded cloud: real processes, real requests, a bad version.
 
 The time of the cloud is real, so the steps are of seconds; what is waited for is a status, never a moment.
 """
@@ -9,14 +9,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
 
 from aimatrix.client import Client, Deployment, DeploymentConfig, Model
 from tests.e2e import scripts
-from tests.e2e.conftest import Cloud
+from tests.e2e.conftest import Cloud, aimatrix, last_json
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -77,7 +77,7 @@ class Callers:
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
 
-    def __enter__(self) -> Callers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -129,3 +129,51 @@ class TestARollout:
         assert {variant for _, variant in callers.answers} == {"v1", "v2"}
         now = dora.deployments.get(deployed.id)
         assert [variant.model_id for variant in now.variants] == [versions[1].id]
+
+    def test_of_a_bad_version_is_undone_and_says_why_and_the_good_one_fails_nobody(
+        self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
+    ) -> None:
+        with Callers(cloud, deployed) as callers:
+            done = ended(cloud, start(cloud, deployed, versions[2]))
+        assert done["status"] == "rolled-back", done
+        assert "error rate <= 0.05 was breached" in done["reason"]
+        assert done["breached_at"] < done["restored_at"]
+        failed = {variant for code, variant in callers.answers if code != 200}
+        # What fails is told by the model, not by a variant of ours: its answers have no name on them.
+        assert failed <= {None}
+        assert callers.answers[200, "v1"] > 0
+        now = dora.deployments.get(deployed.id)
+        assert [(each.model_id, each.percentage) for each in now.variants] == [(versions[0].id, 100)]
+        found = cloud.boto("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
+        assert {each["VariantName"]: each["CurrentWeight"] for each in found["ProductionVariants"]} == {"v1": 1}
+
+    def test_whose_machine_is_aborted_is_driven_on(
+        self, cloud: Cloud, deployed: Deployment, versions: list[Model]
+    ) -> None:
+        with Callers(cloud, deployed):
+            url = start(cloud, deployed, versions[1])
+            stepfunctions = cloud.boto("stepfunctions")
+            (execution,) = _executions(cloud)
+            stepfunctions.stop_execution(executionArn=execution, error="Operator", cause="tidying")
+            done = ended(cloud, url)
+        assert done["status"] == "succeeded", done
+
+    def test_is_paused_and_aborted_by_hand(self, cloud: Cloud, deployed: Deployment, versions: list[Model]) -> None:
+        token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)
+        here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": token}
+        patient = [{"weight": 20.0, "duration": 3600, "minimum_samples": 10}]
+        url = start(cloud, deployed, versions[1], steps=patient)
+        paused = aimatrix("rollouts", "pause", deployed.id, "--json", environment=here)
+        assert last_json(paused.stdout)["status"] == "paused"
+        aimatrix("rollouts", "abort", deployed.id, "--json", environment=here)
+        done = ended(cloud, url)
+        assert (done["status"], done["reason"]) == ("aborted", "Aborted by dora.")
+
+
+def _executions(cloud: Cloud) -> list[str]:
+    """Those of `shift_traffic` that run."""
+    stepfunctions = cloud.boto("stepfunctions")
+    machines = stepfunctions.list_state_machines()["stateMachines"]
+    (machine,) = (each["stateMachineArn"] for each in machines if each["name"].endswith("shift-traffic"))
+    found = stepfunctions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+    return [each["executionArn"] for each in found]

@@ -84,7 +84,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.audit.store(), p.audit_log),
         lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
-        lambda p: (p.api_keys, p.experiments, p.joining),
+        lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining),
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
         lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),
@@ -124,6 +124,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "on_endpoint_event": (lambda p: p.deployment_waiting,),
     "smoke_test": (lambda p: p.smoke_test,),
     "finish_deployment": (lambda p: p.deployment_finishing,),
+    "advance_rollout": (lambda p: (p.rollout_driving.reader().experiments(), p.audit.store()),),
     "chain_audit": (lambda p: p.audit_sealing,),
 }
 
@@ -149,6 +150,7 @@ class TestSettings:
                     "calls",
                     "functions",
                     "events",
+                    "cloudwatch",
                 )
             ),
         )

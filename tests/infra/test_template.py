@@ -40,6 +40,7 @@ class TestBuiltTemplate:
             *("UsageTable", "QuotasTable", "KeysTable", "AuditTable", "CapacityTable", "EventsTable"),
             *("WebhooksTable", "NotificationTopicArn"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
+            "ShiftTrafficStateMachineArn",
             *("EventBusName", "BatchJobQueueArn"),
         }
 

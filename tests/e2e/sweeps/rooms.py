@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 from tests.e2e.conftest import Cloud
 from tests.e2e.receiver import receiving
-from tests.e2e.sweeps import administration, deployments, experiments, jobs, models, streams, webhooks
+from tests.e2e.sweeps import administration, deployments, experiments, jobs, models, rollouts, streams, webhooks
 from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
 from tests.e2e.sweeps.services import Services, services_on
 from tests.faults import Shows
 
-ROOMS = ("jobs", "models", "deployments", "experiments", "administration", "streams", "webhooks")
+ROOMS = ("jobs", "models", "deployments", "rollouts", "experiments", "administration", "streams", "webhooks")
 
 
 @contextmanager
@@ -28,6 +28,7 @@ def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]
                 "jobs": jobs.handlers(services),
                 "models": models.handlers(services),
                 "deployments": deployments.handlers(services),
+                "rollouts": rollouts.handlers(services),
                 "experiments": experiments.handlers(services),
                 "administration": administration.handlers(services),
                 "streams": streams.handlers(services, cloud),

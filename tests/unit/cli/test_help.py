@@ -13,6 +13,8 @@ VERBS = (
     *("jobs list", "jobs get", "jobs metrics", "jobs cancel", "jobs delete"),
     *("models list", "models get", "models register", "models deprecate"),
     *("deployments list", "deployments get", "deployments delete"),
+    *("rollouts start", "rollouts list", "rollouts get"),
+    *("rollouts pause", "rollouts resume", "rollouts promote", "rollouts abort"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("keys create", "keys list", "keys get", "keys revoke"),
