@@ -104,6 +104,7 @@ class RolloutRequest(Shape):
     Attributes:
         steps, strategy: one of them; without both it is the strategy `canary`.
         gates: without any an error rate of at most 0.05; an empty list is none.
+        evaluation_seconds: how often the gates are looked at; CloudWatch has a point a minute of what SageMaker serves.
         patience: how long a step may wait for requests beyond its own time.
     """
 
@@ -111,5 +112,5 @@ class RolloutRequest(Shape):
     steps: Annotated[list[StepRequest], Field(min_length=1, max_length=MAX_STEPS)] | None = None
     strategy: Strategy | None = None
     gates: Annotated[list[GateRequest], Field(max_length=MAX_GATES)] | None = None
-    evaluation_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
+    evaluation_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     patience: Seconds = 3600

@@ -43,21 +43,25 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("POST", f"{_ONE}/pause", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def pause_rollout(request: Request, deployment_id: str, rollout_id: str) -> Reply:
         request.only()
+        request.no_body()
         return Reply(views.document(platform.rollouts.pause(request.caller, deployment_id, rollout_id)))
 
     @room.view("POST", f"{_ONE}/resume", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def resume_rollout(request: Request, deployment_id: str, rollout_id: str) -> Reply:
         request.only()
+        request.no_body()
         return Reply(views.document(platform.rollouts.resume(request.caller, deployment_id, rollout_id)))
 
     @room.view("POST", f"{_ONE}/promote", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def promote_rollout(request: Request, deployment_id: str, rollout_id: str) -> Reply:
         request.only()
+        request.no_body()
         return Reply(views.document(platform.rollouts.promote(request.caller, deployment_id, rollout_id)), status=202)
 
     @room.view("POST", f"{_ONE}/abort", authorizer=authorizer, needs=Permission.MODELS_DEPLOY)
     def abort_rollout(request: Request, deployment_id: str, rollout_id: str) -> Reply:
         request.only()
+        request.no_body()
         return Reply(views.document(platform.rollouts.abort(request.caller, deployment_id, rollout_id)), status=202)
 
     return room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -22,6 +23,9 @@ from chalicelib.rollouts.request import (
     Strategy,
 )
 from chalicelib.rollouts.rollout import WHOLE, Gate, GateType, Step
+
+MAX_TURNS = 20_000
+"""Of a rollout: each is three state transitions and a call of a function."""
 
 DEFAULT_GATES = (Gate(GateType.ERROR_RATE, maximum=0.05),)
 
@@ -46,6 +50,10 @@ def steps(request: RolloutRequest) -> tuple[Step, ...]:
     if whole > LONGEST_SECONDS:
         cure = f"Let durations and patience of all steps add up to at most {LONGEST_SECONDS:,} s."
         raise InvalidRequest.about(FieldProblem("steps", f"may take {whole:,} s", cure))
+    if whole > MAX_TURNS * request.evaluation_seconds:
+        cure = f"Use at least {math.ceil(whole / MAX_TURNS)} for a rollout that may take {whole:,} s."
+        problem = FieldProblem("evaluation_seconds", f"is {request.evaluation_seconds}", cure)
+        raise InvalidRequest.about(problem)
     return found
 
 

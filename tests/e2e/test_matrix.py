@@ -61,6 +61,8 @@ EXPERIMENT = {
     "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
     "max_samples_per_variant": 1000,
 }
+ROLLOUT = 70_707_070
+"""A number that no answer has by chance."""
 INVOKING = {"invokeDeployment", "invokeEndpoint"}
 """Their bodies are the models'."""
 NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id"}
@@ -201,7 +203,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "model_id": model.id,
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
             "experiment_id": experiment.id,
-            "rollout_id": "1",
+            "rollout_id": str(ROLLOUT),
             "name": f"{CANARY}-deployment",
             "environment": "development",
             "key_id": key.key_id,
@@ -263,7 +265,7 @@ def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:
     rollout = Rollout(
         tenant="default",
         deployment_id=deployment.deployment_id,
-        number=1,
+        number=ROLLOUT,
         user="alice",
         stable=revision.variants,
         candidate=Variant(f"{CANARY}-2", model_id, "2"),
@@ -275,7 +277,7 @@ def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:
         updated_at=now,
         status=RolloutStatus.OVERTAKEN,
     )
-    ended = replace(deployment, status=DeploymentStatus.TERMINATED, rollouts=1)
+    ended = replace(deployment, status=DeploymentStatus.TERMINATED, rollouts=ROLLOUT)
     return DeploymentStore(table).create(ended, None, RolloutStore(table).creation(rollout))
 
 

@@ -96,7 +96,7 @@ class Callers:
 
 
 def start(cloud: Cloud, deployment: Deployment, model: Model, **plan: Any) -> str:
-    body = {"to": {"model_id": model.id}, "steps": STEPS, "evaluation_seconds": 5, "patience": "PT2M", **plan}
+    body = {"to": {"model_id": model.id}, "steps": STEPS, "evaluation_seconds": 1, "patience": "PT2M", **plan}
     answer = httpx.post(
         f"{cloud.api}/deployments/{deployment.id}/rollouts", json=body, headers=_headers(cloud), timeout=30
     )
@@ -161,7 +161,7 @@ class TestARollout:
     def test_is_paused_and_aborted_by_hand(self, cloud: Cloud, deployed: Deployment, versions: list[Model]) -> None:
         token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)
         here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": token}
-        patient = [{"weight": 20.0, "duration": 3600, "minimum_samples": 10}]
+        patient = [{"weight": 20.0, "duration": 600, "minimum_samples": 10}]
         url = start(cloud, deployed, versions[1], steps=patient)
         paused = aimatrix("rollouts", "pause", deployed.id, "--json", environment=here)
         assert last_json(paused.stdout)["status"] == "paused"

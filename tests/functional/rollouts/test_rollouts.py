@@ -88,6 +88,7 @@ class TestStarting:
         [
             ({"steps": [{"weight": 50.0}, {"weight": 20.0}]}, "steps.1.weight"),
             ({"steps": [{"weight": 50.0, "duration": 500_000}] * 1 + [{"weight": 60.0, "duration": 500_000}]}, "steps"),
+            ({"evaluation_seconds": 1, "patience": 30_000}, "evaluation_seconds"),
             ({"steps": [{"weight": 50.0}], "strategy": {"type": "canary"}}, "strategy"),
             ({"gates": [{"type": "metric", "metric": "orders"}]}, "gates.0"),
             ({"gates": [{"type": "alarm", "alarm": "umbrella-cpu"}]}, "gates.0.alarm"),
