@@ -12,6 +12,8 @@ from chalicelib.api.rest import Application
 from chalicelib.api_keys import routes as key_routes
 from chalicelib.audit import routes as audit_routes
 from chalicelib.audit import tasks as audit_tasks
+from chalicelib.auto_deployment import routes as policy_routes
+from chalicelib.auto_deployment import tasks as policy_tasks
 from chalicelib.bootstrap import Platform
 from chalicelib.capacity import routes as capacity_routes
 from chalicelib.capacity import tasks as capacity_tasks
@@ -52,6 +54,7 @@ for routes in (
     model_routes,
     deployment_routes,
     rollout_routes,
+    policy_routes,
     experiment_routes,
     key_routes,
     quota_routes,
@@ -187,6 +190,11 @@ def finish_deployment(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="advance_rollout")
 def advance_rollout(event: dict[str, Any], _context: object) -> Any:
     return rollout_tasks.advance_rollout(platform, event)
+
+
+@app.lambda_function(name="deploy_ready_models")
+def deploy_ready_models(event: dict[str, Any], _context: object) -> Any:
+    return policy_tasks.deploy_ready_models(platform, event)
 
 
 @app.lambda_function(name="chain_audit")

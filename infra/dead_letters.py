@@ -11,7 +11,7 @@ from infra.events import queue_id
 from infra.names import Json, att, ref
 
 QUEUE = queue_id(names.function("publish_events"))
-RULES = ("WebhookRule", "NotificationRule")
+RULES = ("WebhookRule", "ReadyModelRule", "NotificationRule")
 """Of the bus, with targets of ours."""
 
 

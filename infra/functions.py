@@ -215,6 +215,15 @@ SHAPES: dict[str, Shape] = {
             *("DEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
         ),
     ),
+    "deploy_ready_models": Shape(
+        "Deploys models that are good enough, by the policy of their name",
+        60,
+        512,
+        (
+            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "AUDIT_TABLE"),
+            *("DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
+        ),
+    ),
     "publish_events": Shape(
         "Puts changes of records on the bus, as events", 60, 512, ("STACK", "EVENT_BUS", "EVENTS_TABLE")
     ),

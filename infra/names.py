@@ -104,6 +104,7 @@ FUNCTIONS = tuple(
         "smoke_test",
         "finish_deployment",
         "advance_rollout",
+        "deploy_ready_models",
         "chain_audit",
     )
 )

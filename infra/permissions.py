@@ -281,9 +281,9 @@ REPLAY_EVENTS = (
 
 _WEBHOOKS_QUEUE = (arn("sqs", "${AWS::StackName}-webhooks"),)
 WAKE_WEBHOOKS = Grant("WakeWebhooks", ("sqs:SendMessage",), _WEBHOOKS_QUEUE)
-TAKE_IN_EVENTS = Grant(
-    "TakeInEvents", ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), _WEBHOOKS_QUEUE
-)
+_TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+TAKE_IN_EVENTS = Grant("TakeInEvents", _TAKE, _WEBHOOKS_QUEUE)
+TAKE_IN_MODELS = Grant("TakeInModels", _TAKE, (arn("sqs", "${AWS::StackName}-ready-models"),))
 SEAL_WEBHOOK_SECRETS = Grant(
     "SealWebhookSecrets", ("kms:Encrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
 )
@@ -312,6 +312,11 @@ END_JOBS = (
 )
 """What the one way to every terminal status needs."""
 
+DRIVE_DEPLOYMENTS = Grant(
+    "DriveDeployments",
+    ("states:StartExecution",),
+    tuple(machine_arn(machine) for machine in ("deploy-model", "shift-traffic")),
+)
 WATCH_TRAFFIC = Grant("WatchTraffic", ("cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"), ("*",))
 
 SETTLE_DEPLOYMENTS = (
@@ -465,11 +470,14 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         TAKE_BACK_ENDPOINTS,
         WEIGH_ENDPOINTS,
         WATCH_TRAFFIC,
-        Grant(
-            "DriveOn",
-            ("states:StartExecution",),
-            tuple(machine_arn(machine) for machine in ("deploy-model", "shift-traffic")),
-        ),
+        DRIVE_DEPLOYMENTS,
+    ),
+    "deploy_ready_models": (
+        read_and_write("deployments"),
+        read_and_write("models"),
+        RECORD_AUDIT,
+        DRIVE_DEPLOYMENTS,
+        TAKE_IN_MODELS,
     ),
     "publish_events": (
         PUBLISH_EVENTS,

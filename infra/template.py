@@ -15,6 +15,7 @@ from infra import (
     batch,
     bus,
     dead_letters,
+    event_queues,
     events,
     functions,
     keys,
@@ -26,7 +27,6 @@ from infra import (
     streams,
     tables,
     training,
-    webhooks,
 )
 from infra.names import Json
 from infra.parameters import CONDITIONS, PARAMETERS
@@ -48,7 +48,7 @@ FRAGMENTS = (
     streams,
     dead_letters,
     notifications,
-    webhooks,
+    event_queues,
 )
 DESCRIPTION = "AI model training as a service: from a training script to a served model"
 

@@ -58,6 +58,8 @@ class Action(Enum):
     RESUME_ROLLOUT = "resume_rollout"
     PROMOTE_ROLLOUT = "promote_rollout"
     ABORT_ROLLOUT = "abort_rollout"
+    SET_DEPLOYMENT_POLICY = "set_deployment_policy"
+    REMOVE_DEPLOYMENT_POLICY = "remove_deployment_policy"
     CREATE_EXPERIMENT = "create_experiment"
     STOP_EXPERIMENT = "stop_experiment"
 

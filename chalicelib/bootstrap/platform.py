@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.rollouts import Rollouts
+from chalicelib.bootstrap.auto_deployment import AutoDeployments
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.sweep import Sweep
 
 
-class Platform(Rollouts):
+class Platform(AutoDeployments):
     """All services of one process."""
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.deployments import views
@@ -81,7 +82,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     def invoke_endpoint(request: Request, name: str, environment: str) -> Reply:
         request.only()
         invocation = _invocation(request)
-        return _reply(platform.invocations.invoke_place(request.caller, name, environment, invocation))
+        return _reply(platform.invocations.invoke_place(request.caller, unquote(name), environment, invocation))
 
     return room
 

@@ -70,6 +70,21 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class AutoDeployment:
+    """Whether a model was deployed by itself, and why.
+
+    Attributes:
+        policy: whose it was: a model name, or `*`.
+    """
+
+    policy: str
+    deployed: bool
+    reason: str
+    at: datetime
+    deployment_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """One version of a named model. `record_version` grows by one with every change of the record.
 
@@ -78,6 +93,7 @@ class Model:
         servable: whether an endpoint can answer with it; `servable_reason` says why not.
         signature, input_example: in MLflow's forms, where they are known.
         uses: deployment id → what it does with this model.
+        auto_deployment: what the policy of its name has said; None before it was asked.
     """
 
     tenant: str
@@ -104,6 +120,7 @@ class Model:
     mlflow: MlflowLink | None = None
     deployment_config: Mapping[str, Any] | None = None
     uses: Mapping[str, Use] = field(default_factory=dict)
+    auto_deployment: AutoDeployment | None = None
 
     def become(self, status: ModelStatus) -> Model:
         """

@@ -19,7 +19,7 @@ from typing import Any
 
 from chalicelib.clock import from_text, is_id, to_text
 from chalicelib.cursor import Cursor
-from chalicelib.models.model import Archive, MlflowLink, Model, ModelFilter, ModelStatus, Use
+from chalicelib.models.model import Archive, AutoDeployment, MlflowLink, Model, ModelFilter, ModelStatus, Use
 from chalicelib.table import ConditionFailed, Item, Table, Write, as_json
 
 # A version counts as a number up to this many digits: a date (20250131) does, a hash by chance all digits does not.
@@ -207,6 +207,7 @@ def _item(model: Model) -> Item:
         "mlflow": vars(model.mlflow) if model.mlflow else None,
         "deployment_config": as_json(model.deployment_config) if model.deployment_config is not None else None,
         "uses": {deployment_id: use.value for deployment_id, use in model.uses.items()},
+        "auto_deployment": {**vars(auto), "at": to_text(auto.at)} if (auto := model.auto_deployment) else None,
         # What the indexes are keyed by.
         "tenant_key": model.tenant,
         "tenant_status_key": _partition(model.tenant, ModelFilter(status=model.status)),
@@ -217,7 +218,7 @@ def _item(model: Model) -> Item:
 
 
 def _model(item: Mapping[str, Any]) -> Model:
-    archive, mlflow = item["archive"], item.get("mlflow")
+    archive, mlflow, auto = item["archive"], item.get("mlflow"), item.get("auto_deployment")
     return Model(
         tenant=item["tenant"],
         model_id=item["model_id"],
@@ -243,6 +244,7 @@ def _model(item: Mapping[str, Any]) -> Model:
         mlflow=MlflowLink(mlflow["name"], mlflow["version"], mlflow.get("run_id"), mlflow["alias"]) if mlflow else None,
         deployment_config=_json(item, "deployment_config"),
         uses={deployment_id: Use(use) for deployment_id, use in item["uses"].items()},
+        auto_deployment=AutoDeployment(**{**auto, "at": from_text(auto["at"])}) if auto else None,
     )
 
 

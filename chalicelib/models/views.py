@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.clock import to_text
-from chalicelib.models.model import Model
+from chalicelib.models.model import AutoDeployment, Model
 
 
 def document(model: Model) -> dict[str, Any]:
@@ -35,5 +35,11 @@ def document(model: Model) -> dict[str, Any]:
         "mlflow": vars(model.mlflow) if model.mlflow else None,
         "deployment_config": model.deployment_config,
         "deployments": sorted(model.uses),
+        "auto_deployment": _auto(model.auto_deployment) if model.auto_deployment else None,
     }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _auto(decision: AutoDeployment) -> dict[str, Any]:
+    values = {**vars(decision), "at": to_text(decision.at)}
     return {name: value for name, value in values.items() if value is not None}

@@ -99,8 +99,9 @@ class Strategy(Shape):
     minimum_samples: Annotated[int, Field(ge=0, le=100_000_000)] = 100
 
 
-class RolloutRequest(Shape):
-    """
+class RolloutPlan(Shape):
+    """How a version is to take over.
+
     Attributes:
         steps, strategy: one of them; without both it is the strategy `canary`.
         gates: without any an error rate of at most 0.05; an empty list is none.
@@ -108,9 +109,12 @@ class RolloutRequest(Shape):
         patience: how long a step may wait for requests beyond its own time.
     """
 
-    to: TargetRequest
     steps: Annotated[list[StepRequest], Field(min_length=1, max_length=MAX_STEPS)] | None = None
     strategy: Strategy | None = None
     gates: Annotated[list[GateRequest], Field(max_length=MAX_GATES)] | None = None
     evaluation_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     patience: Seconds = 3600
+
+
+class RolloutRequest(RolloutPlan):
+    to: TargetRequest

@@ -19,7 +19,7 @@ from chalicelib.rollouts.request import (
     GateRequest,
     LatencyGate,
     MetricGate,
-    RolloutRequest,
+    RolloutPlan,
     Strategy,
 )
 from chalicelib.rollouts.rollout import WHOLE, Gate, GateType, Step
@@ -30,7 +30,7 @@ MAX_TURNS = 20_000
 DEFAULT_GATES = (Gate(GateType.ERROR_RATE, maximum=0.05),)
 
 
-def steps(request: RolloutRequest) -> tuple[Step, ...]:
+def steps(request: RolloutPlan) -> tuple[Step, ...]:
     """
     Raises:
         InvalidRequest: what is wrong with the plan, by field.
@@ -72,7 +72,7 @@ def _of_strategy(strategy: Strategy) -> tuple[Step, ...]:
     return (*(Step(weight, strategy.interval, strategy.minimum_samples) for weight in first), last)
 
 
-def gates(request: RolloutRequest, tenant: str) -> tuple[Gate, ...]:
+def gates(request: RolloutPlan, tenant: str) -> tuple[Gate, ...]:
     """
     Raises:
         InvalidRequest: what is wrong with a gate, by field.

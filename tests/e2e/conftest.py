@@ -122,6 +122,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A cloud of its own, on free ports; ended with the session."""
     state = tmp_path_factory.mktemp("cloud")
     running = start(state, webhook_port=free_port())
+    # The examples are good enough to be deployed by themselves, which is shown once and would cost each test its cores.
+    policy = {"enabled": False}
+    headers = {"Authorization": f"Bearer {running.token('root', 'ADMIN')}"}
+    url = f"{running.api}/deployment-policies/*"
+    httpx.put(url, json=policy, headers=headers, timeout=30, trust_env=False).raise_for_status()
     yield running
     stop(state)
 

@@ -10,18 +10,51 @@ from contextlib import contextmanager
 
 from tests.e2e.conftest import Cloud
 from tests.e2e.receiver import receiving
-from tests.e2e.sweeps import administration, deployments, experiments, jobs, models, rollouts, streams, webhooks
+from tests.e2e.sweeps import (
+    administration,
+    deployments,
+    experiments,
+    jobs,
+    models,
+    policies,
+    rollouts,
+    streams,
+    webhooks,
+)
 from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
 from tests.e2e.sweeps.services import Services, services_on
 from tests.faults import Shows
 
-ROOMS = ("jobs", "models", "deployments", "rollouts", "experiments", "administration", "streams", "webhooks")
+ROOMS = (
+    "jobs",
+    "models",
+    "deployments",
+    "rollouts",
+    "policies",
+    "experiments",
+    "administration",
+    "streams",
+    "webhooks",
+)
+
+
+@contextmanager
+def _nobody_takes_ready_models(cloud: Cloud) -> Iterator[None]:
+    """The cloud's own function would deploy what is swept here."""
+    client = cloud.boto("lambda")
+    mappings = client.list_event_source_mappings()["EventSourceMappings"]
+    (uuid,) = (each["UUID"] for each in mappings if "deploy-ready-models" in each["FunctionArn"])
+    client.update_event_source_mapping(UUID=uuid, Enabled=False)
+    try:
+        yield
+    finally:
+        client.update_event_source_mapping(UUID=uuid, Enabled=True)
 
 
 @contextmanager
 def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]]:
     services = services_on(cloud)
-    with receiving(cloud.webhook_port) as receiver:
+    with receiving(cloud.webhook_port) as receiver, _nobody_takes_ready_models(cloud):
         yield (
             services,
             {
@@ -29,6 +62,7 @@ def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]
                 "models": models.handlers(services),
                 "deployments": deployments.handlers(services),
                 "rollouts": rollouts.handlers(services),
+                "policies": policies.handlers(services),
                 "experiments": experiments.handlers(services),
                 "administration": administration.handlers(services),
                 "streams": streams.handlers(services, cloud),
