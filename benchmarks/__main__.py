@@ -25,6 +25,7 @@ from benchmarks import (
     quota,
     receipt,
     reconciler,
+    rollouts,
 )
 from benchmarks.figures import Figure
 
@@ -45,10 +46,11 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "metrics": metrics.measure,
     "chaos": chaos.measure,
     "followers": followers.measure,
+    "rollouts": rollouts.measure,
 }
 
 
-LONG = frozenset({"chaos", "followers"})
+LONG = frozenset({"chaos", "experiments", "followers", "rollouts"})
 """Measurements that take many minutes: only when they are named."""
 
 

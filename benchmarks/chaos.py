@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import statistics
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from typing import Any
 import httpx
 
 from aimatrix.client import AimatrixError, Client, ConflictError, Job
-from benchmarks.cloud import Cloud, cloud, trivial_request, up_again
+from benchmarks.cloud import Cloud, cloud, kill, trivial_request, up_again
 from benchmarks.figures import Figure
 
 JOBS = int(os.environ.get("AIMATRIX_CHAOS_JOBS", "500"))
@@ -135,23 +134,9 @@ def _abort(executions: Any, prefix: str, world: World, job_id: str) -> None:
 
 
 def _kill(running: Cloud) -> None:
-    """The supervisor first, then all that it started; and up again."""
-    parts = json.loads((running.state / "run.json").read_bytes())
-    for pid in sorted({int(pid) for pid in _pids(parts)}):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    kill(running)
     up_again(running)
     _inject(running)
-
-
-def _pids(document: Any) -> list[int]:
-    """Every process id in the supervisor's notes."""
-    if isinstance(document, dict):
-        own = [value for name, value in document.items() if name == "pid" and isinstance(value, int)]
-        return own + [pid for value in document.values() for pid in _pids(value)]
-    return [pid for value in document for pid in _pids(value)] if isinstance(document, list) else []
 
 
 def _inject(running: Cloud) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,22 @@ def up(state: Path) -> Cloud:
 def up_again(running: Cloud) -> None:
     """Start a cloud whose processes were killed: on the same state, so on the same ports."""
     _aimatrix("up", "--state", str(running.state), "--detach", "--json")
+
+
+def kill(running: Cloud) -> None:
+    """SIGKILL to the supervisor and all that it started."""
+    parts = json.loads((running.state / "run.json").read_bytes())
+    for pid in sorted({int(pid) for pid in _pids(parts)}):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pids(document: Any) -> list[int]:
+    """Every process id in the supervisor's notes."""
+    if isinstance(document, dict):
+        own = [value for name, value in document.items() if name == "pid" and isinstance(value, int)]
+        return own + [pid for value in document.values() for pid in _pids(value)]
+    return [pid for value in document for pid in _pids(value)] if isinstance(document, list) else []
 
 
 def down(state: Path) -> None:
