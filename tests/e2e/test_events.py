@@ -105,6 +105,7 @@ class TestANotice:
     def test_comes_to_who_subscribed_to_the_topic_and_to_nobody_who_wants_others(
         self, cloud: Cloud, ada: Client, tmp_path: Path
     ) -> None:
+        cloud.raise_quota("ada", TENANT)  # which another test has taken away
         sqs, sns = cloud.boto("sqs"), cloud.boto("sns")
         (topic,) = (each["TopicArn"] for each in sns.list_topics()["Topics"] if "notifications" in each["TopicArn"])
         queues = {}

@@ -125,7 +125,8 @@ class Instance:
         """Ends the process; with `drain`, after the requests in progress. Returns when it is gone."""
         if drain:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), self._settings.drain_timeout)
+                async with asyncio.timeout(self._settings.drain_timeout):
+                    await self._idle.wait()
         self._cancelled.set()
         if self._keeper is not None:
             self._keeper.cancel()
@@ -185,7 +186,10 @@ class Instance:
         if self._process is not None:
             self._process.terminate()
             try:
-                await asyncio.wait_for(self._process.wait(), self._settings.stop_grace)
+                # Not wait_for: Python 3.11's loses a cancellation that comes as the process ends, and whoever stops this
+                # instance would wait for a keeper that goes on for ever.
+                async with asyncio.timeout(self._settings.stop_grace):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
@@ -256,7 +260,8 @@ class Instance:
     async def _until_ready(self, process: ManagedProcess) -> None:
         seconds = self._plan.startup_timeout or self._settings.startup_timeout
         try:
-            await asyncio.wait_for(self._until_ping(process), seconds)
+            async with asyncio.timeout(seconds):
+                await self._until_ping(process)
         except TimeoutError as error:
             raise InstanceFailed(self._unhealthy) from error
 
