@@ -15,9 +15,9 @@ from aimatrix.cli.output import Output, bold, dim, facts, status, table
 from aimatrix.cli.tools import Target, tools
 
 if TYPE_CHECKING:
-    from aimatrix.client import Client, Deployment
+    from aimatrix.client import Client, Deployment, Revision, Variant
 
-app = typer.Typer(help="List deployments, look at one, take one down.")
+app = typer.Typer(help="List deployments, look at one, roll one back, take one down.")
 
 Reference = Annotated[
     str, typer.Argument(help="Id of the deployment, or MODEL-NAME@ENVIRONMENT.", metavar="DEPLOYMENT")
@@ -85,7 +85,7 @@ def root(
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
-    """List deployments, look at one, take one down. Without a command: list them."""
+    """List deployments, look at one, roll one back, take one down. Without a command: list them."""
     if ctx.invoked_subcommand is None:
         _list(ctx, Target(api, profile, state), Output(as_json), 20)
 
@@ -175,6 +175,73 @@ def weights(
 
 
 @app.command()
+def revisions(
+    ctx: typer.Context,
+    reference: Reference,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, latest first.")] = 20,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what a deployment has served or tried, latest first.
+
+    Example:
+
+      aimatrix deployments revisions wine@production
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+        found = list(islice(client.deployments.revisions(deployment.id, page_size=min(limit, 100)), limit))
+    rows = [
+        (str(each.number), _served(each), each.outcome, each.user, each.settled_at, each.reason or "") for each in found
+    ]
+    headers = ("REVISION", "VERSIONS", "OUTCOME", "USER", "SETTLED", "REASON")
+    lines = table(headers, rows) if rows else [dim("no revision has settled yet")]
+    Output(as_json).finish({"revisions": [each.document for each in found]}, *lines)
+
+
+@app.command()
+def rollback(
+    ctx: typer.Context,
+    reference: Reference,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to",
+            min=1,
+            help="Number of the revision. Without it: the last one without the version that has most of the requests.",
+            metavar="REVISION",
+        ),
+    ] = None,
+    wait: Wait = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 1800,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Let an earlier revision serve again.
+
+    Examples:
+
+      aimatrix deployments rollback wine@production
+
+      aimatrix deployments rollback wine@production --to 3
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        calls = client.deployments
+        deployment = calls.roll_back(resolve(client, reference).id, to)
+        wanted = deployment.revision
+        if wait:
+            deployment = calls.wait(deployment.id, timeout)
+    Output(as_json).finish(deployment.document, *describe(deployment))
+    # What does not come up leaves what served before, and the deployment active: the record says why.
+    if wait and (not deployment.is_active() or deployment.revision != wanted):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
 def delete(
     ctx: typer.Context,
     reference: Reference,
@@ -238,8 +305,18 @@ def describe(deployment: Deployment) -> list[str]:
     )
 
 
+def _served(revision: Revision) -> str:
+    if len(revision.variants) < 2:
+        return revision.model_version
+    return _split(revision.variants)
+
+
 def _versions(deployment: Deployment) -> str | None:
     """What each of several versions gets."""
     if len(deployment.variants) < 2:
         return None
-    return ", ".join(f"{each.model_version} ({each.percentage:.4g} %)" for each in deployment.variants)
+    return _split(deployment.variants)
+
+
+def _split(variants: Sequence[Variant]) -> str:
+    return ", ".join(f"{each.model_version} ({each.percentage:.4g} %)" for each in variants)

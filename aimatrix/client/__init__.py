@@ -26,7 +26,7 @@ from aimatrix.client.api_keys import ApiKey, NewApiKey
 from aimatrix.client.audit import AuditRow, Verification
 from aimatrix.client.capacity import Pool, QueuePlace
 from aimatrix.client.client import Client
-from aimatrix.client.deployments import Deployment, DeploymentConfig, Variant
+from aimatrix.client.deployments import Deployment, DeploymentConfig, Revision, Variant
 from aimatrix.client.errors import (
     AimatrixError,
     ApiError,
@@ -123,6 +123,7 @@ __all__ = [
     "ResourceRequirements",
     "Results",
     "RetryPolicy",
+    "Revision",
     "Rollout",
     "RolloutGate",
     "RolloutStep",

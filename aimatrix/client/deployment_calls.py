@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from aimatrix.client.deployments import Deployment, weighed
+from aimatrix.client.deployments import Deployment, Revision, weighed
 from aimatrix.client.errors import NotFoundError
 from aimatrix.client.paging import each_document
 from aimatrix.client.transport import Transport
@@ -59,6 +59,28 @@ class DeploymentCalls:
         """
         body = {"variants": weighed(weights)}
         return Deployment.from_document(self.transport.document("PUT", f"{_path(deployment_id)}/weights", body=body))
+
+    def revisions(self, deployment_id: str, *, page_size: int = 50) -> Iterator[Revision]:
+        """What has settled of a deployment, newest first."""
+        path = f"{_path(deployment_id)}/revisions"
+
+        def fetch(cursor: str | None) -> dict[str, Any]:
+            return self.transport.document("GET", path, params={"limit": page_size, "cursor": cursor})
+
+        return (Revision.from_document(each) for each in each_document(fetch, "revisions"))
+
+    def roll_back(self, deployment_id: str, revision: int | None = None) -> Deployment:
+        """Lets an earlier revision serve again; `wait` says when that is so.
+
+        Args:
+            revision: which one; None: the last one without the version that has most of the requests now.
+
+        Raises:
+            ConflictError: it is busy or going, nothing served before, or a version can't be served any more.
+            InvalidRequestError: that revision never answered.
+        """
+        body = {"revision": revision} if revision is not None else {}
+        return Deployment.from_document(self.transport.document("POST", f"{_path(deployment_id)}/rollback", body=body))
 
     def delete(self, deployment_id: str) -> None:
         """Takes the endpoint down; the record stays, as ``terminated``."""

@@ -113,6 +113,40 @@ class Deployment:
         return self.status == "terminated"
 
 
+@dataclass(frozen=True)
+class Revision:
+    """A revision of a deployment that has settled.
+
+    Attributes:
+        outcome: ``active`` where it answered, ``failed`` where it never did.
+        reason: why it failed.
+    """
+
+    number: int
+    model_id: str
+    model_version: str
+    variants: tuple[Variant, ...]
+    outcome: str
+    reason: str | None
+    user: str
+    settled_at: str
+    document: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Revision:
+        return cls(
+            number=int(document["revision"]),
+            model_id=document["model_id"],
+            model_version=document["model_version"],
+            variants=tuple(_variant(each) for each in document.get("variants") or ()),
+            outcome=document["outcome"],
+            reason=document.get("reason"),
+            user=document.get("user_id", ""),
+            settled_at=document["settled_at"],
+            document=document,
+        )
+
+
 def _variant(document: Mapping[str, Any]) -> Variant:
     return Variant(
         name=document["name"],

@@ -53,6 +53,7 @@ class Action(Enum):
     PING_WEBHOOK = "ping_webhook"
     REDELIVER = "redeliver"
     CHANGE_WEIGHTS = "change_weights"
+    ROLL_BACK_DEPLOYMENT = "roll_back_deployment"
     START_ROLLOUT = "start_rollout"
     PAUSE_ROLLOUT = "pause_rollout"
     RESUME_ROLLOUT = "resume_rollout"

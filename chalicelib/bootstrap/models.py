@@ -13,9 +13,11 @@ from chalicelib.bootstrap.jobs import Jobs
 if TYPE_CHECKING:
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
+    from chalicelib.deployments.history import RevisionHistory
     from chalicelib.deployments.invocations import Invocations, ModelEndpoint
     from chalicelib.deployments.planning import Planning
     from chalicelib.deployments.revising import Revising
+    from chalicelib.deployments.rolling_back import RollingBack
     from chalicelib.deployments.service import DeploymentService
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.waiting import Waiting
@@ -71,6 +73,18 @@ class Models(Jobs):
         )
 
     @cached_property
+    def rolling_back(self) -> RollingBack:
+        from chalicelib.deployments.rolling_back import RollingBack
+
+        return RollingBack(self.deployment_store, self.revision_history, self.revising, self.audit)
+
+    @cached_property
+    def revision_history(self) -> RevisionHistory:
+        from chalicelib.deployments.history import RevisionHistory
+
+        return RevisionHistory(self.deployment_store.table)
+
+    @cached_property
     def revising(self) -> Revising:
         from chalicelib.deployments.gateways import DeploymentMachine
         from chalicelib.deployments.revising import Revising
@@ -118,7 +132,7 @@ class Models(Jobs):
     def deployment_finishing(self) -> Finishing:
         from chalicelib.deployments.finishing import Finishing
 
-        return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.now)
+        return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.revision_history, self.now)
 
     def _endpoints(self) -> Endpoints:
         from chalicelib.deployments.gateways import Endpoints

@@ -45,6 +45,9 @@ class IllegalTransition(Exception):
 MAX_VARIANTS = 10
 """Of an endpoint: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html"""
 
+MAX_REVISION = 99_999_999
+"""What eight digits of a key can say."""
+
 # SageMaker keeps weights as floats of 32 bits.
 _SAME_SHARE = 1e-5
 
@@ -111,6 +114,11 @@ class Revision:
         if len(variants) > 1:
             config["variants"] = [{"model_id": each.model_id, "weight": each.weight} for each in variants]
         return replace(self, number=number, variants=variants, config=config, base=base)
+
+    @property
+    def main(self) -> Variant:
+        """The variant that gets most of the requests, the first of equals."""
+        return max(self.variants, key=lambda variant: variant.weight)
 
     def is_same_intent(self, other: Revision) -> bool:
         return replace(self, number=other.number, base=other.base) == other

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Failure, resource_name
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
+from chalicelib.deployments.history import RevisionHistory
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.deployments.waiting import why_not
@@ -22,6 +23,7 @@ class Finishing:
     store: DeploymentStore
     models: ModelStore
     endpoints: Endpoints
+    history: RevisionHistory
     now: Clock
 
     def finish(self, tenant: str, deployment_id: str, revision: int, error: str | None) -> Deployment:
@@ -46,11 +48,12 @@ class Finishing:
             if not is_success:
                 self._go_back(deployment, endpoint)
             after, writes = self._settled(deployment, endpoint, error, is_success=is_success)
+            past = self.history.settled(deployment, after, self.now())
             needless = after.superseded() if after.status is DeploymentStatus.ACTIVE else deployment.superseded()
             for number, variants in needless:
                 self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
             try:
-                settled = self.store.update(deployment, after.without(needless), self.now(), *writes)
+                settled = self.store.update(deployment, after.without(needless), self.now(), past, *writes)
             except StaleDeployment:
                 continue
             self._tidy(settled, endpoint)

@@ -39,8 +39,8 @@ def item_of(deployment: Deployment) -> Item:
         "name": deployment.name,
         "environment": environment,
         "endpoint": deployment.endpoint,
-        "target": _revision_item(deployment.target),
-        "active": _revision_item(deployment.active) if deployment.active else None,
+        "target": revision_item(deployment.target),
+        "active": revision_item(deployment.active) if deployment.active else None,
         "created_at": to_text(deployment.created_at),
         "updated_at": to_text(deployment.updated_at),
         "deployed_at": to_text(deployment.deployed_at) if deployment.deployed_at else None,
@@ -75,8 +75,8 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
         name=item["name"],
         environment=item["environment"],
         endpoint=item["endpoint"],
-        target=_revision(item["target"]),
-        active=_revision(active) if active else None,
+        target=revision_of(item["target"]),
+        active=revision_of(active) if active else None,
         created_at=from_text(item["created_at"]),
         updated_at=from_text(item["updated_at"]),
         deployed_at=from_text(deployed_at) if deployed_at else None,
@@ -93,7 +93,7 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
     )
 
 
-def _revision_item(revision: Revision) -> Item:
+def revision_item(revision: Revision) -> Item:
     return {
         **vars(revision),
         "variants": as_json([vars(variant) for variant in revision.variants]),
@@ -104,7 +104,7 @@ def _revision_item(revision: Revision) -> Item:
     }
 
 
-def _revision(item: Mapping[str, Any]) -> Revision:
+def revision_of(item: Mapping[str, Any]) -> Revision:
     return Revision(
         number=item["number"],
         variants=tuple(Variant(**each) for each in json.loads(item["variants"])),

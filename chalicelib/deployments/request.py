@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from chalicelib.deployments.deployment import MAX_VARIANTS
+from chalicelib.deployments.deployment import MAX_REVISION, MAX_VARIANTS
 from chalicelib.jobs.request import ResourceRequirements
 from chalicelib.shape import Shape
 
@@ -40,6 +40,15 @@ class WeightsRequest(Shape):
     """How an endpoint's requests are to be split among the variants that it has."""
 
     variants: Annotated[list[VariantRequest], Field(min_length=1, max_length=MAX_VARIANTS)]
+
+
+class RollbackRequest(Shape):
+    """
+    Attributes:
+        revision: which one is to serve again; None: the last one without the version that has most of the requests now.
+    """
+
+    revision: Annotated[int, Field(ge=1, le=MAX_REVISION)] | None = None
 
 
 class DeploymentConfig(Shape):

@@ -9,7 +9,7 @@ from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.deployments import views
 from chalicelib.deployments.deployment import ENVIRONMENTS, DeploymentFilter, DeploymentStatus
 from chalicelib.deployments.invocations import MEDIA_TYPES, Answer, Invocation
-from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
+from chalicelib.deployments.request import DeploymentConfig, RollbackRequest, WeightsRequest
 from chalicelib.identity.permissions import Permission
 
 if TYPE_CHECKING:
@@ -60,6 +60,25 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         request.only()
         deployment = platform.deployments.reweigh(request.caller, deployment_id, request.shape(WeightsRequest))
         return Reply(views.document(deployment), status=202)
+
+    @room.view(
+        "GET", "/v1/deployments/{deployment_id}/revisions", authorizer=authorizer, needs=Permission.DEPLOYMENTS_READ
+    )
+    def list_revisions(request: Request, deployment_id: str) -> Reply:
+        request.only("limit", "offset", "cursor")
+        paging = request.paging()
+        page = platform.rolling_back.revisions(
+            request.caller, deployment_id, paging.limit, paging.offset, paging.cursor
+        )
+        return Reply(paging.document("revisions", [views.past(each) for each in page.revisions], page.cursor))
+
+    @room.view(
+        "POST", "/v1/deployments/{deployment_id}/rollback", authorizer=authorizer, needs=Permission.MODELS_DEPLOY
+    )
+    def roll_back_deployment(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        wanted = request.shape(RollbackRequest) if request.body else RollbackRequest()
+        return Reply(views.document(platform.rolling_back.roll_back(request.caller, deployment_id, wanted)), status=202)
 
     @room.view(
         "POST",

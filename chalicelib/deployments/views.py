@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.clock import to_text
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision
+from chalicelib.deployments.history import PastRevision
 from chalicelib.deployments.rules import notices
 
 
@@ -46,6 +47,20 @@ def document(deployment: Deployment) -> dict[str, Any]:
         if deployment.rollout
         else None,
         "invocations": f"/api/v1/deployments/{deployment.deployment_id}/invocations",
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def past(past: PastRevision) -> dict[str, Any]:
+    """A revision that has settled."""
+    values = {
+        **_revision(past.revision),
+        "config": dict(past.revision.config),
+        "instance_type": past.revision.instance_type,
+        "outcome": past.outcome.value,
+        "reason": past.reason,
+        "settled_at": to_text(past.settled_at),
+        "user_id": past.user,
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -43,7 +43,9 @@ def documented_verify() -> Callable[[str, Mapping[str, str], bytes], bool]:
     return verify
 
 
-def test_a_jobs_events_arrive_signed_and_ordered_by_their_versions(ida: Client, receiver: Receiver, tmp_path: Path) -> None:
+def test_a_jobs_events_arrive_signed_and_ordered_by_their_versions(
+    ida: Client, receiver: Receiver, tmp_path: Path
+) -> None:
     new = ida.webhooks.create(receiver.url)
     assert "secret" not in json.dumps(ida.webhooks.get(new.webhook.webhook_id).document.get("secret", ""))
     job = scripts.run(ida, tmp_path, "print('done')\n", name="told")

@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib.audit.entry import Action
 from chalicelib.deployments import tasks
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Variant
-from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
+from chalicelib.deployments.request import DeploymentConfig, RollbackRequest, WeightsRequest
 from chalicelib.models.model import ModelFilter, ModelStatus
 from tests.e2e.sweeps import models
 from tests.e2e.sweeps.faulty import Handler
@@ -93,6 +93,27 @@ def handlers(on: Services) -> list[Handler]:
         assert deployment.target.weights == {"v1": 1, "v2": 3}
         assert on.actions(world, Action.CHANGE_WEIGHTS) == 1
 
+    def replaced() -> World:
+        """A deployment that failed after it had served: its first revision is there to come back."""
+        world = deploying()
+        before = _deployment(world)
+        settled = before.activated(on.clock())
+        past = on.platform.revision_history.settled(before, settled, on.clock())
+        before = on.platform.deployment_store.update(before, settled, on.clock(), past)
+        world.deployment = on.platform.deployment_store.update(before, before.failed("it was lost"), on.clock())
+        return world
+
+    def roll_back(world: World) -> None:
+        request = RollbackRequest(revision=1)
+        on.platform.rolling_back.roll_back(world.admin, _deployment(world).deployment_id, request)
+
+    def rolled_back(world: World) -> None:
+        deployment = on.platform.deployment_store.get(world.caller.tenant, _deployment(world).deployment_id)
+        assert deployment is not None
+        assert (deployment.status, deployment.revisions) == (DeploymentStatus.DEPLOYING, 2)
+        assert deployment.target.model_id == world.model_id
+        assert on.actions(world, Action.ROLL_BACK_DEPLOYMENT) == 1
+
     def answered(world: World) -> None:
         waiter = on.platform.deployment_store.waiter(_deployment(world))
         assert waiter is not None
@@ -103,6 +124,7 @@ def handlers(on: Services) -> list[Handler]:
     return [
         Handler("deployModel", registered, deploy, on_its_way),
         Handler("changeWeights", serving, weigh, weighed),
+        Handler("rollBackDeployment", replaced, roll_back, rolled_back),
         Handler("deleteDeployment", failed, undeploy, is_(DeploymentStatus.INACTIVE, Action.DELETE_DEPLOYMENT)),
         Handler("plan_deployment", deploying, call(tasks.plan_deployment, _revision), on_its_way),
         Handler("await_endpoint", deploying, call(tasks.await_endpoint, _waiter), answered),

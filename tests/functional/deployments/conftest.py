@@ -14,11 +14,13 @@ from moto import mock_aws
 
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.finishing import Finishing
+from chalicelib.deployments.history import RevisionHistory
 from chalicelib.deployments.invocations import Invocations
 from chalicelib.deployments.plan import Surroundings
 from chalicelib.deployments.planning import EndpointBusy, Planning
 from chalicelib.deployments.request import DeploymentConfig
 from chalicelib.deployments.revising import Revising
+from chalicelib.deployments.rolling_back import RollingBack
 from chalicelib.deployments.service import DeploymentService
 from chalicelib.deployments.smoke import SmokeTest
 from chalicelib.deployments.store import DeploymentStore
@@ -61,6 +63,7 @@ class Deployments:
     waiters: FakeWaiters
     runtime: FakeEndpointRuntime
     revising: Revising
+    rolling_back: RollingBack
     service: DeploymentService
     invocations: Invocations
     planning: Planning
@@ -200,6 +203,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         pauses: list[float] = []
         log = AuditLog.create(dynamodb, clock)
         revising = Revising(store, models, deploy, clock)
+        history = RevisionHistory(store.table)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         yield Deployments(
             clock=clock,
@@ -211,6 +215,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             waiters=waiters,
             runtime=runtime,
             revising=revising,
+            rolling_back=RollingBack(store, history, revising, log.recorder),
             service=DeploymentService(store, models, revising, undeploy, clock, lambda: next(ids), log.recorder),
             invocations=Invocations(store, runtime),
             planning=Planning(
@@ -222,7 +227,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             ),
             waiting=Waiting(store, sagemaker, waiters),
             smoke=SmokeTest(store, models, runtime, pauses.append, clock),
-            finishing=Finishing(store, models, sagemaker, clock),
+            finishing=Finishing(store, models, sagemaker, history, clock),
             pauses=pauses,
             log=log,
         )

@@ -19,6 +19,7 @@ from tests.functional.rest import Gateway
 def platform(deployments: Deployments) -> Any:
     return SimpleNamespace(
         deployments=deployments.service,
+        rolling_back=deployments.rolling_back,
         invocations=deployments.invocations,
         deployment_planning=deployments.planning,
         deployment_waiting=deployments.waiting,

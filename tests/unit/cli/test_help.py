@@ -12,7 +12,7 @@ VERBS = (
     *("up", "down", "status", "token", "demo", "submit", "logs", "deploy", "predict"),
     *("jobs list", "jobs get", "jobs metrics", "jobs cancel", "jobs delete"),
     *("models list", "models get", "models register", "models deprecate"),
-    *("deployments list", "deployments get", "deployments delete"),
+    *("deployments list", "deployments get", "deployments delete", "deployments revisions", "deployments rollback"),
     *("rollouts start", "rollouts list", "rollouts get"),
     *("rollouts pause", "rollouts resume", "rollouts promote", "rollouts abort"),
     *("audit search", "audit verify"),
