@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATE  ?= .aimatrix
-# Two at a time, a file at a time: each of the two has an embedded cloud of its own.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Three at a time, a file at a time, also on two cores: each has an embedded cloud of its own, and waits for it half the time.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit e2e faults check format bench build deploy undeploy up down lock clean

@@ -20,6 +20,7 @@ from chalicelib.capacity import tasks as capacity_tasks
 from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
+from chalicelib.environments import routes as environment_routes
 from chalicelib.events import routes as event_routes
 from chalicelib.events import tasks as event_tasks
 from chalicelib.experiments import routes as experiment_routes
@@ -55,6 +56,7 @@ for routes in (
     deployment_routes,
     rollout_routes,
     policy_routes,
+    environment_routes,
     experiment_routes,
     key_routes,
     quota_routes,

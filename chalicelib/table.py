@@ -169,6 +169,19 @@ class Table:
         """Delete an item; the condition works as in `change`."""
         return Write("Delete", self._arguments({"Key": encode({"pk": pk, "sk": sk})}, condition, values, names or {}))
 
+    def check(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        condition: str,
+        values: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Write:
+        """Of a transaction: the others happen only if this item is in that state; the condition works as in `change`."""
+        arguments = {"Key": encode({"pk": pk, "sk": sk})}
+        return Write("ConditionCheck", self._arguments(arguments, condition, values, names or {}))
+
     def write(self, write: Write) -> None:
         """Carry out a single write.
 

@@ -12,7 +12,8 @@ from chalicelib.deployments.request import DeploymentConfig
 from chalicelib.deployments.rules import check_model
 from chalicelib.deployments.service import DeploymentService
 from chalicelib.deployments.store import DeploymentStore
-from chalicelib.errors import Conflict, InvalidRequest, RefusedValue
+from chalicelib.environments.guard import EnvironmentRefusal
+from chalicelib.errors import Conflict, Forbidden, InvalidRequest, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Role
 from chalicelib.models.model import AutoDeployment, Model
@@ -69,7 +70,7 @@ class AutoDeploying:
             return AutoDeployment(policy.name, False, said, self.now())
         try:
             deployment_id = self._deploy(model, policy, there)
-        except (InvalidRequest, RefusedValue) as refusal:
+        except (EnvironmentRefusal, Forbidden, InvalidRequest, RefusedValue) as refusal:
             return AutoDeployment(policy.name, False, refusal.detail, self.now())
         said = f"It meets the policy of {policy.name!r}: it is deployed to {environment}."
         return AutoDeployment(policy.name, True, said, self.now(), deployment_id)
@@ -91,6 +92,8 @@ class AutoDeploying:
                 return there.deployment_id
             config = DeploymentConfig.model_validate(policy.config)
             return self.deployments.deploy(caller, model.model_id, config).deployment_id
+        except EnvironmentRefusal:
+            raise
         except Conflict as busy:
             raise PlaceBusy(busy.detail) from busy
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from chalicelib.deployments.service import DeploymentService
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.environments.guard import EnvironmentGuard
+    from chalicelib.environments.service import EnvironmentService
     from chalicelib.models.registration import Registration
     from chalicelib.models.service import ModelService
     from chalicelib.tracking.registry import TrackingRegistry
@@ -66,6 +68,7 @@ class Models(Jobs):
             store=self.deployment_store,
             models=self.model_store,
             revising=self.revising,
+            guard=self.environment_guard,
             undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
             now=self.now,
             new_id=self.new_id,
@@ -73,10 +76,27 @@ class Models(Jobs):
         )
 
     @cached_property
+    def environments(self) -> EnvironmentService:
+        from chalicelib.environments.service import EnvironmentService
+
+        guard = self.environment_guard
+        return EnvironmentService(guard.policies, guard.approvals, self.model_store, self.now, self.audit)
+
+    @cached_property
+    def environment_guard(self) -> EnvironmentGuard:
+        from chalicelib.environments.guard import EnvironmentGuard
+        from chalicelib.environments.store import ApprovalStore, EnvironmentStore
+
+        policies, approvals = EnvironmentStore(self.deployment_store.table), ApprovalStore(self.model_store.table)
+        return EnvironmentGuard(policies, approvals, self.now)
+
+    @cached_property
     def rolling_back(self) -> RollingBack:
         from chalicelib.deployments.rolling_back import RollingBack
 
-        return RollingBack(self.deployment_store, self.revision_history, self.revising, self.audit)
+        return RollingBack(
+            self.deployment_store, self.revision_history, self.revising, self.environment_guard, self.audit
+        )
 
     @cached_property
     def revision_history(self) -> RevisionHistory:

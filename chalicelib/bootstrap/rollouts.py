@@ -31,6 +31,7 @@ class Rollouts(Experiments):
             deployments=self.deployment_store,
             models=self.model_store,
             driving=self.rollout_driving,
+            guard=self.environment_guard,
             now=self.now,
             audit=self.audit,
         )

@@ -100,6 +100,11 @@ class Revision:
     def weights(self) -> dict[str, float]:
         return {variant.name: variant.weight for variant in self.variants}
 
+    def not_in(self, other: Revision | None) -> tuple[Variant, ...]:
+        """The variants whose models the other one does not have."""
+        served = {variant.model_id for variant in other.variants} if other else set()
+        return tuple(variant for variant in self.variants if variant.model_id not in served)
+
     def weight_of(self, model_id: str) -> float | None:
         """None where it is not served."""
         return next((variant.weight for variant in self.variants if variant.model_id == model_id), None)

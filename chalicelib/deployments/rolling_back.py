@@ -11,6 +11,7 @@ from chalicelib.deployments.history import PastRevision, RevisionHistory, Revisi
 from chalicelib.deployments.request import RollbackRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
+from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -21,6 +22,7 @@ class RollingBack:
     store: DeploymentStore
     history: RevisionHistory
     revising: Revising
+    guard: EnvironmentGuard
     audit: Recorder
 
     def revisions(
@@ -45,6 +47,7 @@ class RollingBack:
         Raises:
             NotFound: no such deployment, or another tenant's.
             Conflict: the endpoint is busy or going, nothing served before, or a version can't be served any more.
+            Forbidden: the caller is not one of the environment's deployers.
             RefusedValue: the revision is not one that has answered.
         """
         caller.require(Permission.MODELS_DEPLOY)
@@ -63,6 +66,7 @@ class RollingBack:
                 )
             if deployment.active is not None and deployment.active.is_same_intent(target):
                 return deployment
+            self.guard.check_rollback(caller, deployment.environment)
             claims = self.revising.claims_of(deployment, target.variants)
             entry = self.audit.entry(
                 caller,

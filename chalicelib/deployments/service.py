@@ -23,6 +23,7 @@ from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
+from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -36,6 +37,7 @@ class DeploymentService:
     store: DeploymentStore
     models: ModelStore
     revising: Revising
+    guard: EnvironmentGuard
     undeploy_machine: DeploymentMachine
     now: Clock
     new_id: IdMaker
@@ -50,6 +52,7 @@ class DeploymentService:
         Raises:
             NotFound: no such model, or another tenant's.
             Conflict: the model can't be deployed, or the endpoint is busy with another revision.
+            Forbidden, EnvironmentRefusal: the environment's policy does not allow it.
             RefusedValue, InvalidRequest: what is wrong with the configuration, by field.
         """
         caller.require(Permission.MODELS_DEPLOY)
@@ -69,6 +72,13 @@ class DeploymentService:
                     f"The deployment {existing.deployment_id} is busy with revision {existing.target.number} "
                     f"(version {existing.target.model_version}). Wait until it has settled."
                 )
+            serving = existing.active if existing else None
+            self.guard.check_change(
+                caller,
+                config.environment,
+                revision.not_in(serving),
+                shifts=serving is not None and not same_shares(_shares(serving), _shares(revision)),
+            )
             if existing and existing.status is DeploymentStatus.INACTIVE:
                 raise Conflict(f"The deployment {existing.deployment_id} is being taken down. Wait until it has ended.")
             try:
@@ -83,6 +93,7 @@ class DeploymentService:
             NotFound: not there, or another tenant's.
             Conflict: it is not active, or busy with another revision.
             RefusedValue: the variants are not those that it has.
+            Forbidden, EnvironmentRefusal: the environment's policy does not allow it.
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
@@ -109,6 +120,7 @@ class DeploymentService:
                 )
             if same_shares(active.weights, target.weights):
                 return deployment
+            self.guard.check_change(caller, deployment.environment, shifts=True)
             entry = self.audit.entry(
                 caller,
                 Action.CHANGE_WEIGHTS,
@@ -145,6 +157,7 @@ class DeploymentService:
         Raises:
             NotFound: not there, or another tenant's.
             Conflict: a revision is on its way.
+            Forbidden, EnvironmentRefusal: the environment's policy does not allow it.
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
@@ -155,6 +168,7 @@ class DeploymentService:
                 raise Conflict(f"Revision {deployment.target.number} is being deployed. Wait until it has settled.")
             if deployment.status is DeploymentStatus.INACTIVE and deployment.last_failure is None:
                 break
+            self.guard.check_change(caller, deployment.environment)
             entry = self.audit.entry(caller, Action.DELETE_DEPLOYMENT, subject("deployment", deployment_id))
             try:
                 deployment = self.store.update(deployment, deployment.undeploying(), self.now(), entry)
@@ -224,6 +238,11 @@ class DeploymentService:
             revision=str(target.number),
             environment=deployment.environment,
         )
+
+
+def _shares(revision: Revision) -> dict[str, float]:
+    """Weight by model, without those that get nothing."""
+    return {variant.model_id: variant.weight for variant in revision.variants if variant.weight}
 
 
 def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:

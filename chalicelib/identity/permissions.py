@@ -30,6 +30,8 @@ class Permission(Enum):
     MODELS_DEPRECATE_ALL = "models:deprecate-all"
     MODELS_DELETE = "models:delete"
     MODELS_DEPLOY = "models:deploy"
+    MODELS_APPROVE = "models:approve"
+    ENVIRONMENTS_MANAGE = "environments:manage"
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_INVOKE = "deployments:invoke"
     DEPLOYMENTS_TARGET = "deployments:target"
@@ -79,6 +81,8 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.MODELS_DEPRECATE_ALL, "deprecate everybody's models"),
     _rule(Permission.MODELS_DELETE, "delete models"),
     _rule(Permission.MODELS_DEPLOY, "deploy models, take deployments down", Role.MODEL_DEPLOYER),
+    _rule(Permission.MODELS_APPROVE, "approve models for an environment that names one as approver", *ANYBODY),
+    _rule(Permission.ENVIRONMENTS_MANAGE, "say what environments ask for before they are changed"),
     _rule(Permission.DEPLOYMENTS_READ, "see deployments", *ANYBODY),
     _rule(Permission.DEPLOYMENTS_INVOKE, "ask deployments for predictions", *ANYBODY),
     _rule(Permission.DEPLOYMENTS_TARGET, "choose the variant that answers (`X-Variant`)", Role.MODEL_DEPLOYER),

@@ -2,6 +2,7 @@
 
     pk                       sk                     what
     <tenant>#<model_id>      model                  the model
+    <tenant>#<model_id>      approval#...           what users say of it: chalicelib/environments/store.py
     <tenant>#name#<name>     version#<version>      which model has this version
     <tenant>#name#<name>     counter                the next whole number that nobody has taken as a version
 
@@ -114,13 +115,14 @@ class ModelStore:
         return replace(after, record_version=before.record_version + 1, updated_at=now)
 
     def delete(self, model: Model, *also: Write) -> None:
-        """Delete the record. Its version stays taken: no other model will ever be called so.
+        """Delete the record, and what lies beside it. Its version stays taken: no other model will ever be called so.
 
         Raises:
             StaleModel: the record is not as it was read.
         """
         values = {":read_version": model.record_version}
         pk = _pk(model.tenant, model.model_id)
+        self.table.delete_all([(pk, item["sk"]) for item in self.table.all_of(pk) if item["sk"] != "model"])
         try:
             self.table.transact(
                 self.table.delete(pk, "model", condition=_UNCHANGED, values=values, names=_NAMES), *also

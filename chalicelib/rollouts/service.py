@@ -11,6 +11,7 @@ from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus
 from chalicelib.deployments.rules import check_model
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
+from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -31,6 +32,7 @@ class RolloutService:
     deployments: DeploymentStore
     models: ModelStore
     driving: Driving
+    guard: EnvironmentGuard
     now: Clock
     audit: Recorder
 
@@ -42,6 +44,7 @@ class RolloutService:
         Raises:
             NotFound: no such deployment, or another tenant's.
             Conflict: the deployment is not active, or busy; or the version can't be served, or is served already.
+            Forbidden, EnvironmentRefusal: the environment's policy does not allow it.
             RefusedValue, InvalidRequest: what is wrong with the plan, by field.
         """
         caller.require(Permission.MODELS_DEPLOY)
@@ -82,6 +85,8 @@ class RolloutService:
                 raise Conflict(
                     f"The deployment is busy with revision {deployment.target.number}. Wait until it has settled."
                 )
+            brings = [rollout.candidate] if active.weight_of(model.model_id) is None else []
+            self.guard.check_rollout(caller, deployment.environment, brings, {gate.type for gate in gates})
             try:
                 self._record(caller, deployment, rollout, running)
             except StaleDeployment:
@@ -118,11 +123,16 @@ class RolloutService:
         return self._change(caller, deployment_id, number, Action.PAUSE_ROLLOUT, Rollout.paused)
 
     def resume(self, caller: Caller, deployment_id: str, number: str) -> Rollout:
-        """Go on where it was paused. Raises as `pause`."""
+        """Go on where it was paused. Raises as `pause`, and as `start` for what the environment does not allow."""
+        self._check(caller, deployment_id)
         return self._change(caller, deployment_id, number, Action.RESUME_ROLLOUT, Rollout.resumed)
 
     def promote(self, caller: Caller, deployment_id: str, number: str) -> Rollout:
-        """Let the new version be alone, whatever steps are left. Raises as `pause`."""
+        """Let the new version be alone, whatever steps are left.
+
+        Raises as `resume`; where an environment asks for gates nobody passes them by.
+        """
+        self._check(caller, deployment_id, shifts=True)
 
         def promoted(rollout: Rollout) -> Rollout:
             return rollout if rollout.is_promoting else rollout.promoting(self.now(), f"Promoted by {caller.user}.")
@@ -138,6 +148,10 @@ class RolloutService:
             return rollout.rolling_back(RolloutStatus.ABORTED, f"Aborted by {caller.user}.", self.now())
 
         return self._change(caller, deployment_id, number, Action.ABORT_ROLLOUT, aborted)
+
+    def _check(self, caller: Caller, deployment_id: str, *, shifts: bool = False) -> None:
+        caller.require(Permission.MODELS_DEPLOY)
+        self.guard.check_change(caller, self._deployment(caller, deployment_id).environment, shifts=shifts)
 
     def _change(
         self, caller: Caller, deployment_id: str, number: str, action: Action, change: Callable[[Rollout], Rollout]

@@ -26,6 +26,9 @@ from chalicelib.deployments.smoke import SmokeTest
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.deployments.tasks import error_text
 from chalicelib.deployments.waiting import Waiting
+from chalicelib.environments.guard import EnvironmentGuard
+from chalicelib.environments.service import EnvironmentService
+from chalicelib.environments.store import ApprovalStore, EnvironmentStore
 from chalicelib.identity.caller import Caller
 from chalicelib.models.model import Archive, Model, ModelStatus
 from chalicelib.models.store import ModelStore
@@ -63,6 +66,8 @@ class Deployments:
     waiters: FakeWaiters
     runtime: FakeEndpointRuntime
     revising: Revising
+    environments: EnvironmentService
+    guard: EnvironmentGuard
     rolling_back: RollingBack
     service: DeploymentService
     invocations: Invocations
@@ -204,6 +209,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         log = AuditLog.create(dynamodb, clock)
         revising = Revising(store, models, deploy, clock)
         history = RevisionHistory(store.table)
+        guard = EnvironmentGuard(EnvironmentStore(store.table), ApprovalStore(models.table), clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         yield Deployments(
             clock=clock,
@@ -215,8 +221,10 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             waiters=waiters,
             runtime=runtime,
             revising=revising,
-            rolling_back=RollingBack(store, history, revising, log.recorder),
-            service=DeploymentService(store, models, revising, undeploy, clock, lambda: next(ids), log.recorder),
+            environments=EnvironmentService(guard.policies, guard.approvals, models, clock, log.recorder),
+            guard=guard,
+            rolling_back=RollingBack(store, history, revising, guard, log.recorder),
+            service=DeploymentService(store, models, revising, guard, undeploy, clock, lambda: next(ids), log.recorder),
             invocations=Invocations(store, runtime),
             planning=Planning(
                 store=store,

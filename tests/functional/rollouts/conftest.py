@@ -110,6 +110,12 @@ def rollouts(deployments: Deployments) -> Rollouts:
         audit=deployments.log.recorder,
     )
     service = RolloutService(
-        store, deployments.store, deployments.models, driving, deployments.clock, deployments.log.recorder
+        store=store,
+        deployments=deployments.store,
+        models=deployments.models,
+        driving=driving,
+        guard=deployments.guard,
+        now=deployments.clock,
+        audit=deployments.log.recorder,
     )
     return Rollouts(deployments, store, traffic, machine, driving, service)
