@@ -18,6 +18,7 @@ from aimatrix.cli import (
     cloud,
     demo,
     deployments,
+    environments,
     events,
     experiments,
     jobs,
@@ -173,6 +174,7 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.add_typer(environments.app, name="environments", rich_help_panel=SERVING)
 app.add_typer(rollouts.app, name="rollouts", rich_help_panel=SERVING)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=SERVING)
 app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)

@@ -15,7 +15,7 @@ from aimatrix.cli.tools import Target, tools
 if TYPE_CHECKING:
     from aimatrix.client import Client, Model
 
-app = typer.Typer(help="List models, look at one, register one from elsewhere, deprecate one.")
+app = typer.Typer(help="List models, look at one, register one from elsewhere, approve or deprecate one.")
 
 Reference = Annotated[str, typer.Argument(help="Id of the model, or NAME, or NAME:VERSION.", metavar="MODEL")]
 
@@ -144,6 +144,57 @@ def deprecate(
     with tools(ctx).connect(Target(api, profile, state)) as client:
         model = client.models.deprecate(resolve(client, reference).id)
     Output(as_json).finish(model.document, f"{bold(model.reference)} is {status(model.status)}")
+
+
+@app.command()
+def approve(
+    ctx: typer.Context,
+    reference: Reference,
+    environment: Annotated[options.Environment, typer.Option("--environment", "-e", help="Where it may serve.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Say that it may not.")] = False,
+    comment: Annotated[str | None, typer.Option(help="Why.", metavar="TEXT")] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Approve a version for an environment that names you as an approver. What you say last counts.
+
+    Examples:
+
+      aimatrix models approve wine:4 --environment production
+
+      aimatrix models approve wine:4 --environment production --reject --comment "worse on young wines"
+    """
+    decision = "rejected" if reject else "approved"
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        model = resolve(client, reference)
+        given = client.models.approve(model.id, environment, decision=decision, comment=comment)
+    Output(as_json).finish(given.document, f"{bold(model.reference)} is {given.decision} for {given.environment}")
+
+
+@app.command()
+def approvals(
+    ctx: typer.Context,
+    reference: Reference,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List who has approved or rejected a version, and where.
+
+    Example:
+
+      aimatrix models approvals wine:4
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        found = client.models.approvals(resolve(client, reference).id)
+    rows = [(each.environment, each.user, each.decision, each.at, each.comment or "") for each in found]
+    lines = (
+        table(("ENVIRONMENT", "USER", "DECISION", "AT", "COMMENT"), rows) if rows else [dim("nobody has said anything")]
+    )
+    Output(as_json).finish({"approvals": [each.document for each in found]}, *lines)
 
 
 def resolve(client: Client, reference: str) -> Model:

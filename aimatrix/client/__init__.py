@@ -27,6 +27,7 @@ from aimatrix.client.audit import AuditRow, Verification
 from aimatrix.client.capacity import Pool, QueuePlace
 from aimatrix.client.client import Client
 from aimatrix.client.deployments import Deployment, DeploymentConfig, Revision, Variant
+from aimatrix.client.environments import Approval, EnvironmentPolicy
 from aimatrix.client.errors import (
     AimatrixError,
     ApiError,
@@ -76,6 +77,7 @@ __all__ = [
     "Amounts",
     "ApiError",
     "ApiKey",
+    "Approval",
     "Artifact",
     "AuditRow",
     "Client",
@@ -88,6 +90,7 @@ __all__ = [
     "Deployment",
     "DeploymentConfig",
     "Difference",
+    "EnvironmentPolicy",
     "ExceededLimit",
     "Experiment",
     "FieldError",

@@ -17,6 +17,7 @@ from aimatrix.client.audit_calls import AuditCalls
 from aimatrix.client.capacity_calls import CapacityCalls
 from aimatrix.client.cost_calls import CostCalls
 from aimatrix.client.deployment_calls import DeploymentCalls
+from aimatrix.client.environment_calls import EnvironmentCalls
 from aimatrix.client.events import EventCalls
 from aimatrix.client.experiment_calls import ExperimentCalls
 from aimatrix.client.job_calls import JobCalls
@@ -37,8 +38,9 @@ class Client:
 
     Attributes:
         jobs: submit, get, list, cancel, delete, logs, metrics, wait.
-        models: list, get, register, deprecate, deploy.
-        deployments: list, get, delete, wait, predict.
+        models: list, get, register, deprecate, deploy, approve, approvals.
+        deployments: list, get, change_weights, revisions, roll_back, delete, wait, predict.
+        environments: list, get, set, clear.
         rollouts: start, list, get, pause, resume, promote, abort, wait.
         experiments: create, list, get, results, count, expose, report, assign, stop.
         quotas: own, users, user, set_user, tenant, set_tenant, check.
@@ -75,6 +77,7 @@ class Client:
         self.jobs = JobCalls(self._transport, monotonic=monotonic)
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
+        self.environments = EnvironmentCalls(self._transport)
         self.rollouts = RolloutCalls(self._transport)
         self.experiments = ExperimentCalls(self._transport)
         self.quotas = QuotaCalls(self._transport)

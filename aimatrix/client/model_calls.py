@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aimatrix.client.deployments import Deployment, DeploymentConfig
+from aimatrix.client.environments import Approval
 from aimatrix.client.errors import NotFoundError
 from aimatrix.client.models import Model
 from aimatrix.client.paging import each_document
@@ -77,6 +78,23 @@ class ModelCalls:
         """
         document = self.transport.document("POST", f"{_path(model_id)}/deploy", body=config.to_document())
         return Deployment.from_document(document)
+
+    def approve(
+        self, model_id: str, environment: str, *, decision: str = "approved", comment: str | None = None
+    ) -> Approval:
+        """Says that a version may be served in an environment, or may not (``rejected``); the last word counts.
+
+        Raises:
+            ForbiddenError: the caller is not one of the environment's approvers.
+            InvalidRequestError: the environment asks for no approvals.
+        """
+        body = {"environment": environment, "decision": decision, **({"comment": comment} if comment else {})}
+        return Approval.from_document(self.transport.document("POST", f"{_path(model_id)}/approvals", body=body))
+
+    def approvals(self, model_id: str) -> Sequence[Approval]:
+        """What has been said of a version, by environment and user."""
+        found = self.transport.document("GET", f"{_path(model_id)}/approvals")["approvals"]
+        return [Approval.from_document(each) for each in found]
 
 
 def _path(model_id: str) -> str:

@@ -237,6 +237,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "invokeEndpoint": {"inputs": [[1]]},
             "changeWeights": {"variants": [{"model_id": model.id, "weight": 1}]},
             "setDeploymentPolicy": {"enabled": False},
+            "setEnvironment": {},
+            "approveModel": {"environment": "development"},
             "rollBackDeployment": {"revision": 1},
             "startRollout": {"to": {"model_id": model.id}},
             "createExperiment": EXPERIMENT,

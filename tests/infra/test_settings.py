@@ -83,7 +83,16 @@ def _repairs(platform: Platform) -> tuple[object, ...]:
 USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     names.API: (
         lambda p: (p.audit.store(), p.audit_log),
-        lambda p: (p.uploads, p.jobs, p.metrics, p.models, p.deployments, p.invocations),
+        lambda p: (
+            p.uploads,
+            p.jobs,
+            p.metrics,
+            p.models,
+            p.deployments,
+            p.rolling_back,
+            p.environments,
+            p.invocations,
+        ),
         lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining),
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),

@@ -13,6 +13,7 @@ from tests.e2e.receiver import receiving
 from tests.e2e.sweeps import (
     administration,
     deployments,
+    environments,
     experiments,
     jobs,
     models,
@@ -31,6 +32,7 @@ ROOMS = (
     "deployments",
     "rollouts",
     "policies",
+    "environments",
     "experiments",
     "administration",
     "streams",
@@ -63,6 +65,7 @@ def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]
                 "deployments": deployments.handlers(services),
                 "rollouts": rollouts.handlers(services),
                 "policies": policies.handlers(services),
+                "environments": environments.handlers(services),
                 "experiments": experiments.handlers(services),
                 "administration": administration.handlers(services),
                 "streams": streams.handlers(services, cloud),

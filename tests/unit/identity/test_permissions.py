@@ -9,6 +9,7 @@ from chalicelib.identity.permissions import GRANTS, TABLE, Permission, Role, per
 ANYBODY = {
     Permission.MODELS_READ,
     Permission.MODELS_REGISTER,
+    Permission.MODELS_APPROVE,
     Permission.UPLOADS_CREATE,
     Permission.DEPLOYMENTS_READ,
     Permission.DEPLOYMENTS_INVOKE,
@@ -37,6 +38,7 @@ ADMINISTRATION = {
     Permission.JOBS_DELETE,
     Permission.MODELS_DEPRECATE_ALL,
     Permission.MODELS_DELETE,
+    Permission.ENVIRONMENTS_MANAGE,
     Permission.QUOTAS_MANAGE,
     Permission.CAPACITY_MANAGE,
     Permission.RECONCILE,
