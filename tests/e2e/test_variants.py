@@ -1,9 +1,12 @@
-"""Two versions behind one endpoint: real processes of both answer, by weight, by key and by name."""
+"""Two versions behind one endpoint answer by weight, by key, by name; or one after the other, as an environment allows."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -100,3 +103,44 @@ class TestVariants:
         here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": token}
         done = aimatrix("deployments", "weights", shared.id, "1=50", "2=50", "--json", environment=here)
         assert [each["percentage"] for each in last_json(done.stdout)["variants"]] == [50, 50]
+
+
+class TestAnEnvironment:
+    def test_that_asks_for_approval_lets_a_version_in_when_it_has_it_and_an_earlier_one_back_at_any_time(
+        self, cloud: Cloud, dora: Client, versions: list[Model], tmp_path: Path
+    ) -> None:
+        one, other = versions
+        boss = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": cloud.token("boss", "ADMIN", tenant=TENANT)}
+        deployer = {**boss, "AIMATRIX_TOKEN": cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)}
+        place = f"{one.name}@production"
+        config = DeploymentConfig("production", replicas=1)
+        active = dora.deployments.wait(dora.models.deploy(one.id, config).id, timeout=180)
+        assert active.is_active(), active.failure_reason
+        policy = tmp_path / "production.json"
+        policy.write_text(json.dumps({"approvals": {"approvers": ["boss", "dora"]}, "deployers": ["dora"]}))
+        said = aimatrix("environments", "set", "production", "--policy", str(policy), "--json", environment=boss)
+        assert said.returncode == 0, said.stderr
+        refused = aimatrix("deploy", other.id, "-e", "production", "--json", environment=deployer)
+        assert refused.returncode == 5
+        assert "0 of the 1 approvals that it needs; ask boss" in last_json(refused.stdout)["error"]["message"]
+        approved = aimatrix("models", "approve", other.id, "-e", "production", "--json", environment=boss)
+        assert last_json(approved.stdout)["decision"] == "approved"
+        deployed = aimatrix("deploy", other.id, "-e", "production", "--json", environment=deployer)
+        assert deployed.returncode == 0, deployed.stdout
+        assert answers(dora, active, 1) == {2: 1}
+        away = {"change_windows": [{"days": [f"{datetime.now(UTC) + timedelta(days=2):%A}".lower()]}]}
+        policy.write_text(json.dumps(away))
+        aimatrix("environments", "set", "production", "--policy", str(policy), environment=boss)
+        late = aimatrix("deployments", "delete", place, "--json", environment=deployer)
+        assert "The next one opens at" in last_json(late.stdout)["error"]["message"]
+        back = aimatrix("deployments", "rollback", place, "--json", environment=deployer)
+        assert back.returncode == 0, back.stdout
+        assert answers(dora, active, 1) == {1: 1}
+        listed = last_json(aimatrix("deployments", "revisions", place, "--json", environment=deployer).stdout)
+        assert [(each["revision"], each["model_version"]) for each in listed["revisions"]] == [
+            (3, one.version),
+            (2, other.version),
+            (1, one.version),
+        ]
+        aimatrix("environments", "clear", "production", environment=boss)
+        assert aimatrix("deployments", "delete", place, environment=deployer).returncode == 0
