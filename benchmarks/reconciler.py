@@ -93,6 +93,7 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
         undeploy=machines,
         finishing=nothing,
         describing=nothing,
+        scaling=nothing,
         standing=StandingEndpoints(sagemaker),
         rollouts=nothing,
         stack="aimatrix",

@@ -20,6 +20,7 @@ from chalicelib.version import VERSION
 
 if TYPE_CHECKING:
     from boto3.session import Session
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -155,6 +156,11 @@ class Clients:
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
         client: CloudWatchClient = self._make("cloudwatch")
+        return client
+
+    @cached_property
+    def auto_scaling(self) -> ApplicationAutoScalingClient:
+        client: ApplicationAutoScalingClient = self._make("application-autoscaling")
         return client
 
     @cached_property

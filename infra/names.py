@@ -202,6 +202,14 @@ def sagemaker_arn(kind: str) -> Json:
     return arn("sagemaker", f"{kind}/{NAME_PREFIX}*")
 
 
+_SCALING = "sagemaker.application-autoscaling.amazonaws.com"
+SCALING_ROLE_ARN = arn(
+    "iam",
+    f"role/aws-service-role/{_SCALING}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+    region=False,
+)
+"""The account's role by which Application Auto Scaling changes endpoints; AWS makes it for the first target."""
+
 TENANT = "${!aws:PrincipalTag/aimatrix-tenant}"
 """In an `Fn::Sub`: the tenant whose role it is that asks. See `chalicelib.tenants.roles`."""
 

@@ -225,6 +225,26 @@ TAKE_BACK_ENDPOINTS = Grant(
 WEIGH_ENDPOINTS = Grant(
     "WeighEndpoints", ("sagemaker:UpdateEndpointWeightsAndCapacities",), (sagemaker_arn("endpoint"),)
 )
+# A target is named by an ARN that AWS makes up. Whoever registers one also needs what is then done in its name, and the
+# first time in an account the role that does it:
+# https://docs.aws.amazon.com/autoscaling/application/userguide/security-iam-service-with-iam.html
+_SCALABLE_TARGETS = (arn("application-autoscaling", "scalable-target/*"),)
+_SCALING_ALARMS = (arn("cloudwatch", f"alarm:TargetTracking-endpoint/{NAME_PREFIX}*"),)
+STOP_SCALING = (
+    Grant("StopScaling", ("application-autoscaling:DeregisterScalableTarget",), _SCALABLE_TARGETS),
+    Grant("DeleteScalingAlarms", ("cloudwatch:DeleteAlarms",), _SCALING_ALARMS),
+)
+SCALE_ENDPOINTS = (
+    Grant(
+        "ScaleEndpoints",
+        ("application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"),
+        _SCALABLE_TARGETS,
+    ),
+    Grant("SetScalingAlarms", ("cloudwatch:PutMetricAlarm",), _SCALING_ALARMS),
+    Grant("SeeScaling", ("application-autoscaling:DescribeScalableTargets",), ("*",)),
+    Grant("MakeScalingRole", ("iam:CreateServiceLinkedRole",), (names.SCALING_ROLE_ARN,)),
+)
+SEE_SCALING_ACTIVITIES = Grant("SeeScalingActivities", ("application-autoscaling:DescribeScalingActivities",), ("*",))
 DELETE_REVISIONS = Grant(
     "DeleteRevisions",
     ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
@@ -327,6 +347,7 @@ SETTLE_DEPLOYMENTS = (
     WEIGH_ENDPOINTS,
     DELETE_ENDPOINTS,
     DELETE_REVISIONS,
+    *SCALE_ENDPOINTS,
 )
 """What the one way to every settled status of a deployment needs."""
 
@@ -359,6 +380,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         READ_SERVICE_QUOTAS,
         *READ_TRAINING_LOGS,
         INVOKE_ENDPOINTS,
+        DESCRIBE_ENDPOINTS,
+        SEE_SCALING_ACTIVITIES,
         READ_KEY_PEPPER,
         PUBLISH_EVENTS,
         *REPLAY_EVENTS,
@@ -455,6 +478,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         WEIGH_ENDPOINTS,
         DELETE_ENDPOINTS,
         DELETE_REVISIONS,
+        *STOP_SCALING,
         *make_roles("serving"),
     ),
     "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),

@@ -17,6 +17,8 @@ UNCONFINABLE: dict[str, str] = {
     "batch:DescribeJobDefinitions": "list_awsbatch: no resource type; it only reads",
     "sagemaker:ListEndpoints": "list_amazonsagemaker: no resource type; it only reads",
     "sagemaker:ListTrainingJobs": "list_amazonsagemaker: no resource type; it only reads",
+    "application-autoscaling:DescribeScalableTargets": "list_awsapplicationautoscaling: no resource type; it only reads",
+    "application-autoscaling:DescribeScalingActivities": "as application-autoscaling:DescribeScalableTargets",
     "servicequotas:ListServiceQuotas": "list_servicequotas: no resource type; it only reads",
     "servicequotas:GetServiceQuota": "as servicequotas:ListServiceQuotas",
     "ecr:GetAuthorizationToken": "list_amazonelasticcontainerregistry: no resource type",

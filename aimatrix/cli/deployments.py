@@ -39,6 +39,12 @@ def deploy(
             metavar="VERSION=WEIGHT",
         ),
     ] = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, help="Let instances be added up to so many as load comes, and removed as it goes."
+        ),
+    ] = None,
     wait: Wait = True,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 1800,
     api: options.Api = None,
@@ -54,6 +60,8 @@ def deploy(
 
       aimatrix deploy wine:3 --environment production --replicas 4
 
+      aimatrix deploy wine:3 --environment production --replicas 2 --max-replicas 8
+
       aimatrix deploy wine:4 --environment production --variant 3=90 --variant 4=10
     """
     from aimatrix.cli.models import resolve as resolve_model
@@ -68,7 +76,9 @@ def deploy(
             known.get(version) or client.models.find(f"{chosen.name}:{version}").id: weight
             for version, weight in split.items()
         }
-        deployment = client.models.deploy(chosen.id, DeploymentConfig(environment, replicas, variants=weights or None))
+        scaled = {"min_replicas": replicas, "max_replicas": max_replicas} if max_replicas else None
+        config = DeploymentConfig(environment, replicas, scaling_policy=scaled, variants=weights or None)
+        deployment = client.models.deploy(chosen.id, config)
         output.note(f"{dim('deploying')}  {bold(chosen.reference)} to {environment}")
         if wait:
             deployment = client.deployments.wait(deployment.id, timeout)
@@ -199,6 +209,37 @@ def revisions(
     headers = ("REVISION", "VERSIONS", "OUTCOME", "USER", "SETTLED", "REASON")
     lines = table(headers, rows) if rows else [dim("no revision has settled yet")]
     Output(as_json).finish({"revisions": [each.document for each in found]}, *lines)
+
+
+@app.command()
+def scaling(
+    ctx: typer.Context,
+    reference: Reference,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show how many instances a deployment has now, and what auto scaling did lately.
+
+    Example:
+
+      aimatrix deployments scaling wine@production
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+        report = client.deployments.scaling(deployment.id)
+    policy = report.get("scaling_policy")
+    bounds = f"{policy['min_replicas']} to {policy['max_replicas']}" if policy else "not scaled"
+    instances = [(each["model_version"], str(each["instances"]), bounds) for each in report["variants"]]
+    lines = [*table(("VERSION", "INSTANCES", "BOUNDS"), instances)]
+    done = [
+        (each["started_at"], each["variant"], each["status"], each["description"], each["cause"])
+        for each in report["activities"]
+    ]
+    if done:
+        lines += ["", *table(("AT", "VARIANT", "STATUS", "WHAT", "WHY"), done)]
+    Output(as_json).finish(report, *lines)
 
 
 @app.command()

@@ -82,6 +82,14 @@ class DeploymentCalls:
         body = {"revision": revision} if revision is not None else {}
         return Deployment.from_document(self.transport.document("POST", f"{_path(deployment_id)}/rollback", body=body))
 
+    def scaling(self, deployment_id: str) -> dict[str, Any]:
+        """How many instances each variant has now, within which bounds, and what auto scaling did lately.
+
+        Raises:
+            ConflictError: nothing serves.
+        """
+        return self.transport.document("GET", f"{_path(deployment_id)}/scaling")
+
     def delete(self, deployment_id: str) -> None:
         """Takes the endpoint down; the record stays, as ``terminated``."""
         self.transport.call("DELETE", _path(deployment_id))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from chalicelib.deployments.planning import Planning
     from chalicelib.deployments.revising import Revising
     from chalicelib.deployments.rolling_back import RollingBack
+    from chalicelib.deployments.scaling import Scaling
+    from chalicelib.deployments.scaling_report import ScalingReport
     from chalicelib.deployments.service import DeploymentService
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.waiting import Waiting
@@ -129,6 +131,7 @@ class Models(Jobs):
             store=self.deployment_store,
             models=self.model_store,
             endpoints=self._endpoints(),
+            scaling=self.scaling,
             image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
             around=lambda tenant: Surroundings(
                 self.tenant_roles.require(tenant, Purpose.SERVING), self.settings.region, self.settings.stack
@@ -152,7 +155,21 @@ class Models(Jobs):
     def deployment_finishing(self) -> Finishing:
         from chalicelib.deployments.finishing import Finishing
 
-        return Finishing(self.deployment_store, self.model_store, self._endpoints(), self.revision_history, self.now)
+        return Finishing(
+            self.deployment_store, self.model_store, self._endpoints(), self.scaling, self.revision_history, self.now
+        )
+
+    @cached_property
+    def scaling_report(self) -> ScalingReport:
+        from chalicelib.deployments.scaling_report import ScalingReport
+
+        return ScalingReport(self.deployment_store, self._endpoints(), self.scaling)
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        from chalicelib.deployments.scaling import Scaling
+
+        return Scaling(self.clients.auto_scaling)
 
     def _endpoints(self) -> Endpoints:
         from chalicelib.deployments.gateways import Endpoints

@@ -66,6 +66,7 @@ class Platform(AutoDeployments):
             undeploy=self._machines(self.settings.undeploy_model_arn),
             finishing=self.deployment_finishing,
             describing=self._endpoints(),
+            scaling=self.scaling,
             standing=StandingEndpoints(self.clients.sagemaker),
             rollouts=self.rollout_repairs,
             stack=self.settings.stack,

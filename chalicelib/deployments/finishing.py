@@ -9,6 +9,7 @@ from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Fail
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.history import RevisionHistory
 from chalicelib.deployments.planning import EndpointBusy
+from chalicelib.deployments.scaling import Scaling, scaled
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.deployments.waiting import why_not
 from chalicelib.models.model import Model
@@ -23,6 +24,7 @@ class Finishing:
     store: DeploymentStore
     models: ModelStore
     endpoints: Endpoints
+    scaling: Scaling
     history: RevisionHistory
     now: Clock
 
@@ -134,13 +136,13 @@ class Finishing:
             EndpointState.FAILED,
         }:
             self.endpoints.delete(deployment.endpoint)
-        if (
-            deployment.status is DeploymentStatus.ACTIVE
-            and deployment.active
-            and endpoint.state is EndpointState.IN_SERVICE
-            and not endpoint.serves(deployment.endpoint, deployment.active)
-        ):
-            self.endpoints.go_back(deployment.endpoint, endpoint, deployment.active)
+        active = deployment.active
+        if deployment.status is not DeploymentStatus.ACTIVE or active is None:
+            return
+        if endpoint.serves(deployment.endpoint, active):
+            self.scaling.apply(scaled(deployment.endpoint, active))
+        elif endpoint.state is EndpointState.IN_SERVICE:
+            self.endpoints.go_back(deployment.endpoint, endpoint, active)
 
     def _models_of(self, deployment: Deployment) -> dict[str, Model]:
         """The models that the deployment's revisions are of, by id."""

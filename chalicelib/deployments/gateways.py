@@ -94,6 +94,7 @@ class Endpoint:
         config: the endpoint configuration that it has.
         coming: the one that it is changing to, where SageMaker tells.
         weights: of its variants, by name, as they are now.
+        instances: of its variants, by name, as many as there are to be.
     """
 
     state: EndpointState
@@ -101,6 +102,7 @@ class Endpoint:
     coming: str | None = None
     reason: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
+    instances: Mapping[str, int] = field(default_factory=dict)
 
     def serves(self, name: str, revision: Revision) -> bool:
         """Whether it is in service with a revision's configuration, and splits the requests as that wants it.
@@ -133,6 +135,9 @@ class Endpoints:
             reason=found.get("FailureReason"),
             weights={
                 each["VariantName"]: each.get("CurrentWeight", 0.0) for each in found.get("ProductionVariants", [])
+            },
+            instances={
+                each["VariantName"]: each.get("DesiredInstanceCount", 0) for each in found.get("ProductionVariants", [])
             },
         )
 

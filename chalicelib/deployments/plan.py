@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.deployments.deployment import Deployment, Revision, Variant, model_name, resource_name
+from chalicelib.deployments.scaling import instances
 from chalicelib.models.model import Model
 
 # What AWS's inference images are told, as the SageMaker SDK tells them: which module has model_fn and the like, and
@@ -28,13 +29,19 @@ class Surroundings:
 
 
 def requests(
-    deployment: Deployment, revision: Revision, models: Sequence[tuple[Model, str]], around: Surroundings
+    deployment: Deployment,
+    revision: Revision,
+    models: Sequence[tuple[Model, str]],
+    around: Surroundings,
+    running: Iterable[int] = (),
 ) -> dict[str, Any]:
     """Arguments of CreateModel for each variant, CreateEndpointConfig and CreateEndpoint (or UpdateEndpoint, without tags).
 
     Args:
         models: with the image of each, in the order of the variants.
+        running: how many instances the variants of the endpoint have now.
     """
+    count = instances(revision, running)
     name = revision.resource(deployment.endpoint)
     tags = _tags(deployment, revision, around.stack)
     return {
@@ -54,7 +61,7 @@ def requests(
         "config": {
             "EndpointConfigName": name,
             "ProductionVariants": [
-                _variant(revision, variant, model_name(name, position))
+                _variant(revision, variant, model_name(name, position), count)
                 for position, variant in enumerate(revision.variants)
             ],
             "Tags": tags,
@@ -63,11 +70,11 @@ def requests(
     }
 
 
-def _variant(revision: Revision, variant: Variant, model: str) -> dict[str, Any]:
+def _variant(revision: Revision, variant: Variant, model: str, count: int) -> dict[str, Any]:
     document: dict[str, Any] = {
         "VariantName": variant.name,
         "ModelName": model,
-        "InitialInstanceCount": int(revision.config["replicas"]),
+        "InitialInstanceCount": count,
         "InstanceType": revision.instance_type,
         "InitialVariantWeight": variant.weight,
     }

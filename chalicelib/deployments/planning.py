@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib.deployments import plan
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, resource_name
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
+from chalicelib.deployments.scaling import Scaling, is_scaled
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
@@ -29,6 +30,7 @@ class Planning:
     store: DeploymentStore
     models: ModelStore
     endpoints: Endpoints
+    scaling: Scaling
     image_of: Callable[[str, bool], str]
     around: Callable[[str], plan.Surroundings]
 
@@ -70,9 +72,13 @@ class Planning:
         # revisions that failed.
         for number, variants in (*deployment.superseded(), (target.own, len(target.variants))):
             self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
+        if deployment.active and is_scaled(deployment.active):
+            # It gets its targets again when it is known what serves.
+            self.scaling.forget(deployment.endpoint, deployment.active)
         models = [self._model(deployment.tenant, variant.model_id) for variant in target.variants]
+        around = self.around(deployment.tenant)
         served = [(model, self.image_of(model.framework, target.gpu_count > 0)) for model in models]
-        return {"next": following, **plan.requests(deployment, target, served, self.around(deployment.tenant))}
+        return {"next": following, **plan.requests(deployment, target, served, around, endpoint.instances.values())}
 
     def _reweigh(self, deployment: Deployment, endpoint: Endpoint) -> dict[str, Any]:
         """Ask for other weights of what is served already; whoever waits next sees whether they are there."""
@@ -95,6 +101,8 @@ class Planning:
         deployment = self._deployment(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.INACTIVE:
             return {"next": "finish"}
+        if deployment.active and is_scaled(deployment.active):
+            self.scaling.forget(deployment.endpoint, deployment.active)
         return {"next": "delete", **plan.deletions(deployment)}
 
     def _deployment(self, tenant: str, deployment_id: str) -> Deployment:

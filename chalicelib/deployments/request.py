@@ -18,10 +18,19 @@ Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class AutoScalingPolicy(Shape):
+    """
+    Attributes:
+        target_cpu_utilization, target_memory_utilization: percent of an instance.
+        target_queue_length: requests that an instance has at once, those that wait included.
+        target_invocations_per_instance: in a minute; None: not tracked.
+    """
+
     min_replicas: Annotated[int, Field(ge=1, le=100)] = 1
     max_replicas: Annotated[int, Field(ge=1, le=100)] = 10
     target_cpu_utilization: Percentage = 70
     target_memory_utilization: Percentage = 80
+    target_queue_length: Annotated[int, Field(ge=1, le=1000)] = 10
+    target_invocations_per_instance: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     scale_up_cooldown: Duration = "PT5M"
     scale_down_cooldown: Duration = "PT5M"
 

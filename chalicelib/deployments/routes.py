@@ -81,6 +81,13 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         return Reply(views.document(platform.rolling_back.roll_back(request.caller, deployment_id, wanted)), status=202)
 
     @room.view(
+        "GET", "/v1/deployments/{deployment_id}/scaling", authorizer=authorizer, needs=Permission.DEPLOYMENTS_READ
+    )
+    def get_scaling(request: Request, deployment_id: str) -> Reply:
+        request.only()
+        return Reply(platform.scaling_report.of(request.caller, deployment_id))
+
+    @room.view(
         "POST",
         "/v1/deployments/{deployment_id}/invocations",
         authorizer=authorizer,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chalicelib.deployments.deployment import Variant, variant_name
 from chalicelib.deployments.request import DeploymentConfig, VariantRequest
@@ -115,13 +114,6 @@ def variants(models: Sequence[Model], split: Mapping[str, float]) -> tuple[Varia
     return tuple(found)
 
 
-def notices(config: Mapping[str, Any]) -> list[str]:
-    """What of a configuration is kept but not acted on, said in every answer about the deployment."""
-    if config.get("scaling_policy") is None:
-        return []
-    return ["scaling_policy is recorded; the number of replicas stays as it is until an operator changes it."]
-
-
 def host(config: DeploymentConfig) -> Host:
     """The cheapest instance type for the limits; a small one without a GPU when there are none.
 
@@ -155,7 +147,14 @@ def _check_bounds(config: DeploymentConfig) -> None:
 
 def _check_replicas(config: DeploymentConfig) -> None:
     policy = config.scaling_policy
-    if policy is None or "replicas" not in config.model_fields_set:
+    if policy is None:
+        return
+    if policy.max_replicas < policy.min_replicas:
+        cure = f"Use {policy.min_replicas} or more, or lower min_replicas."
+        raise InvalidRequest.about(
+            FieldProblem("scaling_policy.max_replicas", f"is {policy.max_replicas}, below min_replicas", cure)
+        )
+    if "replicas" not in config.model_fields_set:
         return
     if policy.min_replicas <= config.replicas <= policy.max_replicas:
         return

@@ -7,7 +7,6 @@ from typing import Any
 from chalicelib.clock import to_text
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision
 from chalicelib.deployments.history import PastRevision
-from chalicelib.deployments.rules import notices
 
 
 def document(deployment: Deployment) -> dict[str, Any]:
@@ -31,7 +30,6 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "variants": _variants(current),
         "config": dict(current.config),
         "instance_type": current.instance_type,
-        "notices": notices(current.config) or None,
         "active": _revision(deployment.active) if deployment.active else None,
         "evidence": deployment.evidence if deployment.status is DeploymentStatus.ACTIVE else None,
         "failure_reason": deployment.failure_reason,

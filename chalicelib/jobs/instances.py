@@ -198,6 +198,18 @@ def instance_type(name: str, backend: Backend) -> InstanceType | None:
     return next((each for each in price_list(backend.value).types if each.name == name), None)
 
 
+def hosting_type(name: str) -> InstanceType:
+    """A type that an endpoint runs on.
+
+    Raises:
+        LookupError: the table does not have it any more.
+    """
+    found = next((each for each in price_list("serving").types if each.name == name), None)
+    if found is None:
+        raise LookupError(f"there is no hosting type {name}")
+    return found
+
+
 def serving_instance(
     memory_gb: int = 8,
     cpu_cores: int = 2,

@@ -11,6 +11,7 @@ inactive     running                         nothing
              ended, endpoint gone            terminated
 active       endpoint gone, or failed        failed, with the reason
              endpoint serves something else  changed back to the active revision
+             its targets are not its policy  set anew
 any          has an open rollout             see `rollouts.py`
 
 endpoint     its deployment               →
@@ -31,6 +32,7 @@ from chalicelib.deployments.finishing import Finishing
 from chalicelib.deployments.gateways import Endpoints, EndpointState
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.revising import deploying
+from chalicelib.deployments.scaling import Scaling, is_scaled, scaled
 from chalicelib.deployments.service import undeploying
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.reconciler.gateways import Driving, Machines, Standing, StandingEndpoints
@@ -51,6 +53,7 @@ class DeploymentRepairs:
     undeploy: Machines
     finishing: Finishing
     describing: Endpoints
+    scaling: Scaling
     standing: StandingEndpoints
     rollouts: RolloutRepairs
     stack: str
@@ -160,6 +163,11 @@ class DeploymentRepairs:
             served = f"{endpoint.config} with the weights {dict(endpoint.weights)}"
             wanted = f"{active.resource(deployment.endpoint)} with {active.weights}"
             yield _repair(Kind.WENT_BACK, deployment, f"it served {served} instead of {wanted}")
+        elif is_scaled(active) and endpoint.state is EndpointState.IN_SERVICE:
+            variants = scaled(deployment.endpoint, active)
+            if not self.scaling.is_applied(variants):
+                self.scaling.apply(variants)
+                yield _repair(Kind.WENT_BACK, deployment, "auto scaling was not set as its policy says")
 
 
 def _changed_since(deployment: Deployment, endpoint: Standing | None) -> bool:

@@ -35,6 +35,7 @@ SIGNING_NAMES = {
     "sagemaker-runtime": "sagemaker",
     "batch": "batch",
     "service-quotas": "servicequotas",
+    "application-autoscaling": "application-autoscaling",
 }
 SERVICES = tuple(SIGNING_NAMES)
 
@@ -127,7 +128,8 @@ def _refusal(service: str, target: Target | None, error: ApiError) -> WireRespon
 def _service_of(target: str | None, path: str) -> str:
     """Whose shape an error has before it is known which operation was meant."""
     if target is not None:
-        return "service-quotas" if target.startswith("ServiceQuotas") else "sagemaker"
+        owners = {"ServiceQuotas": "service-quotas", "AnyScale": "application-autoscaling"}
+        return next((service for prefix, service in owners.items() if target.startswith(prefix)), "sagemaker")
     return "batch" if path.startswith("/v1/") else "sagemaker-runtime"
 
 

@@ -86,7 +86,7 @@ class Operation:
     """One AWS operation.
 
     Attributes:
-        service: botocore's service name: ``sagemaker``, ``sagemaker-runtime`` or ``batch``.
+        service: botocore's service name: ``sagemaker``, ``sagemaker-runtime``, ``batch``.
         name: the operation's name in that model, e.g. ``CreateEndpoint``.
         handler: does it and returns the output document (empty when the output shape has no members).
         authorization: pure function from the validated params to what must be allowed.

@@ -15,7 +15,7 @@ from localcloud.compute.errors import ApiError
 
 JSON_1_1 = "application/x-amz-json-1.1"
 JSON = "application/json"
-JSON_SERVICES = frozenset({"sagemaker", "service-quotas"})
+JSON_SERVICES = frozenset({"sagemaker", "service-quotas", "application-autoscaling"})
 """Those that speak JSON 1.1; the others speak REST JSON."""
 
 

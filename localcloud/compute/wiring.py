@@ -25,6 +25,7 @@ from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.log_shipping import LogSink
 from localcloud.compute.operations import Part
 from localcloud.compute.processes import ProcessLauncher
+from localcloud.compute.scaling import ScalingPart
 from localcloud.compute.settings import Settings
 from localcloud.compute.store import DocumentStore
 from localcloud.compute.tags import SageMakerTags
@@ -76,11 +77,13 @@ def make_parts(host: Host) -> Sequence[Part]:
     slots = Slots(host.settings.host_slots)
     training = TrainingPart(host, slots)
     tags.register("training-job", training)
+    hosting = HostingPart(host, tags)
     return [
         HostPart(host, tags),
         training,
         BatchPart(host, slots, training),
-        HostingPart(host, tags),
+        hosting,
+        ScalingPart(host, hosting),
         AccountPart(host.settings, host.limits),
     ]
 

@@ -1,4 +1,4 @@
-"""Hands requests for SageMaker and Batch on to the compute emulator, so that one address answers for all of AWS.
+"""Hands requests for SageMaker, Batch and Application Auto Scaling on to the compute emulator: one address for all of AWS.
 
 Which service a request is for, the client itself says in the credential scope of its signature; there is nothing else by
 which Batch's and SageMaker runtime's paths could be told from those of S3. The request goes on as it was signed, `Host`
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The names that SageMaker, SageMaker runtime (which signs as SageMaker) and Batch are signed for.
-COMPUTE_SERVICES = frozenset({"sagemaker", "batch"})
+# The names that SageMaker, SageMaker runtime (which signs as SageMaker), Batch and what scales endpoints are signed for.
+COMPUTE_SERVICES = frozenset({"sagemaker", "batch", "application-autoscaling"})
 
 _CREDENTIAL = re.compile(r"Credential=([^,\s]+)")
 _SCOPE_PARTS = 5

@@ -91,6 +91,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
             p.deployments,
             p.rolling_back,
             p.environments,
+            p.scaling_report,
             p.invocations,
         ),
         lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining),

@@ -28,7 +28,7 @@ from localcloud.compute.hosting.endpoint_record import (
 )
 from localcloud.compute.hosting.events import endpoint_changed
 from localcloud.compute.hosting.fleet import Fleet
-from localcloud.compute.hosting.instance import InstanceFailed
+from localcloud.compute.hosting.instance import Instance, InstanceFailed
 from localcloud.compute.hosting.models import Models
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.hosting.records import Records, tags_from
@@ -51,6 +51,8 @@ class Endpoints:
         self.records = Records(host, ENDPOINT)
         self._fleets: dict[str, Fleet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.is_scaled: Callable[[str, str], bool] = lambda _endpoint, _variant: False
+        """Whether a variant is a target of auto scaling: set by whoever scales."""
 
     def operations(self) -> Sequence[Operation]:
         with_config = ("EndpointConfigName",)
@@ -95,6 +97,7 @@ class Endpoints:
         if params.get("RetainAllVariantProperties"):
             excluded = {p["VariantPropertyType"] for p in params.get("ExcludeRetainedVariantProperties", [])}
             plans = _retained(plans, record.plans, excluded)
+        self._check_scaled(record, plans)
         record.begin_update(params["EndpointConfigName"], plans, self._host.new_id(), self._host.now())
         self._changed(record)
         self._begin(self._update(record))
@@ -114,6 +117,18 @@ class Endpoints:
         self._changed(record)
         self._begin(self._rescale(record))
         return {"EndpointArn": record.arn}
+
+    def scale(self, name: str, variant: str, count: int) -> None:
+        """Another number of instances for a variant, as auto scaling asks for it.
+
+        Raises:
+            ApiError: it can't be changed now.
+        """
+        record = self._changeable(name)
+        plans = [plan.changed(None, count) if plan.name == variant else plan for plan in record.plans]
+        record.begin_update(record.document["config_name"], plans, record.generation, self._host.now())
+        self._changed(record)
+        self._begin(self._rescale(record))
 
     async def describe(self, call: Call) -> Document:
         return EndpointRecord(self.records.get(call.params["EndpointName"])).describe()
@@ -137,6 +152,22 @@ class Endpoints:
         if document is None or document["status"] not in (IN_SERVICE, UPDATING):
             return None
         return self._fleets.get(key_of(name))
+
+    def has_variant(self, name: str, variant: str) -> bool:
+        document = self.records.find(name)
+        return document is not None and any(plan.name == variant for plan in EndpointRecord(document).plans)
+
+    def settled_count(self, name: str, variant: str) -> int | None:
+        """How many instances a variant has; None while the endpoint changes, or does not serve."""
+        document = self.records.find(name)
+        if document is None or document["status"] != IN_SERVICE:
+            return None
+        return next((plan.count for plan in EndpointRecord(document).plans if plan.name == variant), None)
+
+    def instances(self, name: str, variant: str) -> Sequence[Instance]:
+        """The processes that answer for a variant."""
+        fleet = self.serving(name)
+        return fleet.variants[variant].instances if fleet and variant in fleet.variants else ()
 
     # Life
 
@@ -269,6 +300,14 @@ class Endpoints:
         config = self._configs.records.get(config_name)
         variants = config["request"]["ProductionVariants"]
         return [VariantPlan.of(variant, self._models.records.get(variant["ModelName"])) for variant in variants]
+
+    def _check_scaled(self, record: EndpointRecord, plans: Sequence[VariantPlan]) -> None:
+        """What is scaled by itself keeps its instance type: https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling.html"""
+        wanted = {plan.name: plan.instance_type for plan in plans}
+        for plan in record.plans:
+            if self.is_scaled(record.name, plan.name) and wanted.get(plan.name) != plan.instance_type:
+                said = "before its instance type is changed, or it is left out, deregister it from auto scaling."
+                raise ValidationFailed(f'Variant "{plan.name}" of endpoint "{record.arn}" is scaled: {said}')
 
     def _changeable(self, name: str) -> EndpointRecord:
         record = EndpointRecord(self.records.get(name))

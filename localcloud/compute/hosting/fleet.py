@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from localcloud.compute.host import Host
@@ -37,8 +37,9 @@ class Variant:
         self._made += 1
         return self._make(self.plan, self._made)
 
-    def least_busy(self) -> Instance | None:
-        healthy = [instance for instance in self.instances if instance.healthy]
+    def least_busy(self, tried: Collection[Instance] = ()) -> Instance | None:
+        """Of those that were not tried."""
+        healthy = [instance for instance in self.instances if instance.healthy and instance not in tried]
         return min(healthy, key=lambda instance: instance.in_flight, default=None)
 
     async def rescale(self, plan: VariantPlan) -> None:
@@ -53,6 +54,10 @@ class Variant:
             await start_all(added)
         except InstanceFailed:
             self.plan = before
+            raise
+        except asyncio.CancelledError:
+            # The emulator is ending: the record says what to take up again.
+            await asyncio.shield(asyncio.gather(*(each.stop(drain=False, remove=False) for each in added)))
             raise
         self.instances += added
         surplus = self.instances[self._wanted :]

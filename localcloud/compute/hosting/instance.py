@@ -105,6 +105,11 @@ class Instance:
     def healthy(self) -> bool:
         return self._url is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The root of its processes."""
+        return self._process.guardian_pid if self._process is not None else None
+
     # Life
 
     async def start(self) -> None:

@@ -67,6 +67,7 @@ class EndpointMetrics:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._totals: Counter[tuple[str, str]] = Counter()
         self._counted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -81,6 +82,10 @@ class EndpointMetrics:
         """Nobody did, or not in time."""
         self._tally(endpoint, variant).unanswered += 1
 
+    def total(self, endpoint: str, variant: str) -> int:
+        """Requests to a variant since the emulator was started."""
+        return self._totals[endpoint, variant]
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_sending(), name="endpoint metrics")
 
@@ -94,6 +99,7 @@ class EndpointMetrics:
     def _tally(self, endpoint: str, variant: str) -> _Tally:
         tally = self._tallies.setdefault((endpoint, variant), _Tally())
         tally.requests += 1
+        self._totals[endpoint, variant] += 1
         self._counted.set()
         return tally
 

@@ -33,18 +33,18 @@ class HostingPart:
         limits = settings or HostingSettings()
         self._models = Models(host)
         self._configs = EndpointConfigs(host, self._models)
-        self._endpoints = Endpoints(host, limits, self._models, self._configs)
-        self._metrics = EndpointMetrics(host)
-        self._runtime = Runtime(host, limits, self._endpoints, self._metrics, dice)
+        self.endpoints = Endpoints(host, limits, self._models, self._configs)
+        self.metrics = EndpointMetrics(host)
+        self._runtime = Runtime(host, limits, self.endpoints, self.metrics, dice)
         tags.register(MODEL, self._models.records)
         tags.register(ENDPOINT_CONFIG, self._configs.records)
-        tags.register(ENDPOINT, self._endpoints.records)
+        tags.register(ENDPOINT, self.endpoints.records)
 
     def operations(self) -> Sequence[Operation]:
         return [
             *self._models.operations(),
             *self._configs.operations(),
-            *self._endpoints.operations(),
+            *self.endpoints.operations(),
             *self._runtime.operations(),
         ]
 
@@ -54,9 +54,9 @@ class HostingPart:
     async def start(self) -> None:
         # One line for each invocation would drown everything else.
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        self._metrics.start()
-        await self._endpoints.start()
+        self.metrics.start()
+        await self.endpoints.start()
 
     async def stop(self) -> None:
-        await self._endpoints.stop()
-        await self._metrics.stop()
+        await self.endpoints.stop()
+        await self.metrics.stop()

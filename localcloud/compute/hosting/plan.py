@@ -23,6 +23,7 @@ class VariantPlan:
     count: int
     startup_timeout: float | None
     download_timeout: float | None
+    instance_type: str = ""
 
     @classmethod
     def of(cls, variant: Document, model: Document) -> VariantPlan:
@@ -39,6 +40,7 @@ class VariantPlan:
             count=int(variant.get("InitialInstanceCount", 1)),
             startup_timeout=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
             download_timeout=variant.get("ModelDataDownloadTimeoutInSeconds"),
+            instance_type=variant.get("InstanceType", ""),
         )
 
     @classmethod

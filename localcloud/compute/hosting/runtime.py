@@ -127,8 +127,8 @@ class Runtime:
     async def _ask(self, name: str, variant: Variant, body: bytes, headers: dict[str, str]) -> Reply:
         tried: set[Instance] = set()
         while True:
-            instance = variant.least_busy()
-            if instance is None or instance in tried:
+            instance = variant.least_busy(tried)
+            if instance is None:
                 raise ApiError("ServiceUnavailable", "The service is unavailable. Try your call again.", 503)
             tried.add(instance)
             try:

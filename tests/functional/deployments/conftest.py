@@ -21,6 +21,8 @@ from chalicelib.deployments.planning import EndpointBusy, Planning
 from chalicelib.deployments.request import DeploymentConfig
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.rolling_back import RollingBack
+from chalicelib.deployments.scaling import Scaling
+from chalicelib.deployments.scaling_report import ScalingReport
 from chalicelib.deployments.service import DeploymentService
 from chalicelib.deployments.smoke import SmokeTest
 from chalicelib.deployments.store import DeploymentStore
@@ -34,7 +36,13 @@ from chalicelib.models.model import Archive, Model, ModelStatus
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Table
 from tests.functional.audit_log import AuditLog
-from tests.functional.deployments.fakes import FakeEndpointRuntime, FakeMachine, FakeSageMaker, FakeWaiters
+from tests.functional.deployments.fakes import (
+    FakeAutoScaling,
+    FakeEndpointRuntime,
+    FakeMachine,
+    FakeSageMaker,
+    FakeWaiters,
+)
 from tests.functional.models.conftest import Ticking
 from tests.functional.tables import create_table
 
@@ -63,6 +71,9 @@ class Deployments:
     deploy_machine: FakeMachine
     undeploy_machine: FakeMachine
     sagemaker: FakeSageMaker
+    auto_scaling: FakeAutoScaling
+    scaling: Scaling
+    scaling_report: ScalingReport
     waiters: FakeWaiters
     runtime: FakeEndpointRuntime
     revising: Revising
@@ -208,6 +219,8 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         pauses: list[float] = []
         log = AuditLog.create(dynamodb, clock)
         revising = Revising(store, models, deploy, clock)
+        auto_scaling: Any = FakeAutoScaling()
+        scaling = Scaling(auto_scaling)
         history = RevisionHistory(store.table)
         guard = EnvironmentGuard(EnvironmentStore(store.table), ApprovalStore(models.table), clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
@@ -218,6 +231,9 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             deploy_machine=deploy,
             undeploy_machine=undeploy,
             sagemaker=sagemaker,
+            auto_scaling=auto_scaling,
+            scaling=scaling,
+            scaling_report=ScalingReport(store, sagemaker, scaling),
             waiters=waiters,
             runtime=runtime,
             revising=revising,
@@ -230,12 +246,13 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
                 store=store,
                 models=models,
                 endpoints=sagemaker,
+                scaling=scaling,
                 image_of=lambda framework, gpu: f"registry/{framework}:{'gpu' if gpu else 'cpu'}",
                 around=lambda tenant: Surroundings(f"arn:aws:iam::123456789012:role/{tenant}", "us-east-1", "ours"),
             ),
             waiting=Waiting(store, sagemaker, waiters),
             smoke=SmokeTest(store, models, runtime, pauses.append, clock),
-            finishing=Finishing(store, models, sagemaker, history, clock),
+            finishing=Finishing(store, models, sagemaker, scaling, history, clock),
             pauses=pauses,
             log=log,
         )

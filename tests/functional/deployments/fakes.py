@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 
 from chalicelib.deployments.deployment import Revision, model_name
 from chalicelib.deployments.gateways import ABSENT, Endpoint, EndpointState
@@ -81,7 +88,9 @@ class FakeSageMaker:
         wanted = found.coming or found.config
         if wanted not in self.broken:
             weights = self.reweighed.pop(name, None) or self._initial_weights(wanted)
-            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted, weights=weights)
+            variants = self.configs[wanted]["ProductionVariants"] if wanted in self.configs else []
+            instances = {each["VariantName"]: each["InitialInstanceCount"] for each in variants}
+            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted, weights=weights, instances=instances)
         elif found.coming:
             self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None)
         else:
@@ -124,6 +133,65 @@ class FakeSageMaker:
         self.configs.pop(resource, None)
         for position in range(variants):
             self.models.pop(model_name(resource, position), None)
+
+
+@dataclass
+class FakeAutoScaling:
+    """boto3's client of Application Auto Scaling, over targets in memory; requests are checked by botocore's own model.
+
+    Attributes:
+        targets: bounds by resource.
+        policies: what is tracked, by resource and name.
+    """
+
+    targets: dict[str, tuple[int, int]] = field(default_factory=dict)
+    policies: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    done: list[dict[str, Any]] = field(default_factory=list)
+    exceptions: Any = field(default_factory=lambda: SimpleNamespace(ClientError=ClientError))
+
+    def register_scalable_target(self, **asked: Any) -> dict[str, Any]:
+        _check("RegisterScalableTarget", asked)
+        self.targets[asked["ResourceId"]] = (asked["MinCapacity"], asked["MaxCapacity"])
+        return {}
+
+    def put_scaling_policy(self, **asked: Any) -> dict[str, Any]:
+        _check("PutScalingPolicy", asked)
+        assert asked["ResourceId"] in self.targets, "a policy is of a target"
+        wanted = asked["TargetTrackingScalingPolicyConfiguration"]
+        self.policies.setdefault(asked["ResourceId"], {})[asked["PolicyName"]] = wanted
+        return {}
+
+    def deregister_scalable_target(self, **asked: Any) -> dict[str, Any]:
+        _check("DeregisterScalableTarget", asked)
+        if self.targets.pop(asked["ResourceId"], None) is None:
+            raise ClientError({"Error": {"Code": "ObjectNotFoundException"}}, "DeregisterScalableTarget")
+        self.policies.pop(asked["ResourceId"], None)
+        return {}
+
+    def describe_scalable_targets(self, **asked: Any) -> dict[str, Any]:
+        _check("DescribeScalableTargets", asked)
+        found = {resource: bounds for resource, bounds in self.targets.items() if resource in asked["ResourceIds"]}
+        return {
+            "ScalableTargets": [
+                {"ResourceId": resource, "MinCapacity": least, "MaxCapacity": most}
+                for resource, (least, most) in found.items()
+            ]
+        }
+
+    def describe_scaling_activities(self, **asked: Any) -> dict[str, Any]:
+        _check("DescribeScalingActivities", asked)
+        return {"ScalingActivities": [each for each in self.done if each["ResourceId"] == asked["ResourceId"]]}
+
+
+@cache
+def _auto_scaling() -> ServiceModel:
+    return ServiceModel(Loader().load_service_model("application-autoscaling", "service-2"))
+
+
+def _check(operation: str, arguments: dict[str, Any]) -> None:
+    shape: Any = _auto_scaling().operation_model(operation).input_shape
+    report = ParamValidator().validate(arguments, shape)
+    assert not report.has_errors(), report.generate_report()
 
 
 @dataclass

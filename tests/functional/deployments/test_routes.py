@@ -20,6 +20,7 @@ def platform(deployments: Deployments) -> Any:
     return SimpleNamespace(
         deployments=deployments.service,
         rolling_back=deployments.rolling_back,
+        scaling_report=deployments.scaling_report,
         invocations=deployments.invocations,
         deployment_planning=deployments.planning,
         deployment_waiting=deployments.waiting,

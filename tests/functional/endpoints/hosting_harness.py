@@ -21,6 +21,7 @@ from localcloud.compute.host import Host
 from localcloud.compute.host_part import HostPart
 from localcloud.compute.hosting import HostingPart, HostingSettings
 from localcloud.compute.operations import Call, Operation, Part
+from localcloud.compute.scaling import ScalingPart, ScalingSettings
 from localcloud.compute.tags import SageMakerTags
 from localcloud.compute.wiring import close_host, make_host
 from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeMetrics, FakeObjects
@@ -28,6 +29,7 @@ from tests.unit.compute.harness import SETTINGS
 
 ROLE = "arn:aws:iam::000000000000:role/serving"
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/serving:1"
+QUICK_SCALING = ScalingSettings(period=0.05, adding=2, removing=6)
 QUICK = HostingSettings(restart_first=0.05, restart_most=0.2, startup_timeout=20.0)
 
 # Answers its own name, so that a test sees which model spoke; obeys a few words in the request.
@@ -200,7 +202,8 @@ async def hosting(
     settled = replace(SETTINGS, state=world.state)
     host = make_host(settled, lambda _: world.control, world.objects.as_role, world.logs, world.metrics)
     tags = SageMakerTags()
-    parts: list[Part] = [HostPart(host, tags), HostingPart(host, tags, settings, dice)]
+    hosted = HostingPart(host, tags, settings, dice)
+    parts: list[Part] = [HostPart(host, tags), hosted, ScalingPart(host, hosted, QUICK_SCALING)]
     for part in parts:
         await part.start()
     operations = {operation.name: operation for part in parts for operation in part.operations()}

@@ -95,6 +95,7 @@ def room(deployments: Deployments) -> Room:
         undeploy=Machines(deployments.undeploy_machine, fakes[1]),  # type: ignore[arg-type]
         finishing=deployments.finishing,
         describing=deployments.sagemaker,  # type: ignore[arg-type]
+        scaling=deployments.scaling,
         standing=fakes[2],
         rollouts=RolloutRepairs(
             RolloutStore(deployments.store.table),

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.deployments.deployment import same_shares
 from chalicelib.deployments.request import DeploymentConfig
-from chalicelib.deployments.rules import check_config, host, notices, variants, weights
+from chalicelib.deployments.rules import check_config, host, variants, weights
 from chalicelib.errors import InvalidRequest, RefusedValue
 from chalicelib.models.model import Archive, Model, ModelStatus
 from chalicelib.shape import read
@@ -105,11 +105,10 @@ class TestCheckConfig:
         models = [replace(ready, model_id=key, version=version) for key, version in (("m-1", "1.0"), ("m-2", "1-0"))]
         assert [each.name for each in variants(models, {"m-1": 1.0, "m-2": 1.0})] == ["v1-0", "v1-0-1"]
 
-    def test_keeps_a_scaling_policy_and_says_that_it_does_not_act_on_it(self) -> None:
-        wanted = config(scaling_policy={"min_replicas": 1, "max_replicas": 4})
-        check_config(wanted)
-        assert "scaling_policy" in notices(wanted.model_dump(mode="json"))[0]
-        assert notices(config().model_dump(mode="json")) == []
+    def test_wants_the_bounds_of_a_scaling_policy_in_their_order(self) -> None:
+        check_config(config(scaling_policy={"min_replicas": 1, "max_replicas": 4}))
+        with pytest.raises(InvalidRequest, match="max_replicas"):
+            check_config(config(scaling_policy={"min_replicas": 4, "max_replicas": 3}))
 
     def test_wants_replicas_within_the_bounds_of_the_scaling_policy(self) -> None:
         with pytest.raises(InvalidRequest, match="replicas"):
