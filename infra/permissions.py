@@ -234,6 +234,12 @@ STOP_SCALING = (
     Grant("StopScaling", ("application-autoscaling:DeregisterScalableTarget",), _SCALABLE_TARGETS),
     Grant("DeleteScalingAlarms", ("cloudwatch:DeleteAlarms",), _SCALING_ALARMS),
 )
+SEE_SCALING = Grant(
+    "SeeScaling",
+    ("application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies"),
+    ("*",),
+)
+SEE_SCALING_ACTIVITIES = Grant("SeeScalingActivities", ("application-autoscaling:DescribeScalingActivities",), ("*",))
 SCALE_ENDPOINTS = (
     Grant(
         "ScaleEndpoints",
@@ -241,10 +247,9 @@ SCALE_ENDPOINTS = (
         _SCALABLE_TARGETS,
     ),
     Grant("SetScalingAlarms", ("cloudwatch:PutMetricAlarm",), _SCALING_ALARMS),
-    Grant("SeeScaling", ("application-autoscaling:DescribeScalableTargets",), ("*",)),
+    SEE_SCALING,
     Grant("MakeScalingRole", ("iam:CreateServiceLinkedRole",), (names.SCALING_ROLE_ARN,)),
 )
-SEE_SCALING_ACTIVITIES = Grant("SeeScalingActivities", ("application-autoscaling:DescribeScalingActivities",), ("*",))
 DELETE_REVISIONS = Grant(
     "DeleteRevisions",
     ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
@@ -381,6 +386,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         *READ_TRAINING_LOGS,
         INVOKE_ENDPOINTS,
         DESCRIBE_ENDPOINTS,
+        SEE_SCALING,
         SEE_SCALING_ACTIVITIES,
         READ_KEY_PEPPER,
         PUBLISH_EVENTS,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.tenants.roles import Purpose
-from infra.names import Json, tenant_role_arn
+from infra.names import SCALING_ROLE_ARN, Json, tenant_role_arn
 from infra.wildcards import MUST_BE_CONDITIONED, UNCONFINABLE
 
 _PASSED_TO = "iam:PassedToService"
@@ -76,6 +76,9 @@ def made_roles_are_bounded(template: Json) -> Iterator[str]:
     for where, statement in statements(template):
         for action in _listed(statement.get("Action", [])):
             if not action.startswith("iam:") or action == "iam:PassRole":
+                continue
+            # What a service-linked role may do AWS decides, whoever has it made.
+            if action == "iam:CreateServiceLinkedRole" and _listed(statement["Resource"]) == [SCALING_ROLE_ARN]:
                 continue
             if any(resource not in _TENANT_ROLES for resource in _listed(statement["Resource"])):
                 yield f"{where} allows {action} beyond the roles of tenants"

@@ -18,6 +18,7 @@ UNCONFINABLE: dict[str, str] = {
     "sagemaker:ListEndpoints": "list_amazonsagemaker: no resource type; it only reads",
     "sagemaker:ListTrainingJobs": "list_amazonsagemaker: no resource type; it only reads",
     "application-autoscaling:DescribeScalableTargets": "list_awsapplicationautoscaling: no resource type; it only reads",
+    "application-autoscaling:DescribeScalingPolicies": "as application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingActivities": "as application-autoscaling:DescribeScalableTargets",
     "servicequotas:ListServiceQuotas": "list_servicequotas: no resource type; it only reads",
     "servicequotas:GetServiceQuota": "as servicequotas:ListServiceQuotas",

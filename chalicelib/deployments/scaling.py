@@ -127,12 +127,22 @@ class Scaling:
                 )
 
     def is_applied(self, variants: Sequence[ScaledVariant]) -> bool:
-        """Whether the targets are there, with their bounds."""
+        """Whether the targets are there, with their bounds and policies."""
         found = self.client.describe_scalable_targets(
             ServiceNamespace=NAMESPACE, ResourceIds=[variant.resource for variant in variants]
         )
         there = {each["ResourceId"]: (each["MinCapacity"], each["MaxCapacity"]) for each in found["ScalableTargets"]}
-        return there == {variant.resource: (variant.minimum, variant.maximum) for variant in variants}
+        wanted = {variant.resource: (variant.minimum, variant.maximum) for variant in variants}
+        return there == wanted and all(self._tracks(variant) for variant in variants)
+
+    def _tracks(self, variant: ScaledVariant) -> bool:
+        target: Any = _target(variant.resource)
+        found = self.client.describe_scaling_policies(**target)["ScalingPolicies"]
+        values = {
+            each["PolicyName"]: each.get("TargetTrackingScalingPolicyConfiguration", {}).get("TargetValue")
+            for each in found
+        }
+        return values == {name: configuration["TargetValue"] for name, configuration in variant.policies.items()}
 
     def forget(self, endpoint: str, revision: Revision) -> None:
         """Its instances stay as many as they are; SageMaker changes no variant that is scaled."""

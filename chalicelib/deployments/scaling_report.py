@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.clock import to_text
 from chalicelib.deployments.gateways import Endpoints
-from chalicelib.deployments.scaling import Scaling, is_scaled
+from chalicelib.deployments.scaling import Scaling, is_scaled, scaled
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
@@ -45,6 +45,7 @@ class ScalingReport:
                 for each in active.variants
             ],
             "scaling_policy": policy,
+            "registered": self.scaling.is_applied(scaled(deployment.endpoint, active)) if policy else None,
             "activities": [_activity(each) for each in activities],
         }
         return {name: value for name, value in document.items() if value is not None}

@@ -26,7 +26,8 @@ SHOWN_ERRORS = 20
 
 _INTEGERS = frozenset({"integer", "long"})
 _NUMBERS = frozenset({"float", "double"})
-# Java's spellings that Python does not know; the property classes are inside brackets in every pattern but \p{ASCII}.
+# Java's spellings that Python does not know; the property classes are inside brackets in every pattern but
+# \p{ASCII} and the whole \p{Print}+.
 _JAVA_SPELLINGS = {
     r"\p{L}": r"\w",
     r"\p{M}": r"\w",
@@ -35,6 +36,7 @@ _JAVA_SPELLINGS = {
     r"\p{S}": r"$+<=>^`|~",
     r"\p{P}": r"!-/:-@",
     r"\p{Alnum}": r"a-zA-Z0-9",
+    r"\p{Print}+": r"[\x20-\x7e]+",
     r"\p{Print}": r"\x20-\x7e",
     r"\p{ASCII}": r"[\x00-\x7f]",
     r"\z": r"\Z",

@@ -98,8 +98,12 @@ def _executions(cloud: Cloud) -> Iterator[tuple[str, bytes]]:
     for machine in machines.list_state_machines()["stateMachines"]:
         for run in machines.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
             arn = run["executionArn"]
-            described = machines.describe_execution(executionArn=arn)
-            history = machines.get_execution_history(executionArn=arn)["events"]
+            try:
+                described = machines.describe_execution(executionArn=arn)
+                history = machines.get_execution_history(executionArn=arn)["events"]
+            except machines.exceptions.ExecutionDoesNotExist:
+                # Forgotten since it was listed, as ended ones are: nothing of it is kept.
+                continue
             yield f"execution {arn}", json.dumps([described, history], default=str, ensure_ascii=False).encode()
 
 

@@ -162,6 +162,7 @@ class TestSettings:
                     "functions",
                     "events",
                     "cloudwatch",
+                    "auto_scaling",
                 )
             ),
         )

@@ -261,6 +261,10 @@ BREAKS: list[tuple[str, Change]] = [
     ),
     (
         "made_roles_are_bounded",
+        lambda t: _statement(t, Action=["iam:CreateServiceLinkedRole"], Resource=[names.tenant_role_arn("training")]),
+    ),
+    (
+        "made_roles_are_bounded",
         lambda t: _statement(t, Action=["iam:AttachRolePolicy"], Resource=[names.tenant_role_arn("training")]),
     ),
     (

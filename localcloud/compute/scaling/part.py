@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from starlette.routing import BaseRoute
 
@@ -16,6 +16,8 @@ from localcloud.compute.scaling.watching import ScalingSettings, Watching
 
 SERVICE = "application-autoscaling"
 _PAGE = 50
+
+Handler = Callable[[Call], Awaitable[Document]]
 
 
 class ScalingPart:
@@ -104,12 +106,11 @@ class ScalingPart:
             raise not_registered(resource)
         return resource
 
-    def _operation(self, name: str, handler: object) -> Operation:
-        # A request names a target by its resource, whose ARN the caller can't know: AWS checks such calls on any.
-        def authorization(_params: Document) -> Authorization:
-            return Authorization(f"{SERVICE}:{name}", (f"{self._prefix_of_targets}/*",))
-
-        return Operation(SERVICE, name, handler, authorization)  # type: ignore[arg-type]
+    def _operation(self, name: str, handler: Handler) -> Operation:
+        # A request names a target by its resource, whose ARN the caller can't know: AWS checks such calls on any of them.
+        # What only reads has no resource: list_awsapplicationautoscaling of the Service Authorization Reference.
+        resource = "*" if name.startswith("Describe") else f"{self._prefix_of_targets}/*"
+        return Operation(SERVICE, name, handler, lambda _params: Authorization(f"{SERVICE}:{name}", (resource,)))
 
     @property
     def _prefix_of_targets(self) -> str:

@@ -178,6 +178,15 @@ class FakeAutoScaling:
             ]
         }
 
+    def describe_scaling_policies(self, **asked: Any) -> dict[str, Any]:
+        _check("DescribeScalingPolicies", asked)
+        found = self.policies.get(asked["ResourceId"], {}).items()
+        return {
+            "ScalingPolicies": [
+                {"PolicyName": name, "TargetTrackingScalingPolicyConfiguration": wanted} for name, wanted in found
+            ]
+        }
+
     def describe_scaling_activities(self, **asked: Any) -> dict[str, Any]:
         _check("DescribeScalingActivities", asked)
         return {"ScalingActivities": [each for each in self.done if each["ResourceId"] == asked["ResourceId"]]}

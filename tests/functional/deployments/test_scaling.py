@@ -125,8 +125,14 @@ class TestReport:
         report = deployments.scaling_report.of(USER, active.deployment_id)
         assert report["variants"] == [{"name": "v1", "model_version": "1", "instances": 2}]
         assert report["scaling_policy"]["max_replicas"] == 4
+        assert report["registered"] is True
         (activity,) = report["activities"]
         assert (activity["variant"], activity["status"]) == ("v1", "Successful")
+
+    def test_says_that_its_targets_are_not_there(self, deployments: Deployments) -> None:
+        active = deployments.active(deployments.model(), scaling_policy=POLICY)
+        deployments.auto_scaling.policies.clear()
+        assert deployments.scaling_report.of(USER, active.deployment_id)["registered"] is False
 
     def test_is_of_what_serves_and_nobody_elses(self, deployments: Deployments) -> None:
         begun = deployments.deploy(deployments.model())

@@ -205,6 +205,17 @@ class TestAnActiveDeployment:
         assert sagemaker.describe(active.endpoint).config == f"{active.endpoint}-1"
         assert room.sweep() == []
 
+    def test_whose_auto_scaling_was_taken_away_gets_it_back(self, room: Room) -> None:
+        policy = {"min_replicas": 1, "max_replicas": 4}
+        active = room.deployments.active(room.deployments.model(), scaling_policy=policy)
+        room.standing.changed[active.endpoint] = room.deployments.clock()
+        assert room.sweep() == []
+        resource = f"endpoint/{active.endpoint}/variant/v1"
+        del room.deployments.auto_scaling.policies[resource]["cpu"]
+        assert room.kinds() == [Kind.WENT_BACK]
+        assert set(room.deployments.auto_scaling.policies[resource]) == {"cpu", "memory", "queue"}
+        assert room.sweep() == []
+
 
 class TestAnEndpoint:
     def test_of_nobody_is_deleted_and_its_seconds_are_counted(self, room: Room) -> None:
