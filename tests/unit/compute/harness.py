@@ -34,7 +34,7 @@ SETTINGS = Settings(
 POLL_SECONDS = 0.005
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Returns as soon as `holds`; what is looked at belongs to other processes and threads, which signal nothing here."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110
