@@ -17,6 +17,7 @@ from chalicelib.auto_deployment import tasks as policy_tasks
 from chalicelib.bootstrap import Platform
 from chalicelib.capacity import routes as capacity_routes
 from chalicelib.capacity import tasks as capacity_tasks
+from chalicelib.captures import routes as capture_routes
 from chalicelib.costs import routes as cost_routes
 from chalicelib.deployments import routes as deployment_routes
 from chalicelib.deployments import tasks as deployment_tasks
@@ -57,6 +58,7 @@ for routes in (
     rollout_routes,
     policy_routes,
     environment_routes,
+    capture_routes,
     experiment_routes,
     key_routes,
     quota_routes,

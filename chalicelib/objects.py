@@ -25,6 +25,12 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Listed:
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Objects:
     client: S3Client
     bucket: str
@@ -49,6 +55,17 @@ class Objects:
             if count > at_most:
                 break
         return Stored(count, size)
+
+    def page(self, prefix: str, limit: int, after: str | None) -> list[Listed]:
+        """Some objects below a prefix, in order of their keys.
+
+        Args:
+            limit: at most 1,000.
+            after: the key that the page before ended with.
+        """
+        more = {"StartAfter": after} if after else {}
+        answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)
+        return [Listed(entry["Key"], entry["Size"]) for entry in answer.get("Contents", [])]
 
     def delete_below(self, prefix: str) -> None:
         """Delete every object below a prefix, as far as the bucket's versions allow."""
@@ -77,6 +94,9 @@ class Objects:
     def write_json(self, key: str, document: Any) -> None:
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def write(self, key: str, body: bytes, media_type: str) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=media_type)
 
     def write_file(self, key: str, file: IO[bytes], media_type: str) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=file, ContentType=media_type)

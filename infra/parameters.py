@@ -150,6 +150,13 @@ PARAMETERS: Json = {
         "MinValue": 0,
         "MaxValue": 3650,
     },
+    "CaptureRetentionDays": {
+        "Type": "Number",
+        "Description": "How long captured requests to endpoints are kept, in days",
+        "Default": 30,
+        "MinValue": 1,
+        "MaxValue": 3650,
+    },
     "EventArchiveDays": {
         "Type": "Number",
         "Description": "How long events are kept for a replay, in days",

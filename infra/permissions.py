@@ -108,6 +108,10 @@ DESCRIBE_EXECUTIONS = Grant(
 CALL_FUNCTIONS = Grant(
     "CallFunctions", ("lambda:InvokeFunction",), tuple(names.function(f).arn for f in ("reconcile", "export_job"))
 )
+CAPTURE_REQUESTS = (
+    Grant("KeepCaptures", ("s3:PutObject", "s3:GetObject"), (artifacts_arn("captures/*"),)),
+    Grant("ListCaptures", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["captures/*"]}}),
+)
 WRITE_EXPORTS = Grant("WriteExports", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*/export/*"),))
 FIND_TRAINING = (
     Grant("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
@@ -372,6 +376,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DELETE_FILES,
         SIGN_UPLOADS,
         KEEP_MODELS,
+        *CAPTURE_REQUESTS,
         ENCRYPT_SECRETS,
         START_MACHINES,
         CALL_FUNCTIONS,

@@ -40,6 +40,12 @@ def fragment() -> Json:
                         "Status": "Enabled",
                         "NoncurrentVersionExpiration": {"NoncurrentDays": _NONCURRENT_DAYS},
                     },
+                    {
+                        "Id": "expire-captures",
+                        "Status": "Enabled",
+                        "Prefix": "captures/",
+                        "ExpirationInDays": ref("CaptureRetentionDays"),
+                    },
                 ]
             },
         },

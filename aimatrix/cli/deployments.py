@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -209,6 +210,64 @@ def revisions(
     headers = ("REVISION", "VERSIONS", "OUTCOME", "USER", "SETTLED", "REASON")
     lines = table(headers, rows) if rows else [dim("no revision has settled yet")]
     Output(as_json).finish({"revisions": [each.document for each in found]}, *lines)
+
+
+@app.command()
+def capture(
+    ctx: typer.Context,
+    reference: Reference,
+    percentage: Annotated[float, typer.Option(min=0, max=100, help="Of the requests; 0 ends it.")] = 100.0,
+    redact: Annotated[
+        list[str] | None, typer.Option(help="A field whose values are not kept. Repeatable.", metavar="NAME")
+    ] = None,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """Keep a part of a deployment's requests and answers in S3, in the form of SageMaker's data capture.
+
+    Examples:
+
+      aimatrix deployments capture wine@production --percentage 10 --redact customer --redact email
+
+      aimatrix deployments capture wine@production --percentage 0
+    """
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        calls, found = client.deployments, resolve(client, reference)
+        deployment = calls.capture(found.id, percentage, redact or ()) if percentage else calls.end_capture(found.id)
+    said = f"{percentage:g} % of its requests" if percentage else "nothing any more"
+    Output(as_json).finish(deployment.document, f"{bold(deployment.reference)} captures {said}")
+
+
+@app.command()
+def captures(
+    ctx: typer.Context,
+    reference: Reference,
+    variant: Annotated[
+        str | None, typer.Option(help="Which version's, as v3 (default: the first that it serves).")
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="Day in UTC, as 2026-03-01 (default: today).")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    api: options.Api = None,
+    profile: options.Profile = None,
+    state: options.State = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what was captured of a deployment on a day.
+
+    Example:
+
+      aimatrix deployments captures wine@production --variant v3 --date 2026-03-01
+    """
+    day = date or f"{datetime.now(UTC):%Y-%m-%d}"
+    with tools(ctx).connect(Target(api, profile, state)) as client:
+        deployment = resolve(client, reference)
+        of = variant or next((each.name for each in deployment.variants), "")
+        found = list(islice(client.deployments.captures(deployment.id, of, day, page_size=min(limit, 1000)), limit))
+    rows = [(each["uri"], str(each["size"])) for each in found]
+    lines = table(("OBJECT", "BYTES"), rows) if rows else [dim(f"nothing of {of} on {day}")]
+    Output(as_json).finish({"captures": [dict(each) for each in found]}, *lines)
 
 
 @app.command()

@@ -39,7 +39,7 @@ class Client:
     Attributes:
         jobs: submit, get, list, cancel, delete, logs, metrics, wait.
         models: list, get, register, deprecate, deploy, approve, approvals.
-        deployments: list, get, change_weights, revisions, roll_back, scaling, delete, wait, predict.
+        deployments: list, get, change_weights, revisions, roll_back, scaling, capture, captures, delete, wait, predict.
         environments: list, get, set, clear.
         rollouts: start, list, get, pause, resume, promote, abort, wait.
         experiments: create, list, get, results, count, expose, report, assign, stop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -81,6 +81,34 @@ class DeploymentCalls:
         """
         body = {"revision": revision} if revision is not None else {}
         return Deployment.from_document(self.transport.document("POST", f"{_path(deployment_id)}/rollback", body=body))
+
+    def capture(self, deployment_id: str, percentage: float = 100.0, redact: Sequence[str] = ()) -> Deployment:
+        """Keeps a part of the requests and answers from now on, whichever revision answers.
+
+        Args:
+            redact: fields whose values are not kept, by name.
+        """
+        body = {"percentage": percentage, "redact": [*redact]}
+        return Deployment.from_document(self.transport.document("PUT", f"{_path(deployment_id)}/capture", body=body))
+
+    def end_capture(self, deployment_id: str) -> Deployment:
+        """Keeps nothing from now on; what was captured stays."""
+        return Deployment.from_document(self.transport.document("DELETE", f"{_path(deployment_id)}/capture"))
+
+    def captures(
+        self, deployment_id: str, variant: str, day: str, *, page_size: int = 100
+    ) -> Iterator[Mapping[str, Any]]:
+        """What was captured of a variant on a day: ``name``, ``uri``, ``size``, and a ``url`` that gives it for a while.
+
+        Args:
+            day: in UTC, as ``2026-03-01``.
+        """
+
+        def fetch(cursor: str | None) -> dict[str, Any]:
+            params = {"variant": variant, "date": day, "limit": page_size, "cursor": cursor}
+            return self.transport.document("GET", f"{_path(deployment_id)}/captures", params=params)
+
+        return iter(each_document(fetch, "captures"))
 
     def scaling(self, deployment_id: str) -> dict[str, Any]:
         """How many instances each variant has now, within which bounds, and what auto scaling did lately.

@@ -53,6 +53,8 @@ class Action(Enum):
     PING_WEBHOOK = "ping_webhook"
     REDELIVER = "redeliver"
     CHANGE_WEIGHTS = "change_weights"
+    SET_DATA_CAPTURE = "set_data_capture"
+    END_DATA_CAPTURE = "end_data_capture"
     SET_ENVIRONMENT = "set_environment"
     CLEAR_ENVIRONMENT = "clear_environment"
     APPROVE_MODEL = "approve_model"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.bootstrap.jobs import Jobs
 
 if TYPE_CHECKING:
+    from chalicelib.captures.capturing import Capturing
+    from chalicelib.captures.service import CaptureService
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.history import RevisionHistory
@@ -118,7 +120,18 @@ class Models(Jobs):
     def invocations(self) -> Invocations:
         from chalicelib.deployments.invocations import Invocations
 
-        return Invocations(self.deployment_store, self._model_endpoint())
+        return Invocations(self.deployment_store, self._model_endpoint(), self._capturing())
+
+    @cached_property
+    def captures(self) -> CaptureService:
+        from chalicelib.captures.service import CaptureService
+
+        return CaptureService(self.deployment_store, self.objects, self.now, self.audit)
+
+    def _capturing(self) -> Capturing:
+        from chalicelib.captures.capturing import Capturing
+
+        return Capturing(self.objects, self.now, self.new_id, random.uniform)
 
     @cached_property
     def deployment_planning(self) -> Planning:

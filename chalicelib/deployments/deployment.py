@@ -149,6 +149,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class DataCapture:
+    """What is kept of an endpoint's requests and answers.
+
+    Attributes:
+        percentage: of the requests that are answered.
+        redact: fields whose values are not kept.
+    """
+
+    percentage: float
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A model name in an environment. `record_version` grows by one with every change of the record.
 
@@ -163,6 +176,7 @@ class Deployment:
         rollouts: how many there have been; the number of the last one.
         rollout: the one that is open.
         evidence: how it is known that the active revision works.
+        capture: what is kept of its requests, whichever revision answers them; None: nothing.
     """
 
     tenant: str
@@ -186,6 +200,7 @@ class Deployment:
     resources: tuple[tuple[int, int], ...] = ()
     rollouts: int = 0
     rollout: int | None = None
+    capture: DataCapture | None = None
 
     @property
     def current(self) -> Revision:

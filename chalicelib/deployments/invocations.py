@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.assignment import assigned
 from chalicelib.aws import error_code
+from chalicelib.captures.capturing import Capturing, Exchange
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
@@ -41,6 +42,7 @@ class Invocation:
     Attributes:
         variant: the one that is to answer; None: by `key`, or by chance.
         key: what callers are told apart by: the same key gets the same variant, as long as the weights stay.
+        request_id: as the caller is told it.
     """
 
     body: bytes = field(repr=False)
@@ -48,6 +50,7 @@ class Invocation:
     accept: str
     variant: str | None = None
     key: str | None = field(default=None, repr=False)
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def _own_words(message: str) -> str:
 class Invocations:
     store: DeploymentStore
     endpoint: ModelEndpoint
+    capturing: Capturing
 
     def invoke(self, caller: Caller, deployment_id: str, invocation: Invocation) -> Answer:
         """
@@ -135,7 +139,17 @@ class Invocations:
             raise NotFound("deployment")
         if not deployment.answers():
             raise Conflict(f"The deployment is {deployment.status.value} and answers no predictions.")
-        return self.endpoint.invoke(deployment.endpoint, self._assigned(caller, deployment, invocation))
+        answer = self.endpoint.invoke(deployment.endpoint, self._assigned(caller, deployment, invocation))
+        exchange = Exchange(
+            request=invocation.body,
+            request_type=invocation.media_type,
+            answer=answer.body,
+            answer_type=answer.media_type,
+            variant=answer.variant,
+            request_id=invocation.request_id,
+        )
+        self.capturing.keep(deployment, exchange)
+        return answer
 
     def invoke_place(self, caller: Caller, name: str, environment: str, invocation: Invocation) -> Answer:
         """The same for whatever is deployed of a model's name in an environment."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from chalicelib.clock import from_text, to_text
 from chalicelib.deployments.deployment import (
+    DataCapture,
     Deployment,
     DeploymentFilter,
     DeploymentStatus,
@@ -54,6 +55,7 @@ def item_of(deployment: Deployment) -> Item:
         "resources": as_json(deployment.resources),
         "rollouts": deployment.rollouts,
         "rollout": deployment.rollout,
+        "capture": as_json(vars(deployment.capture)) if deployment.capture else None,
         # What the indexes are keyed by.
         "tenant_key": tenant,
         "tenant_status_key": partition(tenant, DeploymentFilter(status=status)),
@@ -90,6 +92,7 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
         resources=tuple((number, variants) for number, variants in json.loads(item["resources"])),
         rollouts=item["rollouts"],
         rollout=item.get("rollout"),
+        capture=_capture(item.get("capture")),
     )
 
 
@@ -114,6 +117,13 @@ def revision_of(item: Mapping[str, Any]) -> Revision:
         volume_gb=item.get("volume_gb"),
         base=item.get("base"),
     )
+
+
+def _capture(text: str | None) -> DataCapture | None:
+    if text is None:
+        return None
+    found = json.loads(text)
+    return DataCapture(found["percentage"], tuple(found["redact"]))
 
 
 def _failure_item(failure: Failure) -> Item:

@@ -118,7 +118,7 @@ def _invocation(request: Request) -> Invocation:
     wanted = [_plain(part) for part in request.headers.get("accept", "").split(",")]
     accept = next((part for part in wanted if part in MEDIA_TYPES), MEDIA_TYPES[0])
     variant, key = (request.headers.get(name) for name in ("x-variant", "x-assignment-key"))
-    return Invocation(request.body, media_type, accept, variant, key)
+    return Invocation(request.body, media_type, accept, variant, key, request.request_id)
 
 
 def _reply(answer: Answer) -> Reply:

@@ -41,6 +41,9 @@ def document(deployment: Deployment) -> dict[str, Any]:
         }
         if failure
         else None,
+        "data_capture": {"percentage": deployment.capture.percentage, "redact": list(deployment.capture.redact)}
+        if deployment.capture
+        else None,
         "rollout": f"/api/v1/deployments/{deployment.deployment_id}/rollouts/{deployment.rollout}"
         if deployment.rollout
         else None,

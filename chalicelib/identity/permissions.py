@@ -35,6 +35,7 @@ class Permission(Enum):
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_INVOKE = "deployments:invoke"
     DEPLOYMENTS_TARGET = "deployments:target"
+    DEPLOYMENTS_CAPTURES = "deployments:captures"
     EXPERIMENTS_READ = "experiments:read"
     EXPERIMENTS_MANAGE = "experiments:manage"
     EXPERIMENTS_REPORT = "experiments:report"
@@ -86,6 +87,7 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.DEPLOYMENTS_READ, "see deployments", *ANYBODY),
     _rule(Permission.DEPLOYMENTS_INVOKE, "ask deployments for predictions", *ANYBODY),
     _rule(Permission.DEPLOYMENTS_TARGET, "choose the variant that answers (`X-Variant`)", Role.MODEL_DEPLOYER),
+    _rule(Permission.DEPLOYMENTS_CAPTURES, "have requests to endpoints captured, and see them", Role.MODEL_DEPLOYER),
     _rule(Permission.EXPERIMENTS_READ, "see experiments and their results", *ANYBODY),
     _rule(Permission.EXPERIMENTS_MANAGE, "create and stop experiments", Role.USER, Role.MODEL_DEPLOYER),
     _rule(Permission.EXPERIMENTS_REPORT, "report exposures and outcomes", Role.USER, Role.MODEL_DEPLOYER),

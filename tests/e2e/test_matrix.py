@@ -238,6 +238,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "changeWeights": {"variants": [{"model_id": model.id, "weight": 1}]},
             "setDeploymentPolicy": {"enabled": False},
             "setEnvironment": {},
+            "setDataCapture": {"percentage": 10},
             "approveModel": {"environment": "development"},
             "rollBackDeployment": {"revision": 1},
             "startRollout": {"to": {"model_id": model.id}},

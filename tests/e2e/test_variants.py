@@ -98,6 +98,20 @@ class TestVariants:
         missing = httpx.post(url.replace("staging", "production"), json={"inputs": [[0]]}, headers=headers, timeout=30)
         assert missing.status_code == 404
 
+    def test_requests_are_captured_without_the_fields_that_nobody_is_to_see(
+        self, dora: Client, shared: Deployment
+    ) -> None:
+        dora.deployments.capture(shared.id, 100, ["email"])
+        rows = {"dataframe_records": [{"x": 0, "email": "ada@example.com"}]}
+        answer = dora.deployments.predict(shared.id, rows, variant="v1")
+        dora.deployments.end_capture(shared.id)
+        dora.deployments.predict(shared.id, rows, variant="v1")
+        (captured,) = dora.deployments.captures(shared.id, "v1", f"{datetime.now(UTC):%Y-%m-%d}")
+        line = httpx.get(captured["url"], timeout=30).json()
+        given, said = (line["captureData"][f"endpoint{side}"]["data"] for side in ("Input", "Output"))
+        assert json.loads(given) == {"dataframe_records": [{"x": 0, "email": "[redacted]"}]}
+        assert json.loads(said) == answer
+
     def test_the_command_line_weighs_by_version(self, cloud: Cloud, shared: Deployment) -> None:
         token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)
         here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": token}

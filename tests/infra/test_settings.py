@@ -92,6 +92,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
             p.rolling_back,
             p.environments,
             p.scaling_report,
+            p.captures,
             p.invocations,
         ),
         lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining),

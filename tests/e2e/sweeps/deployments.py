@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.audit.entry import Action
+from chalicelib.captures.request import DataCaptureRequest
 from chalicelib.deployments import tasks
-from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus, Variant
+from chalicelib.deployments.deployment import DataCapture, Deployment, DeploymentFilter, DeploymentStatus, Variant
 from chalicelib.deployments.request import DeploymentConfig, RollbackRequest, WeightsRequest
 from chalicelib.models.model import ModelFilter, ModelStatus
 from tests.e2e.sweeps import models
@@ -114,6 +115,27 @@ def handlers(on: Services) -> list[Handler]:
         assert deployment.target.model_id == world.model_id
         assert on.actions(world, Action.ROLL_BACK_DEPLOYMENT) == 1
 
+    def capture(world: World) -> None:
+        request = DataCaptureRequest(percentage=10, redact=["email"])
+        on.platform.captures.set(world.admin, _deployment(world).deployment_id, request)
+
+    def capturing() -> World:
+        world = serving()
+        capture(world)
+        return world
+
+    def end_capture(world: World) -> None:
+        on.platform.captures.end(world.admin, _deployment(world).deployment_id)
+
+    def captures(wanted: DataCapture | None, action: Action) -> Callable[[World], None]:
+        def hold(world: World) -> None:
+            deployment = on.platform.deployment_store.get(world.caller.tenant, _deployment(world).deployment_id)
+            assert deployment is not None
+            assert deployment.capture == wanted
+            assert on.actions(world, action) == 1
+
+        return hold
+
     def answered(world: World) -> None:
         waiter = on.platform.deployment_store.waiter(_deployment(world))
         assert waiter is not None
@@ -124,6 +146,8 @@ def handlers(on: Services) -> list[Handler]:
     return [
         Handler("deployModel", registered, deploy, on_its_way),
         Handler("changeWeights", serving, weigh, weighed),
+        Handler("setDataCapture", serving, capture, captures(DataCapture(10, ("email",)), Action.SET_DATA_CAPTURE)),
+        Handler("endDataCapture", capturing, end_capture, captures(None, Action.END_DATA_CAPTURE)),
         Handler("rollBackDeployment", replaced, roll_back, rolled_back),
         Handler("deleteDeployment", failed, undeploy, is_(DeploymentStatus.INACTIVE, Action.DELETE_DEPLOYMENT)),
         Handler("plan_deployment", deploying, call(tasks.plan_deployment, _revision), on_its_way),

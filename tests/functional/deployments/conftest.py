@@ -12,6 +12,7 @@ import pytest
 from botocore.validate import ParamValidator
 from moto import mock_aws
 
+from chalicelib.captures.capturing import Capturing
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.finishing import Finishing
 from chalicelib.deployments.history import RevisionHistory
@@ -54,6 +55,8 @@ USER = Caller("acme", "alice", frozenset({"USER"}))
 ADMIN = Caller("acme", "root", frozenset({"ADMIN"}))
 STRANGER = Caller("umbrella", "dora", frozenset({"ADMIN"}))
 
+NOWHERE: Any = None
+"""Where nothing is captured to: no deployment of these tests is."""
 EXAMPLE = {"inputs": [[1.0, 2.0], [3.0, 4.0]]}
 
 
@@ -241,7 +244,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             guard=guard,
             rolling_back=RollingBack(store, history, revising, guard, log.recorder),
             service=DeploymentService(store, models, revising, guard, undeploy, clock, lambda: next(ids), log.recorder),
-            invocations=Invocations(store, runtime),
+            invocations=Invocations(store, runtime, Capturing(NOWHERE, clock, lambda: next(ids), lambda *_: 100.0)),
             planning=Planning(
                 store=store,
                 models=models,

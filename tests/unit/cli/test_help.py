@@ -19,6 +19,8 @@ VERBS = (
         "deployments revisions",
         "deployments rollback",
         "deployments scaling",
+        "deployments capture",
+        "deployments captures",
     ),
     *("environments list", "environments get", "environments set", "environments clear"),
     *("models approve", "models approvals"),

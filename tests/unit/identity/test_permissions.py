@@ -21,7 +21,12 @@ ANYBODY = {
 }
 EXPERIMENTS = {Permission.EXPERIMENTS_MANAGE, Permission.EXPERIMENTS_REPORT}
 USER = {Permission.JOBS_READ, Permission.JOBS_SUBMIT, Permission.RECEIPTS_READ, *EXPERIMENTS}
-DEPLOYER = {Permission.MODELS_DEPLOY, Permission.DEPLOYMENTS_TARGET, *EXPERIMENTS}
+DEPLOYER = {
+    Permission.MODELS_DEPLOY,
+    Permission.DEPLOYMENTS_TARGET,
+    Permission.DEPLOYMENTS_CAPTURES,
+    *EXPERIMENTS,
+}
 VIEWER = {Permission.JOBS_READ, Permission.JOBS_READ_ALL, Permission.RECEIPTS_READ}
 
 # Said again here on purpose: a change of the table must be made twice, knowingly.
