@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,20 @@ class Cursor:
     def encode(self) -> str:
         text = json.dumps(self.key, separators=(",", ":"), sort_keys=True)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def of_list(cls, text: str | None, names: Iterable[str], within: Mapping[str, str]) -> Cursor | None:
+        """Read a list's cursor.
+
+        Args:
+            names: of the keys that are positions in the list.
+            within: the keys that say which list it is, of the one that is asked for now: a cursor can't lead elsewhere.
+
+        Raises:
+            InvalidRequest: it is not one of ours.
+        """
+        cursor = cls.decode(text, names=frozenset({*names, *within}))
+        return cls({**cursor.key, **within}) if cursor else None
 
     @classmethod
     def decode(cls, text: str | None, *, names: frozenset[str] | Mapping[str, type] | None = None) -> Cursor | None:

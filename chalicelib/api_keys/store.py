@@ -92,8 +92,7 @@ class KeyStore:
     def cursor(text: str | None, tenant: str, user: str | None) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, name = _INDEX[user is not None]
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
-        return Cursor({**cursor.key, name: _partition(tenant, user)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {name: _partition(tenant, user)})
 
 
 def _pk(key_id: str) -> str:

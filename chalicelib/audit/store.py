@@ -168,8 +168,7 @@ class AuditStore:
     def cursor(text: str | None, tenant: str, wanted: AuditFilter) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, key, value = _index(tenant, wanted)
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
-        return Cursor({**cursor.key, "pk": tenant, key: value}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {"pk": tenant, key: value})
 
 
 def _inbox(tenant: str) -> str:

@@ -50,8 +50,7 @@ class PolicyStore:
     @staticmethod
     def cursor(text: str | None, tenant: str) -> Cursor | None:
         """Read a list's cursor; its key is that of the list that is asked for now, so it can't lead elsewhere."""
-        cursor = Cursor.decode(text, names=frozenset({"pk", "sk"}))
-        return Cursor({**cursor.key, "pk": _pk(tenant)}) if cursor else None
+        return Cursor.of_list(text, ("sk",), {"pk": _pk(tenant)})
 
 
 def _pk(tenant: str) -> str:

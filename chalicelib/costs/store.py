@@ -70,8 +70,7 @@ class UsageStore:
     def cursor(text: str | None, tenant: str, month: str, user: str | None) -> Cursor | None:
         """Read a list's cursor; its key is that of the list that is asked for now, so it can't lead elsewhere."""
         _, name, value = _list(tenant, month, user)
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
-        return Cursor({**cursor.key, name: value}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {name: value})
 
     def summary(self, tenant: str, month: str, kind: SummaryKind, value: str) -> Summary | None:
         item = self.table.get(_summary_pk(tenant, month, kind), value)

@@ -154,8 +154,7 @@ class DeploymentStore:
     def cursor(text: str | None, tenant: str, wanted: DeploymentFilter) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, key = _index(wanted)
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
-        return Cursor({**cursor.key, key: partition(tenant, wanted)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {key: partition(tenant, wanted)})
 
     def put_waiter(self, deployment: Deployment, revision: int, token: str) -> None:
         item = {

@@ -63,8 +63,7 @@ class DeadLetterStore:
 
     @staticmethod
     def cursor(text: str | None) -> Cursor | None:
-        cursor = Cursor.decode(text, names=_LISTED)
-        return Cursor({**cursor.key, _KIND: _NAME}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {_KIND: _NAME})
 
 
 def _key(letter: DeadLetter) -> tuple[str, str]:

@@ -166,8 +166,7 @@ class ExperimentStore:
     def cursor(text: str | None, tenant: str, status: Status | None) -> Cursor | None:
         """Read a list's cursor; its key is that of the list that is asked for now, so it can't lead elsewhere."""
         _, name = _index(status)
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
-        return Cursor({**cursor.key, name: items.partition(tenant, status)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {name: items.partition(tenant, status)})
 
     def count(self, experiment: Experiment, amounts: Item, user: str, key: Key | None, now: datetime) -> None:
         """Add a batch to the counters.

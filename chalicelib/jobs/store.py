@@ -188,11 +188,8 @@ class JobStore:
     def cursor(text: str | None, tenant: str, wanted: JobFilter) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, key = _INDEX[wanted.user is not None, wanted.status is not None]
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
-        if cursor is None:
-            return None
         parts = [tenant, wanted.user, wanted.status.value if wanted.status else None]
-        return Cursor({**cursor.key, key: "#".join(part for part in parts if part is not None)})
+        return Cursor.of_list(text, _LISTED, {key: "#".join(part for part in parts if part is not None)})
 
     def charged(
         self, tenant: str, user: str | None, is_deleted: bool, after: str | None
@@ -212,8 +209,7 @@ class JobStore:
         """
         index, name = _INDEX[user is not None, is_deleted]
         value = "#".join(part for part in (tenant, user, _DELETED if is_deleted else None) if part is not None)
-        cursor = Cursor.decode(after, names=frozenset({*_LISTED, name}))
-        start = Cursor({**cursor.key, name: value}) if cursor else None
+        start = Cursor.of_list(after, _LISTED, {name: value})
         page = self.table.query((name, value), index=index, after=start, limit=1000)
         return [charged_from(item) for item in page.items], page.cursor.encode() if page.cursor else None
 

@@ -140,8 +140,7 @@ class ModelStore:
     def cursor(text: str | None, tenant: str, wanted: ModelFilter) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, key = _INDEX[wanted.framework is not None, wanted.status is not None]
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, key}))
-        return Cursor({**cursor.key, key: _partition(tenant, wanted)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {key: _partition(tenant, wanted)})
 
     def _next_number(self, tenant: str, name: str) -> int:
         item = self.table.get(_name_pk(tenant, name), "counter")

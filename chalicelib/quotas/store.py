@@ -211,8 +211,7 @@ class QuotaStore:
 
     @staticmethod
     def cursor(text: str | None, tenant: str) -> Cursor | None:
-        cursor = Cursor.decode(text, names=_LISTED)
-        return Cursor({**cursor.key, "kind_key": _kind(tenant)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {"kind_key": _kind(tenant)})
 
     def _add(self, owner: Owner, sk: str, amounts: Mapping[str, Number], limits: Limits | None) -> Write:
         names: dict[str, str] = {}

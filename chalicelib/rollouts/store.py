@@ -57,5 +57,4 @@ class RolloutStore:
     @staticmethod
     def cursor(text: str | None, tenant: str, deployment_id: str) -> Cursor | None:
         """Read a list's cursor; its key is that of the list that is asked for now, so it can't lead elsewhere."""
-        cursor = Cursor.decode(text, names=frozenset({"pk", "sk"}))
-        return Cursor({**cursor.key, "pk": f"{tenant}#{deployment_id}"}) if cursor else None
+        return Cursor.of_list(text, ("sk",), {"pk": f"{tenant}#{deployment_id}"})

@@ -305,14 +305,12 @@ class WebhookStore:
     def cursor(text: str | None, tenant: str, user: str | None) -> Cursor | None:
         """Read a list's cursor; its keys are those of the list that is asked for now, so it can't lead elsewhere."""
         _, name = _INDEX[user is not None]
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
-        return Cursor({**cursor.key, name: items.owner(tenant, user)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {name: items.owner(tenant, user)})
 
     @staticmethod
     def log_cursor(text: str | None, webhook: Webhook) -> Cursor | None:
         _, name = _LOG
-        cursor = Cursor.decode(text, names=frozenset({*_LISTED, name}))
-        return Cursor({**cursor.key, name: items.owner(webhook.tenant, webhook.webhook_id)}) if cursor else None
+        return Cursor.of_list(text, _LISTED, {name: items.owner(webhook.tenant, webhook.webhook_id)})
 
     def _note(self, webhook: Webhook, assign: Mapping[str, Any], remove: tuple[str, ...], condition: str) -> None:
         key = items.pk(webhook.tenant, webhook.webhook_id), "webhook"
