@@ -63,7 +63,7 @@ class Objects:
             limit: at most 1,000.
             after: the key that the page before ended with.
         """
-        more = {"StartAfter": after} if after else {}
+        more: Any = {"StartAfter": after} if after else {}
         answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)
         return [Listed(entry["Key"], entry["Size"]) for entry in answer.get("Contents", [])]
 

@@ -1,4 +1,4 @@
-"""KMS: the keys that the service holds itself. Who may use one is a grant in `infra.permissions`."""
+"""KMS: the keys that the service holds itself. Who may use one is in `infra.capabilities`."""
 
 from __future__ import annotations
 

@@ -1,343 +1,34 @@
 """Who may do what: one table, from which the policies of the functions and the documentation are made.
 
-Read it as sentences: "`finish_job` may read and write jobs, read artifacts, describe and stop training". Resources
-are exact names or ARN patterns with our prefix; the physical names stand in `infra.names`. Everything is an `Fn::Sub` of
-the stack's name and never a reference to a resource: a function that may signal a state machine and a state machine that
-may call the function would otherwise wait for each other at creation.
+Read it as sentences: "`finish_job` may read and write jobs, read artifacts, describe and stop training". What the words mean
+stands in `capabilities.py`.
 """
 
 from __future__ import annotations
 
-from chalicelib.costs.prices import service_prices
-from chalicelib.tenants.roles import TAG
+from infra import capabilities as may
 from infra import names
 from infra.grants import Grant
-from infra.keys import BOUND_TO_A_VARIABLE, BOUND_TO_A_WEBHOOK, NOTIFICATIONS_KEY, RECEIPT_KEY, SECRETS_KEY
-from infra.names import (
-    NAME_PREFIX,
-    Function,
-    Json,
-    arn,
-    artifacts_arn,
-    execution_arn,
-    log_group_arn,
-    machine_arn,
-    sagemaker_arn,
-    table_arn,
-)
-
-_READ_ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem")
-_WRITE_ITEMS = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem")
-
-
-def read(table: str) -> Grant:
-    return Grant(f"Read{names.pascal(table)}", _READ_ITEMS, (table_arn(table), table_arn(table, "/index/*")))
-
-
-def read_and_write(table: str) -> Grant:
-    actions = (*_READ_ITEMS, *_WRITE_ITEMS)
-    return Grant(f"ReadAndWrite{names.pascal(table)}", actions, (table_arn(table), table_arn(table, "/index/*")))
-
-
-def read_stream(table: str) -> Grant:
-    """What Lambda needs, in the function's name, to call it for a table's changes."""
-    actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
-    return Grant(
-        f"Read{names.pascal(table)}Stream",
-        tuple(f"dynamodb:{action}" for action in actions),
-        (table_arn(table, "/stream/*"),),
-    )
-
-
-def _in_partitions(pattern: str) -> Json:
-    return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [pattern]}}
-
-
-# The audit log is appended to. Who acts may put an entry into an inbox, and no more; only the sealing function writes rows,
-# and takes nothing out but from an inbox.
-RECORD_AUDIT = Grant("RecordAudit", ("dynamodb:PutItem",), (table_arn("audit"),), _in_partitions("inbox#*"))
-SEAL_AUDIT = (
-    Grant("AppendAudit", ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"), (table_arn("audit"),)),
-    Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
-)
-KEEP_METRICS = Grant(
-    "KeepMetrics", ("dynamodb:Query", "dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),)
-)
-# Counters alone: with these attributes no row of the usage log and no receipt can be altered. A change always names its key
-# and what it changes, so there is no request without attributes that the condition would let pass.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
-COUNT_USAGE = Grant(
-    "CountUsage",
-    ("dynamodb:UpdateItem",),
-    (table_arn("usage"),),
-    {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", *service_prices()]}},
-)
-LOG_USAGE = Grant("LogUsage", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), (table_arn("usage"),))
-SIGN_RECEIPTS = Grant("SignReceipts", ("kms:Sign",), (names.att(RECEIPT_KEY),))
-SHOW_RECEIPT_KEY = Grant("ShowReceiptKey", ("kms:GetPublicKey",), (names.att(RECEIPT_KEY),))
-COUNT_TRANSITIONS = Grant("CountTransitions", ("states:GetExecutionHistory",), (execution_arn("train-job", "*"),))
-SETTLE_QUOTAS = Grant("SettleQuotas", ("dynamodb:UpdateItem",), (table_arn("quotas"),))
-# The check changes no account: it keeps how far it has come, and nothing else.
-KEEP_CHECK_ROUND = Grant("KeepCheckRound", ("dynamodb:PutItem",), (table_arn("quotas"),), _in_partitions("check"))
-READ_ARTIFACTS = Grant("ReadArtifacts", ("s3:GetObject",), (artifacts_arn("tenants/*"),))
-LIST_ARTIFACTS = Grant(
-    # Without ListBucket S3 answers 403 for a missing object, and "not there" could not be told from "not allowed".
-    "ListArtifacts",
-    ("s3:ListBucket",),
-    (artifacts_arn(),),
-    {"StringLike": {"s3:prefix": ["tenants/*"]}},
-)
-# HeadObject carries no prefix, so the 404 of a missing object needs the bucket without a condition on it.
-TELL_MISSING_ARTIFACTS = Grant(
-    "TellMissingArtifacts", ("s3:ListBucket",), (artifacts_arn(),), {"Null": {"s3:prefix": "true"}}
-)
-DELETE_FILES = Grant(
-    "DeleteFiles", ("s3:DeleteObject",), (artifacts_arn("tenants/*/jobs/*"), artifacts_arn("tenants/*/models/*"))
-)
-SIGN_UPLOADS = Grant("SignUploads", ("s3:PutObject",), (artifacts_arn("tenants/*/users/*"),))
-KEEP_MODELS = Grant("KeepModels", ("s3:PutObject",), (artifacts_arn("tenants/*/models/*"),))
-WRITE_SPECIFICATIONS = Grant("WriteSpecifications", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*"),))
-ENCRYPT_SECRETS = Grant("EncryptSecrets", ("kms:Encrypt",), (names.att(SECRETS_KEY),), BOUND_TO_A_VARIABLE)
-READ_AGENT = Grant("ReadAgent", ("s3:GetObject",), (names.AGENT_ARN,))
-READ_KEY_PEPPER = Grant("ReadKeyPepper", ("secretsmanager:GetSecretValue",), (names.att("KeyPepper", "Id"),))
-VERIFY_KEYS = Grant("VerifyKeys", ("dynamodb:GetItem", "dynamodb:UpdateItem"), (table_arn("keys"),))
-START_MACHINES = Grant("StartMachines", ("states:StartExecution",), tuple(machine_arn(m) for m in names.MACHINES))
-DESCRIBE_EXECUTIONS = Grant(
-    "DescribeExecutions", ("states:DescribeExecution",), tuple(execution_arn(m, "*") for m in names.MACHINES)
-)
-CALL_FUNCTIONS = Grant(
-    "CallFunctions", ("lambda:InvokeFunction",), tuple(names.function(f).arn for f in ("reconcile", "export_job"))
-)
-CAPTURE_REQUESTS = (
-    Grant("KeepCaptures", ("s3:PutObject", "s3:GetObject"), (artifacts_arn("captures/*"),)),
-    Grant("ListCaptures", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["captures/*"]}}),
-)
-WRITE_EXPORTS = Grant("WriteExports", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*/export/*"),))
-FIND_TRAINING = (
-    Grant("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
-    Grant("ReadTrainingTags", ("sagemaker:ListTags",), (sagemaker_arn("training-job"),)),
-)
-ANSWER_DEPLOYMENTS = Grant(
-    "AnswerDeployments", ("states:SendTaskSuccess", "states:SendTaskFailure"), (machine_arn("deploy-model"),)
-)
-ANSWER_JOBS = Grant("AnswerJobs", ("states:SendTaskSuccess",), (machine_arn("train-job"),))
-DESCRIBE_TRAINING = Grant("DescribeTraining", ("sagemaker:DescribeTrainingJob",), (sagemaker_arn("training-job"),))
-STOP_TRAINING = Grant("StopTraining", ("sagemaker:StopTrainingJob",), (sagemaker_arn("training-job"),))
-_HAS_QUEUE = "HasTrainingQueue"
-_SERVICE_JOBS = (arn("batch", "service-job/*"),)
-FIND_QUEUED = (
-    Grant("FindQueued", ("batch:ListServiceJobs", "batch:DescribeServiceJob"), ("*",), when=_HAS_QUEUE),
-    # Batch gives the training jobs that it makes a name of its own.
-    Grant("DescribeQueuedTraining", ("sagemaker:DescribeTrainingJob",), (names.QUEUED_TRAINING_ARN,), when=_HAS_QUEUE),
-)
-STOP_QUEUED = Grant("StopQueued", ("batch:TerminateServiceJob",), _SERVICE_JOBS, when=_HAS_QUEUE)
-QUEUED = (*FIND_QUEUED, STOP_QUEUED)
-ENQUEUE = (
-    Grant(
-        "Enqueue",
-        ("batch:SubmitServiceJob", "batch:TagResource"),
-        (names.ref("TrainingQueue"), names.QUOTA_SHARES_ARN, *_SERVICE_JOBS),
-        when=_HAS_QUEUE,
-    ),
-    Grant(
-        "PassQueuedTrainingRole",
-        ("iam:PassRole",),
-        (names.tenant_role_arn("training"),),
-        {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-        when=_HAS_QUEUE,
-    ),
-)
-LOOK_INTO_TRAINING_QUEUE = (
-    Grant(
-        "LookIntoTrainingQueue",
-        ("batch:GetJobQueueSnapshot", "batch:ListQuotaShares"),
-        (names.ref("TrainingQueue"),),
-        when=_HAS_QUEUE,
-    ),
-    Grant(
-        "DescribeTrainingQueue",
-        ("batch:DescribeJobQueues", "batch:DescribeServiceEnvironments"),
-        ("*",),
-        when=_HAS_QUEUE,
-    ),
-)
-READ_SERVICE_JOB_TAGS = Grant("ReadServiceJobTags", ("batch:ListTagsForResource",), _SERVICE_JOBS, when=_HAS_QUEUE)
-DESCRIBE_BATCH = Grant("DescribeBatch", ("batch:DescribeJobs", "batch:ListJobs"), ("*",))
-LOOK_INTO_BATCH_QUEUES = Grant(
-    "LookIntoBatchQueues", ("batch:GetJobQueueSnapshot",), (names.batch_queue_arn("*"),), when="HasBatch"
-)
-FIND_BATCH_DEFINITIONS = Grant("FindBatchDefinitions", ("batch:DescribeJobDefinitions",), ("*",))
-STOP_BATCH = Grant("StopBatch", ("batch:TerminateJob",), (arn("batch", "job/*"),))
-DEFINE_BATCH_JOBS = Grant(
-    "DefineBatchJobs",
-    ("batch:RegisterJobDefinition", "batch:TagResource"),
-    (arn("batch", f"job-definition/{NAME_PREFIX}${{AWS::StackName}}-*"),),
-)
-PASS_BATCH_ROLE = Grant(
-    "PassBatchRole",
-    ("iam:PassRole",),
-    (names.tenant_role_arn("training"),),
-    {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
-    when="HasBatch",
-)
-
-
-def make_roles(purpose: str) -> tuple[Grant, ...]:
-    """Roles for tenants, none of which can do more than the template's policy: it is their boundary."""
-    policy = names.ref(f"{names.pascal(purpose)}Policy")
-    roles = (names.tenant_role_arn(purpose),)
-    return (
-        Grant("MakeTenantRoles", ("iam:CreateRole",), roles, {"StringEquals": {"iam:PermissionsBoundary": policy}}),
-        # A role gets its tenant when it is made, and never another one.
-        Grant("NameTheirTenant", ("iam:TagRole",), roles, {"Null": {f"aws:ResourceTag/{TAG}": "true"}}),
-        Grant("AttachTheirPolicy", ("iam:AttachRolePolicy",), roles, {"ArnEquals": {"iam:PolicyARN": policy}}),
-    )
-
-
-READ_TRAINING_LOGS = (
-    Grant(
-        "SearchTrainingLogs",
-        ("logs:FilterLogEvents", "logs:DescribeLogStreams"),
-        tuple(log_group_arn(g + end) for g in (names.TRAINING_LOG_GROUP, names.BATCH_LOG_GROUP) for end in ("", ":*")),
-    ),
-    Grant(
-        "ReadTrainingLogs",
-        ("logs:GetLogEvents",),
-        tuple(
-            log_group_arn(g + end)
-            for g in (names.TRAINING_LOG_GROUP, names.BATCH_LOG_GROUP)
-            for end in ("", f":log-stream:{NAME_PREFIX}*")
-        ),
-    ),
-)
-# Neither action knows a resource for a quota's value.
-# https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
-READ_SERVICE_QUOTAS = Grant(
-    "ReadServiceQuotas", ("servicequotas:ListServiceQuotas", "servicequotas:GetServiceQuota"), ("*",)
-)
-DESCRIBE_ENDPOINTS = Grant("DescribeEndpoints", ("sagemaker:DescribeEndpoint",), (sagemaker_arn("endpoint"),))
-FIND_ENDPOINTS = (
-    Grant("ListEndpoints", ("sagemaker:ListEndpoints",), ("*",)),
-    Grant("ReadEndpointTags", ("sagemaker:ListTags",), (sagemaker_arn("endpoint"),)),
-)
-DELETE_ENDPOINTS = Grant("DeleteEndpoints", ("sagemaker:DeleteEndpoint",), (sagemaker_arn("endpoint"),))
-TAKE_BACK_ENDPOINTS = Grant(
-    "TakeBackEndpoints",
-    ("sagemaker:UpdateEndpoint",),
-    (sagemaker_arn("endpoint"), sagemaker_arn("endpoint-config")),
-)
-WEIGH_ENDPOINTS = Grant(
-    "WeighEndpoints", ("sagemaker:UpdateEndpointWeightsAndCapacities",), (sagemaker_arn("endpoint"),)
-)
-# A target is named by an ARN that AWS makes up. Whoever registers one also needs what is then done in its name, and the
-# first time in an account the role that does it:
-# https://docs.aws.amazon.com/autoscaling/application/userguide/security-iam-service-with-iam.html
-_SCALABLE_TARGETS = (arn("application-autoscaling", "scalable-target/*"),)
-_SCALING_ALARMS = (arn("cloudwatch", f"alarm:TargetTracking-endpoint/{NAME_PREFIX}*"),)
-STOP_SCALING = (
-    Grant("StopScaling", ("application-autoscaling:DeregisterScalableTarget",), _SCALABLE_TARGETS),
-    Grant("DeleteScalingAlarms", ("cloudwatch:DeleteAlarms",), _SCALING_ALARMS),
-)
-SEE_SCALING = Grant(
-    "SeeScaling",
-    ("application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies"),
-    ("*",),
-)
-SEE_SCALING_ACTIVITIES = Grant("SeeScalingActivities", ("application-autoscaling:DescribeScalingActivities",), ("*",))
-SCALE_ENDPOINTS = (
-    Grant(
-        "ScaleEndpoints",
-        ("application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"),
-        _SCALABLE_TARGETS,
-    ),
-    Grant("SetScalingAlarms", ("cloudwatch:PutMetricAlarm",), _SCALING_ALARMS),
-    SEE_SCALING,
-    Grant("MakeScalingRole", ("iam:CreateServiceLinkedRole",), (names.SCALING_ROLE_ARN,)),
-)
-DELETE_REVISIONS = Grant(
-    "DeleteRevisions",
-    ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
-    (sagemaker_arn("endpoint-config"), sagemaker_arn("model")),
-)
-INVOKE_ENDPOINTS = Grant("InvokeEndpoints", ("sagemaker:InvokeEndpoint",), (sagemaker_arn("endpoint"),))
-REGISTER_IN_MLFLOW = Grant(
-    "RegisterInMlflow",
-    (
-        "sagemaker-mlflow:CreateModelVersion",
-        "sagemaker-mlflow:CreateRegisteredModel",
-        "sagemaker-mlflow:GetLoggedModel",
-        "sagemaker-mlflow:GetModelVersion",
-        "sagemaker-mlflow:GetModelVersionByAlias",
-        "sagemaker-mlflow:GetRegisteredModel",
-        "sagemaker-mlflow:GetRun",
-        "sagemaker-mlflow:SearchModelVersions",
-        "sagemaker-mlflow:SetModelVersionTag",
-        "sagemaker-mlflow:SetRegisteredModelAlias",
-        "sagemaker-mlflow:SetTag",
-        "sagemaker-mlflow:UpdateModelVersion",
-        "sagemaker-mlflow:UpdateRun",
-    ),
-    (names.ref("MlflowTrackingServerArn"),),
-    when="ManagedMlflow",
-)
-
-PUBLISHED_TABLES = ("jobs", "models", "deployments", "metrics", "audit", "webhooks")
-"""Tables whose changes become events."""
-
-_BUS = arn("events", "event-bus/${AWS::StackName}")
-PUBLISH_EVENTS = Grant("PublishEvents", ("events:PutEvents",), (_BUS,))
-KEEP_DEAD_LETTERS = Grant("KeepDeadLetters", ("dynamodb:PutItem", "dynamodb:UpdateItem"), (table_arn("events"),))
-TAKE_DEAD_LETTERS = Grant(
-    "TakeDeadLetters",
-    ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-    (arn("sqs", "${AWS::StackName}-publish-events-dead"),),
-)
-READ_STREAMS_AGAIN = (
-    Grant(
-        "ReadStreamsAgain",
-        ("dynamodb:GetShardIterator", "dynamodb:GetRecords"),
-        tuple(table_arn(table, "/stream/*") for table in PUBLISHED_TABLES),
-    ),
-)
-REPLAY_EVENTS = (
-    Grant(
-        "ReplayEvents",
-        ("events:StartReplay", "events:DescribeReplay"),
-        (names.att("EventArchive"), _BUS, arn("events", "replay/aimatrix-*")),
-    ),
-    Grant("FindRules", ("events:DescribeRule",), (arn("events", "rule/${AWS::StackName}/*"),)),
-)
-
-_WEBHOOKS_QUEUE = (arn("sqs", "${AWS::StackName}-webhooks"),)
-WAKE_WEBHOOKS = Grant("WakeWebhooks", ("sqs:SendMessage",), _WEBHOOKS_QUEUE)
-_TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-TAKE_IN_EVENTS = Grant("TakeInEvents", _TAKE, _WEBHOOKS_QUEUE)
-TAKE_IN_MODELS = Grant("TakeInModels", _TAKE, (arn("sqs", "${AWS::StackName}-ready-models"),))
-SEAL_WEBHOOK_SECRETS = Grant(
-    "SealWebhookSecrets", ("kms:Encrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
-)
-OPEN_WEBHOOK_SECRETS = Grant(
-    "OpenWebhookSecrets", ("kms:Decrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
-)
+from infra.names import Function, arn, log_group_arn, machine_arn, table_arn
 
 _WRITTEN_ELSEWHERE = ("audit", "usage")
 """Tables that the API does not change, but for entries and counts that it adds."""
 
 END_JOBS = (
-    read_and_write("jobs"),
-    LOG_USAGE,
-    SIGN_RECEIPTS,
-    COUNT_TRANSITIONS,
-    SETTLE_QUOTAS,
-    read_and_write("capacity"),
-    ANSWER_JOBS,
-    READ_ARTIFACTS,
-    TELL_MISSING_ARTIFACTS,
-    DESCRIBE_TRAINING,
-    DESCRIBE_BATCH,
-    STOP_TRAINING,
-    STOP_BATCH,
-    *QUEUED,
+    may.read_and_write("jobs"),
+    may.LOG_USAGE,
+    may.SIGN_RECEIPTS,
+    may.COUNT_TRANSITIONS,
+    may.SETTLE_QUOTAS,
+    may.read_and_write("capacity"),
+    may.ANSWER_JOBS,
+    may.READ_ARTIFACTS,
+    may.TELL_MISSING_ARTIFACTS,
+    may.DESCRIBE_TRAINING,
+    may.DESCRIBE_BATCH,
+    may.STOP_TRAINING,
+    may.STOP_BATCH,
+    *may.QUEUED,
 )
 """What the one way to every terminal status needs."""
 
@@ -349,189 +40,189 @@ DRIVE_DEPLOYMENTS = Grant(
 WATCH_TRAFFIC = Grant("WatchTraffic", ("cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"), ("*",))
 
 SETTLE_DEPLOYMENTS = (
-    read_and_write("deployments"),
-    read_and_write("models"),
-    DESCRIBE_ENDPOINTS,
-    TAKE_BACK_ENDPOINTS,
-    WEIGH_ENDPOINTS,
-    DELETE_ENDPOINTS,
-    DELETE_REVISIONS,
-    *SCALE_ENDPOINTS,
+    may.read_and_write("deployments"),
+    may.read_and_write("models"),
+    may.DESCRIBE_ENDPOINTS,
+    may.TAKE_BACK_ENDPOINTS,
+    may.WEIGH_ENDPOINTS,
+    may.DELETE_ENDPOINTS,
+    may.DELETE_REVISIONS,
+    *may.SCALE_ENDPOINTS,
 )
 """What the one way to every settled status of a deployment needs."""
 
-REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, DESCRIBE_EXECUTIONS, START_MACHINES)
+REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, may.DESCRIBE_EXECUTIONS, may.START_MACHINES)
 """What the reconciler needs for what it knows the name of; a sweep has to find it first."""
 
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     names.API: (
-        *(read_and_write(table) for table in names.TABLES if table not in _WRITTEN_ELSEWHERE),
-        *(read(table) for table in _WRITTEN_ELSEWHERE),
-        RECORD_AUDIT,
-        COUNT_USAGE,
-        SHOW_RECEIPT_KEY,
-        READ_ARTIFACTS,
-        LIST_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        DELETE_FILES,
-        SIGN_UPLOADS,
-        KEEP_MODELS,
-        *CAPTURE_REQUESTS,
-        ENCRYPT_SECRETS,
-        START_MACHINES,
-        CALL_FUNCTIONS,
-        ANSWER_JOBS,
-        STOP_TRAINING,
-        DESCRIBE_BATCH,
-        LOOK_INTO_BATCH_QUEUES,
-        *LOOK_INTO_TRAINING_QUEUE,
-        *QUEUED,
-        STOP_BATCH,
-        READ_SERVICE_QUOTAS,
-        *READ_TRAINING_LOGS,
-        INVOKE_ENDPOINTS,
-        DESCRIBE_ENDPOINTS,
-        SEE_SCALING,
-        SEE_SCALING_ACTIVITIES,
-        READ_KEY_PEPPER,
-        PUBLISH_EVENTS,
-        *REPLAY_EVENTS,
-        WAKE_WEBHOOKS,
-        SEAL_WEBHOOK_SECRETS,
+        *(may.read_and_write(table) for table in names.TABLES if table not in _WRITTEN_ELSEWHERE),
+        *(may.read(table) for table in _WRITTEN_ELSEWHERE),
+        may.RECORD_AUDIT,
+        may.COUNT_USAGE,
+        may.SHOW_RECEIPT_KEY,
+        may.READ_ARTIFACTS,
+        may.LIST_ARTIFACTS,
+        may.TELL_MISSING_ARTIFACTS,
+        may.DELETE_FILES,
+        may.SIGN_UPLOADS,
+        may.KEEP_MODELS,
+        *may.CAPTURE_REQUESTS,
+        may.ENCRYPT_SECRETS,
+        may.START_MACHINES,
+        may.CALL_FUNCTIONS,
+        may.ANSWER_JOBS,
+        may.STOP_TRAINING,
+        may.DESCRIBE_BATCH,
+        may.LOOK_INTO_BATCH_QUEUES,
+        *may.LOOK_INTO_TRAINING_QUEUE,
+        *may.QUEUED,
+        may.STOP_BATCH,
+        may.READ_SERVICE_QUOTAS,
+        *may.READ_TRAINING_LOGS,
+        may.INVOKE_ENDPOINTS,
+        may.DESCRIBE_ENDPOINTS,
+        may.SEE_SCALING,
+        may.SEE_SCALING_ACTIVITIES,
+        may.READ_KEY_PEPPER,
+        may.PUBLISH_EVENTS,
+        *may.REPLAY_EVENTS,
+        may.WAKE_WEBHOOKS,
+        may.SEAL_WEBHOOK_SECRETS,
     ),
-    "authorize": (VERIFY_KEYS, READ_KEY_PEPPER),
+    "authorize": (may.VERIFY_KEYS, may.READ_KEY_PEPPER),
     "plan_job": (
-        read_and_write("jobs"),
-        COUNT_USAGE,
-        read_and_write("capacity"),
-        ANSWER_JOBS,
-        READ_ARTIFACTS,
-        LIST_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        WRITE_SPECIFICATIONS,
-        READ_AGENT,
-        DESCRIBE_TRAINING,
-        DESCRIBE_BATCH,
-        FIND_BATCH_DEFINITIONS,
-        STOP_TRAINING,
-        *QUEUED,
-        DEFINE_BATCH_JOBS,
-        PASS_BATCH_ROLE,
-        *make_roles("training"),
+        may.read_and_write("jobs"),
+        may.COUNT_USAGE,
+        may.read_and_write("capacity"),
+        may.ANSWER_JOBS,
+        may.READ_ARTIFACTS,
+        may.LIST_ARTIFACTS,
+        may.TELL_MISSING_ARTIFACTS,
+        may.WRITE_SPECIFICATIONS,
+        may.READ_AGENT,
+        may.DESCRIBE_TRAINING,
+        may.DESCRIBE_BATCH,
+        may.FIND_BATCH_DEFINITIONS,
+        may.STOP_TRAINING,
+        *may.QUEUED,
+        may.DEFINE_BATCH_JOBS,
+        may.PASS_BATCH_ROLE,
+        *may.make_roles("training"),
     ),
-    "await_capacity": (read("jobs"), read_and_write("capacity"), COUNT_USAGE, ANSWER_JOBS),
+    "await_capacity": (may.read("jobs"), may.read_and_write("capacity"), may.COUNT_USAGE, may.ANSWER_JOBS),
     "admit_jobs": (
-        read("jobs"),
-        read_and_write("capacity"),
-        ANSWER_JOBS,
-        LIST_ARTIFACTS,
-        STOP_TRAINING,
+        may.read("jobs"),
+        may.read_and_write("capacity"),
+        may.ANSWER_JOBS,
+        may.LIST_ARTIFACTS,
+        may.STOP_TRAINING,
     ),
-    "enqueue_attempt": (read_and_write("jobs"), COUNT_USAGE, ANSWER_JOBS, *QUEUED, *ENQUEUE),
+    "enqueue_attempt": (may.read_and_write("jobs"), may.COUNT_USAGE, may.ANSWER_JOBS, *may.QUEUED, *may.ENQUEUE),
     "assess_attempt": (
-        read_and_write("jobs"),
-        COUNT_USAGE,
-        read_and_write("quotas"),
-        read_and_write("capacity"),
-        ANSWER_JOBS,
-        READ_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        DESCRIBE_TRAINING,
-        DESCRIBE_BATCH,
-        *FIND_QUEUED,
+        may.read_and_write("jobs"),
+        may.COUNT_USAGE,
+        may.read_and_write("quotas"),
+        may.read_and_write("capacity"),
+        may.ANSWER_JOBS,
+        may.READ_ARTIFACTS,
+        may.TELL_MISSING_ARTIFACTS,
+        may.DESCRIBE_TRAINING,
+        may.DESCRIBE_BATCH,
+        *may.FIND_QUEUED,
     ),
     "register_model": (
-        read_and_write("jobs"),
-        COUNT_USAGE,
-        read_and_write("models"),
-        RECORD_AUDIT,
-        READ_ARTIFACTS,
-        TELL_MISSING_ARTIFACTS,
-        REGISTER_IN_MLFLOW,
+        may.read_and_write("jobs"),
+        may.COUNT_USAGE,
+        may.read_and_write("models"),
+        may.RECORD_AUDIT,
+        may.READ_ARTIFACTS,
+        may.TELL_MISSING_ARTIFACTS,
+        may.REGISTER_IN_MLFLOW,
     ),
     "finish_job": END_JOBS,
-    "reconcile": (*REPAIR, read("quotas"), *FIND_TRAINING, *FIND_ENDPOINTS),
+    "reconcile": (*REPAIR, may.read("quotas"), *may.FIND_TRAINING, *may.FIND_ENDPOINTS),
     "on_execution_event": REPAIR,
     "on_training_event": (
-        read_and_write("jobs"),
-        COUNT_USAGE,
-        DESCRIBE_TRAINING,
-        DESCRIBE_BATCH,
-        STOP_TRAINING,
-        STOP_BATCH,
-        *QUEUED,
-        READ_SERVICE_JOB_TAGS,
-        ANSWER_JOBS,
+        may.read_and_write("jobs"),
+        may.COUNT_USAGE,
+        may.DESCRIBE_TRAINING,
+        may.DESCRIBE_BATCH,
+        may.STOP_TRAINING,
+        may.STOP_BATCH,
+        *may.QUEUED,
+        may.READ_SERVICE_JOB_TAGS,
+        may.ANSWER_JOBS,
     ),
     "export_job": (
-        Grant("KeepExports", (*_READ_ITEMS, "dynamodb:PutItem"), (table_arn("jobs"),)),
-        read("metrics"),
-        *READ_TRAINING_LOGS,
-        DESCRIBE_TRAINING,
-        DESCRIBE_BATCH,
-        *QUEUED,
-        WRITE_EXPORTS,
+        Grant("KeepExports", (*may.READ_ITEMS, "dynamodb:PutItem"), (table_arn("jobs"),)),
+        may.read("metrics"),
+        *may.READ_TRAINING_LOGS,
+        may.DESCRIBE_TRAINING,
+        may.DESCRIBE_BATCH,
+        *may.QUEUED,
+        may.WRITE_EXPORTS,
     ),
     "ingest_logs": (
         Grant(
             "ReadAndUpdateJobs",
-            (*_READ_ITEMS, "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            (*may.READ_ITEMS, "dynamodb:PutItem", "dynamodb:UpdateItem"),
             (table_arn("jobs"),),
         ),
-        COUNT_USAGE,
-        KEEP_METRICS,
+        may.COUNT_USAGE,
+        may.KEEP_METRICS,
     ),
-    "check_quotas": (read("jobs"), read("quotas"), KEEP_CHECK_ROUND),
+    "check_quotas": (may.read("jobs"), may.read("quotas"), may.KEEP_CHECK_ROUND),
     "plan_deployment": (
-        read("deployments"),
-        read("models"),
-        DESCRIBE_ENDPOINTS,
-        WEIGH_ENDPOINTS,
-        DELETE_ENDPOINTS,
-        DELETE_REVISIONS,
-        *STOP_SCALING,
-        *make_roles("serving"),
+        may.read("deployments"),
+        may.read("models"),
+        may.DESCRIBE_ENDPOINTS,
+        may.WEIGH_ENDPOINTS,
+        may.DELETE_ENDPOINTS,
+        may.DELETE_REVISIONS,
+        *may.STOP_SCALING,
+        *may.make_roles("serving"),
     ),
-    "await_endpoint": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
-    "on_endpoint_event": (read_and_write("deployments"), DESCRIBE_ENDPOINTS, ANSWER_DEPLOYMENTS),
-    "smoke_test": (read("models"), read_and_write("deployments"), INVOKE_ENDPOINTS),
+    "await_endpoint": (may.read_and_write("deployments"), may.DESCRIBE_ENDPOINTS, may.ANSWER_DEPLOYMENTS),
+    "on_endpoint_event": (may.read_and_write("deployments"), may.DESCRIBE_ENDPOINTS, may.ANSWER_DEPLOYMENTS),
+    "smoke_test": (may.read("models"), may.read_and_write("deployments"), may.INVOKE_ENDPOINTS),
     "finish_deployment": SETTLE_DEPLOYMENTS,
     "advance_rollout": (
-        read_and_write("deployments"),
-        read_and_write("models"),
-        read("experiments"),
-        RECORD_AUDIT,
-        DESCRIBE_ENDPOINTS,
-        TAKE_BACK_ENDPOINTS,
-        WEIGH_ENDPOINTS,
+        may.read_and_write("deployments"),
+        may.read_and_write("models"),
+        may.read("experiments"),
+        may.RECORD_AUDIT,
+        may.DESCRIBE_ENDPOINTS,
+        may.TAKE_BACK_ENDPOINTS,
+        may.WEIGH_ENDPOINTS,
         WATCH_TRAFFIC,
         DRIVE_DEPLOYMENTS,
     ),
     "deploy_ready_models": (
-        read_and_write("deployments"),
-        read_and_write("models"),
-        RECORD_AUDIT,
+        may.read_and_write("deployments"),
+        may.read_and_write("models"),
+        may.RECORD_AUDIT,
         DRIVE_DEPLOYMENTS,
-        TAKE_IN_MODELS,
+        may.TAKE_IN_MODELS,
     ),
     "publish_events": (
-        PUBLISH_EVENTS,
-        KEEP_DEAD_LETTERS,
-        *(read_stream(table) for table in PUBLISHED_TABLES),
+        may.PUBLISH_EVENTS,
+        may.KEEP_DEAD_LETTERS,
+        *(may.read_stream(table) for table in may.PUBLISHED_TABLES),
     ),
     "deliver_webhooks": (
-        read("jobs"),
-        read_and_write("webhooks"),
-        TAKE_IN_EVENTS,
-        WAKE_WEBHOOKS,
-        OPEN_WEBHOOK_SECRETS,
+        may.read("jobs"),
+        may.read_and_write("webhooks"),
+        may.TAKE_IN_EVENTS,
+        may.WAKE_WEBHOOKS,
+        may.OPEN_WEBHOOK_SECRETS,
     ),
-    "note_dead_letters": (KEEP_DEAD_LETTERS, *READ_STREAMS_AGAIN, TAKE_DEAD_LETTERS),
+    "note_dead_letters": (may.KEEP_DEAD_LETTERS, *may.READ_STREAMS_AGAIN, may.TAKE_DEAD_LETTERS),
     "record_history": (
         Grant("AppendToLedger", ("dynamodb:PutItem",), (table_arn("jobs"),)),
-        read_stream("jobs"),
+        may.read_stream("jobs"),
     ),
-    "chain_audit": (*SEAL_AUDIT, read_stream("audit")),
+    "chain_audit": (*may.SEAL_AUDIT, may.read_stream("audit")),
 }
 """What each function may do, beside writing its own log."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra import names, permissions
+from infra import capabilities, names, permissions
 from infra.names import Json
 from infra.streams import STREAMS
 
@@ -38,7 +38,7 @@ class TestSealing:
 class TestStreams:
     def test_each_have_what_lambda_needs_to_read_them(self) -> None:
         for stream in STREAMS:
-            assert permissions.read_stream(stream.table) in permissions.FUNCTION_GRANTS[stream.function.name]
+            assert capabilities.read_stream(stream.table) in permissions.FUNCTION_GRANTS[stream.function.name]
 
     def test_each_have_a_queue_for_what_failed(self, template: Json) -> None:
         assert {stream.function for stream in STREAMS} == set(names.STREAMED)

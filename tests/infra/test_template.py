@@ -13,7 +13,7 @@ import pytest
 from chalicelib.jobs.secrets import encryption_context
 from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS, Settings
 from chalicelib.webhooks import vault
-from infra import assertions, functions, names, permissions, policies
+from infra import assertions, capabilities, functions, names, permissions, policies
 from infra import template as composer
 from infra.names import Json
 
@@ -130,7 +130,7 @@ class TestRoles:
 
     def test_only_the_api_and_its_authorizer_read_what_keys_are_hashed_with(self) -> None:
         readers = {
-            name for name, all_of in permissions.FUNCTION_GRANTS.items() if permissions.READ_KEY_PEPPER in all_of
+            name for name, all_of in permissions.FUNCTION_GRANTS.items() if capabilities.READ_KEY_PEPPER in all_of
         }
         assert readers == {names.API, "authorize"}
 

@@ -121,7 +121,7 @@ class TestApi:
         path = f"/v1/deployments/{deployment.deployment_id}"
         query = "?variant=v1&date=2026-03-01"
         for method, what in (("PUT", "/capture"), ("DELETE", "/capture"), ("GET", f"/captures{query}")):
-            body = {} if method == "PUT" else None
+            body: Any = {} if method == "PUT" else None
             assert api.send(USER, method, f"{path}{what}", body).status == 403
             assert api.send(STRANGER, method, f"{path}{what}", body).status == 404
 
