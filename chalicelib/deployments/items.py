@@ -64,8 +64,35 @@ def item_of(deployment: Deployment) -> Item:
         "model_key": partition(tenant, DeploymentFilter(model_id=deployment.current.model_id)),
         # Sparse: only what has, or should have, an endpoint is in this index.
         "live_key": LIVE if deployment.is_live else None,
-        "listed_at": f"{to_text(deployment.created_at)}#{deployment.deployment_id}",
+        "listed_at": _listed_at(deployment),
     }
+
+
+def others(deployment: Deployment) -> set[str]:
+    """The models that it serves, or is to serve, beside the one that it is of."""
+    current = deployment.current
+    return {variant.model_id for variant in current.variants} - {current.model_id}
+
+
+def other_key(deployment: Deployment, model_id: str) -> tuple[str, str]:
+    return f"{deployment.tenant}#{deployment.deployment_id}", f"variant#{model_id}"
+
+
+def other_item(deployment: Deployment, model_id: str) -> Item:
+    """Stands in the list of another version for the deployment."""
+    pk, sk = other_key(deployment, model_id)
+    return {
+        "pk": pk,
+        "sk": sk,
+        "tenant": deployment.tenant,
+        "deployment_id": deployment.deployment_id,
+        "model_key": partition(deployment.tenant, DeploymentFilter(model_id=model_id)),
+        "listed_at": _listed_at(deployment),
+    }
+
+
+def _listed_at(deployment: Deployment) -> str:
+    return f"{to_text(deployment.created_at)}#{deployment.deployment_id}"
 
 
 def deployment_of(item: Mapping[str, Any]) -> Deployment:

@@ -2,6 +2,7 @@
 
     pk                              sk                       what
     <tenant>#<deployment_id>        deployment               the deployment
+    <tenant>#<deployment_id>        variant#<model_id>       that it serves this version too, beside the one it is of
     <tenant>#<deployment_id>        waiter                   who waits for its endpoint (a task token)
     <tenant>#name#<model name>      environment#<env>        which deployment holds this place
     endpoint#<endpoint name>        endpoint                 which deployment this endpoint is of
@@ -12,15 +13,23 @@ Lists read the indexes `by-tenant`, `by-tenant-status`, `by-tenant-environment`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.clock import is_id
 from chalicelib.cursor import Cursor
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter
-from chalicelib.deployments.items import LIVE, deployment_of, item_of, partition
-from chalicelib.table import ConditionFailed, Table, Write
+from chalicelib.deployments.items import (
+    LIVE,
+    deployment_of,
+    item_of,
+    other_item,
+    other_key,
+    others,
+    partition,
+)
+from chalicelib.table import ConditionFailed, Item, Table, Write
 
 _LISTED = ("pk", "sk", "listed_at")
 _INDEX = {
@@ -98,7 +107,8 @@ class DeploymentStore:
             "tenant": tenant,
             "deployment_id": deployment.deployment_id,
         }
-        self._transact(self.table.put_if_absent(item_of(deployment)), taken, self.table.put(endpoint), *also)
+        beside = self._beside(None, deployment)
+        self._transact(self.table.put_if_absent(item_of(deployment)), taken, self.table.put(endpoint), *beside, *also)
         return deployment
 
     def update(self, before: Deployment, after: Deployment, now: datetime, *also: Write) -> Deployment:
@@ -109,8 +119,17 @@ class DeploymentStore:
         """
         after = replace(after, record_version=before.record_version + 1, updated_at=now)
         values = {":read_version": before.record_version}
-        self._transact(self.table.put(item_of(after), condition=_UNCHANGED, values=values, names=_NAMES), *also)
+        record = self.table.put(item_of(after), condition=_UNCHANGED, values=values, names=_NAMES)
+        self._transact(record, *self._beside(before, after), *also)
         return after
+
+    def _beside(self, before: Deployment | None, after: Deployment) -> list[Write]:
+        """What lets it be found by the versions that it serves beside the one that it is of."""
+        gone, wanted = others(before) if before else set(), others(after)
+        return [
+            *(self.table.put(other_item(after, model_id)) for model_id in sorted(wanted - gone)),
+            *(self.table.delete(*other_key(after, model_id)) for model_id in sorted(gone - wanted)),
+        ]
 
     def write(self, *writes: Write) -> None:
         """Writes beside the record, all of them or none.
@@ -130,15 +149,25 @@ class DeploymentStore:
             page = self.table.query(
                 (key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True
             )
-            return DeploymentPage(tuple(deployment_of(item) for item in page.items), page.cursor)
+            return DeploymentPage(tuple(self._listed(page.items, wanted)), page.cursor)
         found: list[Deployment] = []
         cursor = after
         while True:
             page = self.table.query((key, value), index=index, after=cursor, limit=1, newest_first=True)
             cursor = page.cursor
-            found += [each for each in map(deployment_of, page.items) if _matches(each, wanted)]
+            found += [each for each in self._listed(page.items, wanted) if _matches(each, wanted)]
             if cursor is None or len(found) == offset + limit:
                 return DeploymentPage(tuple(found[offset:]), cursor)
+
+    def _listed(self, items: Sequence[Item], wanted: DeploymentFilter) -> Iterator[Deployment]:
+        """The deployments that items of a list are, or stand for. The index lags behind the records a little."""
+        for item in items:
+            if item["sk"] == "deployment":
+                yield deployment_of(item)
+                continue
+            found = self.get(item["tenant"], item["deployment_id"])
+            if found is not None and wanted.model_id in others(found):
+                yield found
 
     def live(self) -> Iterator[Deployment]:
         """All tenants' deployments that have or should have an endpoint. The index lags behind the records a little."""

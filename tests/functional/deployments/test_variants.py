@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus
+from chalicelib.deployments.deployment import Deployment, DeploymentFilter, DeploymentStatus
 from chalicelib.deployments.gateways import EndpointState
 from chalicelib.deployments.invocations import Answer, Invocation
 from chalicelib.deployments.request import WeightsRequest
@@ -122,6 +122,36 @@ class TestDeploying:
         one, other = deployments.model("1"), deployments.model("2", status=ModelStatus.DEPRECATED)
         with pytest.raises(Conflict, match="deprecated"):
             deployments.deploy(one, variants=split((one, 1), (other, 1)))
+
+
+class TestLists:
+    def test_find_an_endpoint_by_every_version_that_it_serves(
+        self, deployments: Deployments, two: tuple[Model, Model]
+    ) -> None:
+        def found(model: Model, environment: str | None = None) -> list[str]:
+            wanted = DeploymentFilter(environment, None, model.model_id)
+            page = deployments.service.search(USER, wanted, 10, 0, None)
+            return [each.deployment_id for each in page.deployments]
+
+        one, other = two
+        active = shared(deployments, one, other)
+        alone = deployments.active(other, environment="production")
+        assert found(one) == [active.deployment_id]
+        assert found(other) == [alone.deployment_id, active.deployment_id]
+        assert found(other, "staging") == [active.deployment_id]
+        deployments.active(one)
+        assert found(other) == [alone.deployment_id]
+        assert found(one) == [active.deployment_id]
+
+    def test_have_pages(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
+        one, other = two
+        shared(deployments, one, other)
+        deployments.active(other, environment="production")
+        wanted = DeploymentFilter(None, None, other.model_id)
+        first = deployments.service.search(USER, wanted, 1, 0, None)
+        assert first.cursor is not None
+        rest = deployments.service.search(USER, wanted, 1, 0, first.cursor.encode())
+        assert [each.environment for each in (*first.deployments, *rest.deployments)] == ["production", "staging"]
 
 
 class TestWeights:
