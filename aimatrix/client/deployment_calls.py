@@ -146,7 +146,15 @@ class DeploymentCalls:
         """
         return self._wait(deployment_id, Deployment.is_down, timeout)
 
-    def predict(self, deployment_id: str, inputs: object, *, key: str | None = None, variant: str | None = None) -> Any:
+    def predict(
+        self,
+        deployment_id: str,
+        inputs: object,
+        *,
+        key: str | None = None,
+        variant: str | None = None,
+        experiment: str | None = None,
+    ) -> Any:
         """The endpoint's answer to a JSON body of MLflow's scoring protocol.
 
         Args:
@@ -154,12 +162,22 @@ class DeploymentCalls:
                 ``{"instances": ...}``.
             key: what callers are told apart by: the same key is answered by the same variant.
             variant: the one that is to answer; takes a permission.
+            experiment: the id of the one whose exposure this is.
         """
         body = json.dumps(inputs).encode()
-        return self.predict_raw(deployment_id, body, "application/json", key=key, variant=variant)
+        return self.predict_raw(
+            deployment_id, body, "application/json", key=key, variant=variant, experiment=experiment
+        )
 
     def predict_raw(
-        self, deployment_id: str, body: bytes, content_type: str, *, key: str | None = None, variant: str | None = None
+        self,
+        deployment_id: str,
+        body: bytes,
+        content_type: str,
+        *,
+        key: str | None = None,
+        variant: str | None = None,
+        experiment: str | None = None,
     ) -> Any:
         """The endpoint's answer to a body as it is (``application/json`` or ``text/csv``).
 
@@ -167,7 +185,8 @@ class DeploymentCalls:
         but a custom handler may have one of its own.
         """
         headers = {"Content-Type": content_type}
-        headers |= {name: text for name, text in (("X-Assignment-Key", key), ("X-Variant", variant)) if text}
+        named = {"X-Assignment-Key": key, "X-Variant": variant, "X-Experiment": experiment}
+        headers |= {name: text for name, text in named.items() if text}
         return self.transport.call("POST", f"{_path(deployment_id)}/invocations", content=body, headers=headers).json()
 
     def _wait(

@@ -9,6 +9,7 @@ from chalicelib.bootstrap.webhooks import Webhooks
 from chalicelib.table import Table
 
 if TYPE_CHECKING:
+    from chalicelib.deployments.invocations import Invocations
     from chalicelib.experiments.joining import JoiningService
     from chalicelib.experiments.outcomes import OutcomeService
     from chalicelib.experiments.service import ExperimentService
@@ -41,3 +42,9 @@ class Experiments(Webhooks):
         from chalicelib.experiments.joining import JoiningService
 
         return JoiningService(self.outcomes)
+
+    @cached_property
+    def invocations(self) -> Invocations:
+        from chalicelib.deployments.invocations import Invocations
+
+        return Invocations(self.deployment_store, self._model_endpoint(), self._capturing(), self.joining.expose)

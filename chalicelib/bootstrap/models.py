@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.finishing import Finishing
     from chalicelib.deployments.gateways import Endpoints
     from chalicelib.deployments.history import RevisionHistory
-    from chalicelib.deployments.invocations import Invocations, ModelEndpoint
+    from chalicelib.deployments.invocations import ModelEndpoint
     from chalicelib.deployments.planning import Planning
     from chalicelib.deployments.revising import Revising
     from chalicelib.deployments.rolling_back import RollingBack
@@ -115,12 +115,6 @@ class Models(Jobs):
 
         machine = DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn)
         return Revising(self.deployment_store, self.model_store, machine, self.now)
-
-    @cached_property
-    def invocations(self) -> Invocations:
-        from chalicelib.deployments.invocations import Invocations
-
-        return Invocations(self.deployment_store, self._model_endpoint(), self._capturing())
 
     @cached_property
     def captures(self) -> CaptureService:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from chalicelib.assignment import assigned
-from chalicelib.aws import error_code
+from chalicelib.aws import AwsError, error_code
 from chalicelib.captures.capturing import Capturing, Exchange
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.store import DeploymentStore
-from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, ModelFailed, NotFound, TooLarge, Unavailable
+from chalicelib.errors import (
+    Conflict,
+    ErrorCode,
+    FieldProblem,
+    InvalidRequest,
+    ModelFailed,
+    NotFound,
+    ServiceError,
+    TooLarge,
+    Unavailable,
+)
+from chalicelib.experiments.request import ExposureRequest
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
+from chalicelib.log import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -43,6 +56,7 @@ class Invocation:
         variant: the one that is to answer; None: by `key`, or by chance.
         key: what callers are told apart by: the same key gets the same variant, as long as the weights stay.
         request_id: as the caller is told it.
+        experiment: whose exposure it is.
     """
 
     body: bytes = field(repr=False)
@@ -51,6 +65,7 @@ class Invocation:
     variant: str | None = None
     key: str | None = field(default=None, repr=False)
     request_id: str = ""
+    experiment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +73,18 @@ class Answer:
     """
     Attributes:
         variant: which of the endpoint's variants answered.
+        exposure: what became of the exposure that was asked for: `recorded`, or the code of the error.
     """
 
     body: bytes = field(repr=False)
     media_type: str
     variant: str
+    exposure: str | None = None
+
+
+RECORDED = "recorded"
+Exposing = Callable[[Caller, str, Sequence[ExposureRequest]], object]
+"""Notes which variant units of an experiment got: `JoiningService.expose`."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,7 @@ class Invocations:
     store: DeploymentStore
     endpoint: ModelEndpoint
     capturing: Capturing
+    expose: Exposing
 
     def invoke(self, caller: Caller, deployment_id: str, invocation: Invocation) -> Answer:
         """
@@ -149,7 +172,7 @@ class Invocations:
             request_id=invocation.request_id,
         )
         self.capturing.keep(deployment, exchange)
-        return answer
+        return replace(answer, exposure=self._exposed(caller, invocation, answer))
 
     def invoke_place(self, caller: Caller, name: str, environment: str, invocation: Invocation) -> Answer:
         """The same for whatever is deployed of a model's name in an environment."""
@@ -158,6 +181,23 @@ class Invocations:
         if deployment is None:
             raise NotFound("endpoint")
         return self.invoke(caller, deployment.deployment_id, invocation)
+
+    def _exposed(self, caller: Caller, invocation: Invocation, answer: Answer) -> str | None:
+        """The prediction is the caller's, whatever becomes of its exposure."""
+        if invocation.experiment is None:
+            return None
+        try:
+            unit = ExposureRequest(variant=answer.variant, key=invocation.key, request_id=invocation.request_id)
+            self.expose(caller, invocation.experiment, [unit])
+        except ServiceError as refusal:
+            return refusal.code.value
+        except ValueError:
+            # A key, or the variant's name, is none that experiments know.
+            return ErrorCode.INVALID_REQUEST.value
+        except AwsError:
+            logger.exception("an exposure was not recorded", extra={"request_id": invocation.request_id})
+            return ErrorCode.UNAVAILABLE.value
+        return RECORDED
 
     def _assigned(self, caller: Caller, deployment: Deployment, invocation: Invocation) -> Invocation:
         """With the variant that is to answer, where that is not left to SageMaker."""

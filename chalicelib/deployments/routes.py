@@ -117,12 +117,12 @@ def _invocation(request: Request) -> Invocation:
     media_type = _plain(request.headers.get("content-type", MEDIA_TYPES[0]))
     wanted = [_plain(part) for part in request.headers.get("accept", "").split(",")]
     accept = next((part for part in wanted if part in MEDIA_TYPES), MEDIA_TYPES[0])
-    variant, key = (request.headers.get(name) for name in ("x-variant", "x-assignment-key"))
-    return Invocation(request.body, media_type, accept, variant, key, request.request_id)
+    variant, key, experiment = (request.headers.get(name) for name in ("x-variant", "x-assignment-key", "x-experiment"))
+    return Invocation(request.body, media_type, accept, variant, key, request.request_id, experiment)
 
 
 def _reply(answer: Answer) -> Reply:
-    headers = {"X-Variant": answer.variant}
+    headers = {"X-Variant": answer.variant, **({"X-Exposure": answer.exposure} if answer.exposure else {})}
     return Reply(answer.body.decode("utf-8", "replace"), headers=headers, media_type=answer.media_type)
 
 

@@ -98,6 +98,36 @@ class TestVariants:
         missing = httpx.post(url.replace("staging", "production"), json={"inputs": [[0]]}, headers=headers, timeout=30)
         assert missing.status_code == 404
 
+    def test_requests_are_exposures_whose_outcomes_are_joined_by_key_or_request(
+        self, cloud: Cloud, dora: Client, shared: Deployment
+    ) -> None:
+        plan = {
+            "name": "coin",
+            "variants": ["v1", "v2"],
+            "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
+            "max_samples_per_variant": 1000,
+        }
+        experiment = dora.experiments.create(plan).id
+        body = {"inputs": [[0]]}
+        for key in ("ada", "bob"):
+            dora.deployments.predict(shared.id, body, key=key, experiment=experiment)
+        token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)
+        headers = {"Authorization": f"Bearer {token}", "X-Experiment": experiment}
+        url = f"{cloud.api}/deployments/{shared.id}/invocations"
+        answer = httpx.post(url, json=body, headers=headers, timeout=30)
+        assert answer.headers["x-exposure"] == "recorded"
+        joined, _ = dora.experiments.report(
+            experiment,
+            [
+                {"key": "ada", "metric": "conversion", "value": 1},
+                {"request_id": answer.headers["x-request-id"], "metric": "conversion", "value": 0},
+                {"key": "nobody", "metric": "conversion", "value": 1},
+            ],
+        )
+        assert (joined.counted, list(joined.unmatched)) == (2, [2])
+        unknown = httpx.post(url, json=body, headers={**headers, "X-Experiment": "none"}, timeout=30)
+        assert (unknown.status_code, unknown.headers["x-exposure"]) == (200, "not-found")
+
     def test_requests_are_captured_without_the_fields_that_nobody_is_to_see(
         self, dora: Client, shared: Deployment
     ) -> None:

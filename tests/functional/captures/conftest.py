@@ -66,7 +66,9 @@ def room(deployments: Deployments) -> Room:
     capturing = Capturing(objects, deployments.clock, lambda: f"event-{next(ids)}", lambda _least, _most: chance[0])
     runtime: Any = deployments.runtime
     service = CaptureService(deployments.store, objects, deployments.clock, deployments.log.recorder)
-    return Room(deployments, objects, service, Invocations(deployments.store, runtime, capturing), chance)
+    return Room(
+        deployments, objects, service, Invocations(deployments.store, runtime, capturing, deployments.exposures), chance
+    )
 
 
 @pytest.fixture

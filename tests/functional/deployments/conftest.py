@@ -40,6 +40,7 @@ from tests.functional.audit_log import AuditLog
 from tests.functional.deployments.fakes import (
     FakeAutoScaling,
     FakeEndpointRuntime,
+    FakeExposures,
     FakeMachine,
     FakeSageMaker,
     FakeWaiters,
@@ -74,6 +75,7 @@ class Deployments:
     deploy_machine: FakeMachine
     undeploy_machine: FakeMachine
     sagemaker: FakeSageMaker
+    exposures: FakeExposures
     auto_scaling: FakeAutoScaling
     scaling: Scaling
     scaling_report: ScalingReport
@@ -224,6 +226,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         revising = Revising(store, models, deploy, clock)
         auto_scaling: Any = FakeAutoScaling()
         scaling = Scaling(auto_scaling)
+        exposures = FakeExposures()
         history = RevisionHistory(store.table)
         guard = EnvironmentGuard(EnvironmentStore(store.table), ApprovalStore(models.table), clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
@@ -234,6 +237,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             deploy_machine=deploy,
             undeploy_machine=undeploy,
             sagemaker=sagemaker,
+            exposures=exposures,
             auto_scaling=auto_scaling,
             scaling=scaling,
             scaling_report=ScalingReport(store, sagemaker, scaling),
@@ -244,7 +248,9 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             guard=guard,
             rolling_back=RollingBack(store, history, revising, guard, log.recorder),
             service=DeploymentService(store, models, revising, guard, undeploy, clock, lambda: next(ids), log.recorder),
-            invocations=Invocations(store, runtime, Capturing(NOWHERE, clock, lambda: next(ids), lambda *_: 100.0)),
+            invocations=Invocations(
+                store, runtime, Capturing(NOWHERE, clock, lambda: next(ids), lambda *_: 100.0), exposures
+            ),
             planning=Planning(
                 store=store,
                 models=models,

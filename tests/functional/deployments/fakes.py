@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
@@ -16,6 +16,8 @@ from botocore.validate import ParamValidator
 from chalicelib.deployments.deployment import Revision, model_name
 from chalicelib.deployments.gateways import ABSENT, Endpoint, EndpointState
 from chalicelib.deployments.invocations import Answer, Invocation
+from chalicelib.experiments.request import ExposureRequest
+from chalicelib.identity.caller import Caller
 
 
 @dataclass
@@ -133,6 +135,19 @@ class FakeSageMaker:
         self.configs.pop(resource, None)
         for position in range(variants):
             self.models.pop(model_name(resource, position), None)
+
+
+@dataclass
+class FakeExposures:
+    """Experiments that take every exposure, or refuse it."""
+
+    taken: list[tuple[str, ExposureRequest]] = field(default_factory=list)
+    refusing: Exception | None = None
+
+    def __call__(self, caller: Caller, experiment_id: str, exposures: Sequence[ExposureRequest]) -> None:
+        if self.refusing:
+            raise self.refusing
+        self.taken += [(experiment_id, each) for each in exposures]
 
 
 @dataclass

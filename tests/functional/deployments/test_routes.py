@@ -10,7 +10,7 @@ import pytest
 from chalicelib.deployments import tasks
 from chalicelib.deployments.invocations import Answer
 from chalicelib.deployments.routes import rooms
-from chalicelib.errors import InvalidRequest, ModelFailed, Unavailable
+from chalicelib.errors import InvalidRequest, ModelFailed, NotFound, Unavailable
 from tests.functional.deployments.conftest import DEPLOYER, STRANGER, USER, Deployments
 from tests.functional.rest import Gateway
 
@@ -144,6 +144,22 @@ class TestInvoke:
             "application/json",
             "application/json",
         )
+
+    def test_notes_the_exposure_of_an_experiment(self, deployments: Deployments, api: Gateway, path: str) -> None:
+        headers = {"X-Experiment": "e-1", "X-Assignment-Key": "ada"}
+        answer = api.send(USER, "POST", path, {"inputs": [[1]]}, headers)
+        assert (answer.status, answer.headers["X-Exposure"]) == (200, "recorded")
+        ((experiment, unit),) = deployments.exposures.taken
+        assert (experiment, unit.variant, unit.key) == ("e-1", "v1", "ada")
+        assert unit.request_id == answer.headers["X-Request-Id"]
+
+    def test_answers_all_the_same_when_the_exposure_is_refused(
+        self, deployments: Deployments, api: Gateway, path: str
+    ) -> None:
+        deployments.exposures.refusing = NotFound("experiment")
+        answer = api.send(USER, "POST", path, {"inputs": [[1]]}, {"X-Experiment": "e-2"})
+        assert (answer.status, answer.headers["X-Exposure"]) == (200, "not-found")
+        assert "X-Exposure" not in api.send(USER, "POST", path, {"inputs": [[1]]}).headers
 
     def test_passes_csv_on_as_it_is(self, deployments: Deployments, api: Gateway, path: str) -> None:
         deployments.runtime.answers = [Answer(b"0\n1\n", "text/csv", "v1")]
