@@ -49,18 +49,18 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     return room
 
 
-def _variant(request: Request) -> str:
-    name = request.query.get("variant", "")
-    if not name or "/" in name or len(name) > 64:
+def _variant(request: Request) -> str | None:
+    name = request.query.get("variant")
+    if name is not None and (not name or "/" in name or len(name) > 64):
         cure = "Name one of the deployment's variants, such as v3."
         raise InvalidRequest.about(FieldProblem("variant", f"is {name[:64]!r}", cure))
     return name
 
 
-def _day(request: Request) -> date:
-    text = request.query.get("date", "")
+def _day(request: Request) -> date | None:
+    text = request.query.get("date")
     try:
-        return date.fromisoformat(text)
+        return None if text is None else date.fromisoformat(text)
     except ValueError:
-        problem = FieldProblem("date", f"is {text[:40]!r}", "Use a day in UTC, as 2026-03-01.")
+        problem = FieldProblem("date", f"is {(text or '')[:40]!r}", "Use a day in UTC, as 2026-03-01.")
         raise InvalidRequest.about(problem) from None

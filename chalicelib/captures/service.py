@@ -51,16 +51,21 @@ class CaptureService:
         return self._change(caller, deployment_id, None, Action.END_DATA_CAPTURE)
 
     def search(
-        self, caller: Caller, deployment_id: str, variant: str, day: date, limit: int, cursor: str | None
+        self, caller: Caller, deployment_id: str, variant: str | None, day: date | None, limit: int, cursor: str | None
     ) -> CapturePage:
-        """What was captured of a variant on a day (UTC), hour by hour, each with an address that gives it for a while.
+        """What was captured of a variant on a day, hour by hour, each with an address that gives it for a while.
+
+        Args:
+            variant: None: the one that has most of the requests.
+            day: in UTC; None: today.
 
         Raises:
             NotFound: no such deployment, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_CAPTURES)
-        self._there(caller, deployment_id)
-        below = f"{prefix(caller.tenant, deployment_id)}{variant}/{day:%Y/%m/%d}/"
+        deployment = self._there(caller, deployment_id)
+        of, on = variant or deployment.current.main.name, day or self.now().date()
+        below = f"{prefix(caller.tenant, deployment_id)}{of}/{on:%Y/%m/%d}/"
         after = Cursor.decode(cursor, names=frozenset({"after"}))
         page = self.objects.page(below, limit, f"{below}{after.key['after']}" if after else None)
         captures = tuple(self._document(each, below) for each in page)
