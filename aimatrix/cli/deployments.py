@@ -32,7 +32,12 @@ def deploy(
     environment: Annotated[
         options.Environment, typer.Option("--environment", "-e", help="Where it is to serve.")
     ] = options.Environment.DEVELOPMENT,
-    replicas: Annotated[int, typer.Option(min=1, max=100, help="Instances behind the endpoint, of each version.")] = 1,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Instances behind the endpoint, of each version (default: 1).")
+    ] = None,
+    serverless: Annotated[
+        bool, typer.Option("--serverless", help="No instances while nobody asks, and nothing to pay for then.")
+    ] = False,
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,7 +62,7 @@ def deploy(
 
     Examples:
 
-      aimatrix deploy wine --environment development
+      aimatrix deploy wine --environment development --serverless
 
       aimatrix deploy wine:3 --environment production --replicas 4
 
@@ -77,8 +82,14 @@ def deploy(
             known.get(version) or client.models.find(f"{chosen.name}:{version}").id: weight
             for version, weight in split.items()
         }
-        scaled = {"min_replicas": replicas, "max_replicas": max_replicas} if max_replicas else None
-        config = DeploymentConfig(environment, replicas, scaling_policy=scaled, variants=weights or None)
+        count = None if serverless and replicas is None else replicas or 1
+        config = DeploymentConfig(
+            environment,
+            count,
+            scaling_policy={"min_replicas": count or 1, "max_replicas": max_replicas} if max_replicas else None,
+            variants=weights or None,
+            serverless=serverless or None,
+        )
         deployment = client.models.deploy(chosen.id, config)
         output.note(f"{dim('deploying')}  {bold(chosen.reference)} to {environment}")
         if wait:

@@ -20,6 +20,7 @@ class DeploymentConfig:
 
     Attributes:
         variants: weight by model id, to serve several versions at once; the deployed one among them.
+        serverless: without instances while nobody asks; nothing is paid for then.
     """
 
     environment: str
@@ -27,6 +28,7 @@ class DeploymentConfig:
     resource_limits: ResourceRequirements | None = None
     scaling_policy: Mapping[str, Any] | None = None
     variants: Mapping[str, float] | None = None
+    serverless: bool | None = None
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = {"environment": self.environment}
@@ -36,6 +38,8 @@ class DeploymentConfig:
             document["resource_limits"] = self.resource_limits.to_document()
         if self.scaling_policy is not None:
             document["scaling_policy"] = dict(self.scaling_policy)
+        if self.serverless is not None:
+            document["serverless"] = self.serverless
         if self.variants is not None:
             document["variants"] = weighed(self.variants)
         return document

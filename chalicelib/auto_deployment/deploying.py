@@ -86,7 +86,7 @@ class AutoDeploying:
         # By the service, for the one who set the policy: nobody sent a request for this.
         caller = Caller(model.tenant, policy.user or model.user, frozenset({Role.MODEL_DEPLOYER.value}))
         try:
-            if policy.rollout is not None and there is not None and there.answers():
+            if policy.rollout is not None and there is not None and _takes_rollouts(there):
                 plan = {**policy.rollout, "to": {"model_id": model.model_id}}
                 self.rollouts.start(caller, there.deployment_id, RolloutRequest.model_validate(plan))
                 return there.deployment_id
@@ -111,3 +111,7 @@ def _unfit(model: Model) -> str | None:
     except Conflict as refusal:
         return refusal.detail
     return None
+
+
+def _takes_rollouts(there: Deployment) -> bool:
+    return there.answers() and there.active is not None and not there.active.is_serverless

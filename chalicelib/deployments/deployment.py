@@ -93,6 +93,11 @@ class Revision:
         return self.variants[0].model_id
 
     @property
+    def is_serverless(self) -> bool:
+        """Whether it has instances only while it is asked."""
+        return bool(self.config.get("serverless"))
+
+    @property
     def model_version(self) -> str:
         return self.variants[0].model_version
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ReadTimeoutError
+
 from chalicelib.assignment import assigned
 from chalicelib.aws import AwsError, error_code
 from chalicelib.captures.capturing import Capturing, Exchange
@@ -121,6 +123,8 @@ class ModelEndpoint:
             if missing or error_code(error) in _LATER:
                 raise Unavailable("The endpoint does not answer now. Try again.") from None
             raise
+        except ReadTimeoutError:
+            raise Unavailable("The endpoint has not answered in time; it may be starting. Try again.") from None
         body = answer["Body"].read(MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
             cure = "Send fewer rows at a time."
@@ -213,4 +217,7 @@ class Invocations:
         if not 0 < len(invocation.key) <= MAX_KEY:
             cure = f"Use 1 to {MAX_KEY} characters."
             raise InvalidRequest.about(FieldProblem("X-Assignment-Key", f"has {len(invocation.key)} characters", cure))
+        if len(weights) == 1:
+            # A serverless endpoint has no other, and knows no variants by name.
+            return invocation
         return replace(invocation, variant=assigned(deployment.deployment_id, invocation.key, weights))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.deployments.deployment import Deployment, Revision, Variant, model_name, resource_name
+from chalicelib.deployments.rules import SERVERLESS_CONCURRENCY, serverless_memory
 from chalicelib.deployments.scaling import instances
 from chalicelib.models.model import Model
 
@@ -74,10 +75,12 @@ def _variant(revision: Revision, variant: Variant, model: str, count: int) -> di
     document: dict[str, Any] = {
         "VariantName": variant.name,
         "ModelName": model,
-        "InitialInstanceCount": count,
-        "InstanceType": revision.instance_type,
         "InitialVariantWeight": variant.weight,
     }
+    if revision.is_serverless:
+        memory = serverless_memory(revision.config)
+        return {**document, "ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": SERVERLESS_CONCURRENCY}}
+    document |= {"InitialInstanceCount": count, "InstanceType": revision.instance_type}
     if revision.volume_gb is not None:
         document["VolumeSizeInGB"] = revision.volume_gb
     return document

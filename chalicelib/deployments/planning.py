@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.deployments import plan
-from chalicelib.deployments.deployment import Deployment, DeploymentStatus, resource_name
+from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, resource_name
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.scaling import Scaling, is_scaled
 from chalicelib.deployments.store import DeploymentStore
@@ -60,6 +60,11 @@ class Planning:
         match endpoint.state:
             case EndpointState.ABSENT:
                 following = "create"
+            case EndpointState.IN_SERVICE if deployment.active and _needs_another(deployment.active, target):
+                self.endpoints.delete(deployment.endpoint)
+                raise EndpointBusy(
+                    f"{deployment.endpoint} is serverless, and is deleted to be made anew with instances"
+                )
             case EndpointState.IN_SERVICE:
                 following = "update"
             case EndpointState.FAILED:
@@ -116,3 +121,10 @@ class Planning:
         if model is None:
             raise LookupError(f"there is no model {model_id} of tenant {tenant}")
         return model
+
+
+def _needs_another(active: Revision, target: Revision) -> bool:
+    """SageMaker makes a serverless endpoint of one with instances, and never the other way round:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
+    """
+    return active.is_serverless and not target.is_serverless

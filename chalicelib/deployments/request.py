@@ -66,4 +66,5 @@ class DeploymentConfig(Shape):
     resource_limits: ResourceRequirements | None = None
     scaling_policy: AutoScalingPolicy | None = None
     traffic_split: TrafficSplit | None = None
+    serverless: bool | None = None
     variants: Annotated[list[VariantRequest], Field(min_length=1, max_length=MAX_VARIANTS)] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.deployments.deployment import Variant, variant_name
 from chalicelib.deployments.request import DeploymentConfig, VariantRequest
@@ -14,6 +15,13 @@ from chalicelib.models.model import Model, ModelStatus
 
 # Of an endpoint: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
 MAX_VOLUME_GB = 512
+
+SERVERLESS = "serverless"
+"""In the place of an instance type."""
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariantServerlessConfig.html
+SERVERLESS_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+SERVERLESS_CONCURRENCY = 5
+_DEFAULT_SERVERLESS_MB = 2048
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ def check_config(config: DeploymentConfig) -> None:
         InvalidRequest: names each bound that is crossed.
     """
     _check_bounds(config)
+    _check_serverless(config)
     _check_replicas(config)
 
 
@@ -114,6 +123,12 @@ def variants(models: Sequence[Model], split: Mapping[str, float]) -> tuple[Varia
     return tuple(found)
 
 
+def serverless_memory(config: Mapping[str, Any]) -> int:
+    """MB of a serverless endpoint: the least that SageMaker has for what is asked for."""
+    asked = (config.get("resource_limits") or {}).get("memory_gb")
+    return next(size for size in SERVERLESS_MB if size >= (asked * 1024 if asked else _DEFAULT_SERVERLESS_MB))
+
+
 def host(config: DeploymentConfig) -> Host:
     """The cheapest instance type for the limits; a small one without a GPU when there are none.
 
@@ -121,6 +136,8 @@ def host(config: DeploymentConfig) -> Host:
         InvalidRequest: nothing fits.
     """
     limits = config.resource_limits
+    if config.serverless:
+        return Host(SERVERLESS, 0, None)
     if limits is None:
         instance = serving_instance()
         return Host(instance.name, instance.gpus, None)
@@ -140,6 +157,27 @@ def _check_bounds(config: DeploymentConfig) -> None:
         FieldProblem(f"resource_limits.{name}", f"is {requirements[name]!s:.40}", f"Use {least} to {most} {unit}.")
         for name, (least, most, unit) in BOUNDS.items()
         if not least <= requirements[name] <= most
+    ]
+    if problems:
+        raise InvalidRequest.about(*problems)
+
+
+def _check_serverless(config: DeploymentConfig) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html, "Feature exclusions"."""
+    if not config.serverless:
+        return
+    limits = config.resource_limits
+    unfit = {
+        "replicas": "replicas" in config.model_fields_set,
+        "scaling_policy": config.scaling_policy is not None,
+        "variants": len(config.variants or ()) > 1,
+        "traffic_split": config.traffic_split is not None and config.traffic_split.percentage < 100,
+        "resource_limits.gpu_count": limits is not None and limits.gpu_count > 0,
+        "resource_limits.memory_gb": limits is not None and limits.memory_gb * 1024 > SERVERLESS_MB[-1],
+    }
+    cure = f"Leave it out (a GPU: 0, memory: {SERVERLESS_MB[-1] // 1024} GB at most), or serverless."
+    problems = [
+        FieldProblem(field, "is not for a serverless endpoint", cure) for field, is_asked in unfit.items() if is_asked
     ]
     if problems:
         raise InvalidRequest.about(*problems)

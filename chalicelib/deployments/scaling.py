@@ -49,7 +49,7 @@ def instances(revision: Revision, running: Iterable[int]) -> int:
     Args:
         running: of the variants that the endpoint has now.
     """
-    wanted = int(revision.config["replicas"])
+    wanted = int(revision.config.get("replicas", 0))
     policy = revision.config.get("scaling_policy")
     if policy is None:
         return wanted

@@ -254,5 +254,5 @@ def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
 def _revision(variants: tuple[Variant, ...], config: DeploymentConfig) -> Revision:
     """What is asked for, without its number."""
     host = rules.host(config)
-    document = config.model_dump(mode="json", exclude_none=True)
+    document = config.model_dump(mode="json", exclude_none=True, exclude={"replicas"} if config.serverless else None)
     return Revision(0, variants, document, host.instance_type, host.gpu_count, host.volume_gb)

@@ -1,4 +1,4 @@
-"""An endpoint's processes follow its load: more while requests wait, fewer when they have gone."""
+"""An endpoint's processes follow its load: more while requests wait, fewer when they have gone, none if it is serverless."""
 
 from __future__ import annotations
 
@@ -114,3 +114,24 @@ def test_instances_are_added_under_load_and_removed_after_it(cloud: Cloud, dora:
     client = cloud.boto("application-autoscaling")
     left = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert [each for each in left if endpoint in each["ResourceId"]] == []
+
+
+def test_a_serverless_endpoint_has_no_process_while_nobody_asks(cloud: Cloud, dora: Client, tmp_path: Path) -> None:
+    job = scripts.run(dora, tmp_path, TRAINS, name="seldom", files={"inference.py": SLOW})
+    assert job.model_id is not None, job.failure_reason
+    here = {
+        "AIMATRIX_API": cloud.api,
+        "AIMATRIX_TOKEN": cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant="scaling"),
+    }
+    done = aimatrix("deploy", job.model_id, "-e", "development", "--serverless", "--json", environment=here)
+    assert done.returncode == 0, done.stdout + done.stderr
+    active = dora.deployments.find("seldom@development")
+    assert active.document["instance_type"] == "serverless"
+    assert active.endpoint is not None
+    endpoint: str = active.endpoint
+    until(lambda: serving(cloud, endpoint) == 0)
+    assert dora.deployments.predict(active.id, {"inputs": [[0]]})["predictions"] == [1]
+    assert serving(cloud, endpoint) == 1
+    dora.deployments.delete(active.id)
+    dora.deployments.wait_down(active.id, timeout=120)
+    assert serving(cloud, endpoint) == 0

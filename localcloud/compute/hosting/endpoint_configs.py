@@ -73,6 +73,8 @@ class EndpointConfigs:
             raise ValidationFailed("Duplicate variant names found in ProductionVariants.")
         for variant in params["ProductionVariants"]:
             self._check_variant(variant)
+        if len(names) > 1 and any("ServerlessConfig" in variant for variant in params["ProductionVariants"]):
+            raise ValidationFailed("A serverless endpoint can have only one production variant.")
 
     def _check_variant(self, variant: Document) -> None:
         if "ModelName" not in variant:

@@ -141,13 +141,18 @@ class EndpointRecord:
         }
 
 
+def _size(plan: VariantPlan) -> Document:
+    if plan.serverless:
+        return {"CurrentServerlessConfig": plan.serverless, "DesiredServerlessConfig": plan.serverless}
+    return {"CurrentInstanceCount": plan.count, "DesiredInstanceCount": plan.count}
+
+
 def _shown(plan: VariantPlan, resolved: datetime, status: str | None) -> Document:
     return {
         "VariantName": plan.name,
         "DeployedImages": [{"SpecifiedImage": plan.image, "ResolvedImage": plan.image, "ResolutionTime": resolved}],
         "CurrentWeight": plan.weight,
         "DesiredWeight": plan.weight,
-        "CurrentInstanceCount": plan.count,
-        "DesiredInstanceCount": plan.count,
+        **_size(plan),
         **({"VariantStatus": [{"Status": status, "StartTime": resolved}]} if status else {}),
     }

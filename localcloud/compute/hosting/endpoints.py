@@ -98,6 +98,7 @@ class Endpoints:
             excluded = {p["VariantPropertyType"] for p in params.get("ExcludeRetainedVariantProperties", [])}
             plans = _retained(plans, record.plans, excluded)
         self._check_scaled(record, plans)
+        _check_serverless(record, plans)
         record.begin_update(params["EndpointConfigName"], plans, self._host.new_id(), self._host.now())
         self._changed(record)
         self._begin(self._update(record))
@@ -153,9 +154,14 @@ class Endpoints:
             return None
         return self._fleets.get(key_of(name))
 
-    def has_variant(self, name: str, variant: str) -> bool:
+    def has_variant(self, name: str, variant: str, *, is_serverless: bool | None = None) -> bool:
+        """
+        Args:
+            is_serverless: whether it has to be one; None: either will do.
+        """
         document = self.records.find(name)
-        return document is not None and any(plan.name == variant for plan in EndpointRecord(document).plans)
+        plans = EndpointRecord(document).plans if document else []
+        return any(plan.name == variant and is_serverless in {None, bool(plan.serverless)} for plan in plans)
 
     def settled_count(self, name: str, variant: str) -> int | None:
         """How many instances a variant has; None while the endpoint changes, or does not serve."""
@@ -188,6 +194,15 @@ class Endpoints:
                 self._begin(self._rescale(record) if same else self._update(record))
             elif record.status == DELETING:
                 self._begin(self._delete(record))
+        self._begin(self._rest())
+
+    async def _rest(self) -> None:
+        """Serverless variants that are not used lose their processes."""
+        while True:
+            await self._host.sleep(self._settings.serverless_idle / 4)
+            fleets = list(self._fleets.values())
+            variants = [variant for fleet in fleets for variant in fleet.variants.values()]
+            await asyncio.gather(*(variant.rest(self._settings.serverless_idle) for variant in variants))
 
     async def stop(self) -> None:
         """Ends every process; the records stay as they are."""
@@ -359,6 +374,12 @@ def _retained(plans: Sequence[VariantPlan], old: Sequence[VariantPlan], excluded
         )
         for plan in plans
     ]
+
+
+def _check_serverless(record: EndpointRecord, plans: Sequence[VariantPlan]) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html: no way back to instances."""
+    if any(plan.serverless for plan in record.plans) and not all(plan.serverless for plan in plans):
+        raise ValidationFailed(f'Serverless endpoint "{record.arn}" cannot be updated to use instances.')
 
 
 def _check_deployment(config: Document | None) -> None:

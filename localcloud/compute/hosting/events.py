@@ -46,7 +46,9 @@ def endpoint_changed(host: Host, document: Document, variants: list[Document]) -
         "EndpointName": document["name"],
         "EndpointArn": document["arn"],
         "EndpointConfigName": document["config_name"],
-        "ProductionVariants": [{name: variant[name] for name in _OF_VARIANT} for variant in variants],
+        "ProductionVariants": [
+            {name: variant[name] for name in _OF_VARIANT if name in variant} for variant in variants
+        ],
         "EndpointStatus": _WORD_START.sub("_", document["status"]).upper(),
         "FailureReason": document.get("failure_reason"),
         "CreationTime": _milliseconds(document["created"]),

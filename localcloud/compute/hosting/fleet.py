@@ -26,12 +26,50 @@ class Variant:
         self._make = make
         self._cap = cap
         self._made = 0
+        self._waking = asyncio.Lock()
+        self._used = 0.0
         self.instances: list[Instance] = [self._next() for _ in range(self._wanted)]
 
     @property
     def _wanted(self) -> int:
-        """How many processes this machine gives the variant."""
-        return min(self.plan.count, self._cap)
+        """How many processes this machine gives the variant; a serverless one gets its own when it is used."""
+        return 0 if self.plan.serverless else min(self.plan.count, self._cap)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(instance.in_flight for instance in self.instances)
+
+    async def wake(self) -> None:
+        """Sees to it that a serverless variant has a process.
+
+        Raises:
+            InstanceFailed: it did not come up.
+        """
+        if self.plan.serverless is None:
+            return
+        async with self._waking:
+            self._used = asyncio.get_running_loop().time()
+            if not self.instances:
+                instance = self._next()
+                try:
+                    await start_all([instance])
+                except asyncio.CancelledError:
+                    await asyncio.shield(instance.stop(drain=False, remove=False))
+                    raise
+                self.instances = [instance]
+
+    async def rest(self, idle: float) -> None:
+        """Ends the process of a serverless variant that was not used for so many seconds."""
+        async with self._waking:
+            is_idle = self.in_flight == 0 and asyncio.get_running_loop().time() - self._used >= idle
+            if self.plan.serverless is None or not self.instances or not is_idle:
+                return
+            ended, self.instances = self.instances, []
+            try:
+                await asyncio.gather(*(instance.stop(drain=True, remove=True) for instance in ended))
+            except asyncio.CancelledError:
+                await asyncio.shield(asyncio.gather(*(each.stop(drain=False, remove=False) for each in ended)))
+                raise
 
     def _next(self) -> Instance:
         self._made += 1
@@ -95,6 +133,8 @@ class Fleet:
         """
         try:
             await start_all(self._instances())
+            # Its container is tried, too.
+            await asyncio.gather(*(variant.wake() for variant in self.variants.values()))
         except InstanceFailed:
             await self.stop(drain=False, remove=True)
             raise

@@ -11,7 +11,10 @@ from localcloud.compute.operations import Document
 
 @dataclass(frozen=True)
 class VariantPlan:
-    """One production variant. `weight` and `count` are what is wanted now; they begin as the configuration says."""
+    """One production variant. `weight` and `count` are what is wanted now; they begin as the configuration says.
+
+    `serverless` is its ServerlessConfig: it has a process while it is used, and none while it is not.
+    """
 
     name: str
     model_name: str
@@ -24,6 +27,7 @@ class VariantPlan:
     startup_timeout: float | None
     download_timeout: float | None
     instance_type: str = ""
+    serverless: Document | None = None
 
     @classmethod
     def of(cls, variant: Document, model: Document) -> VariantPlan:
@@ -41,6 +45,7 @@ class VariantPlan:
             startup_timeout=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
             download_timeout=variant.get("ModelDataDownloadTimeoutInSeconds"),
             instance_type=variant.get("InstanceType", ""),
+            serverless=variant.get("ServerlessConfig"),
         )
 
     @classmethod

@@ -16,6 +16,7 @@ from localcloud.compute.hosting.instance import (
     AnswerTooLarge,
     ConnectionLost,
     Instance,
+    InstanceFailed,
     InvocationTimedOut,
     Reply,
 )
@@ -95,6 +96,7 @@ class Runtime:
         variant = self._variant(fleet, params)
         began = time.monotonic()
         try:
+            await self._wake(name, variant)
             reply = await self._ask(name, variant, params["Body"], _headers(params))
         except ApiError:
             self._metrics.unanswered(name, variant.plan.name)
@@ -108,6 +110,16 @@ class Runtime:
             "InvokedProductionVariant": variant.plan.name,
             "CustomAttributes": reply.headers.get(CUSTOM_ATTRIBUTES.lower()),
         }
+
+    async def _wake(self, name: str, variant: Variant) -> None:
+        """A serverless variant gets its process with a request, and takes no more at once than it was made for."""
+        serverless = variant.plan.serverless
+        if serverless and variant.in_flight >= serverless["MaxConcurrency"]:
+            raise ApiError("ThrottlingException", "Rate exceeded", 429)
+        try:
+            await variant.wake()
+        except InstanceFailed as error:
+            raise ModelError(name, self._host, 0, str(error)) from error
 
     def _variant(self, fleet: Fleet, params: Document) -> Variant:
         for member in ("TargetModel", "TargetContainerHostname", "InferenceComponentName"):

@@ -21,6 +21,7 @@ class HostingSettings:
         stop_grace: between SIGTERM and SIGKILL, once a process has no request left.
         drain_timeout: for requests in progress when an instance is to end.
         restart_first: wait before a process that died is started again; doubles up to `restart_most`.
+        serverless_idle: without a request, until a serverless variant has no process any more.
         healthy_after: a process that lived this long starts again with the first wait.
     """
 
@@ -32,6 +33,7 @@ class HostingSettings:
     request_timeout: float = 60.0
     stop_grace: float = 5.0
     drain_timeout: float = 65.0
+    serverless_idle: float = 30.0
     restart_first: float = 0.2
     restart_most: float = 30.0
     healthy_after: float = 60.0

@@ -56,7 +56,7 @@ class ScalingPart:
 
     async def register(self, call: Call) -> Document:
         resource = Resource.of(call.params)
-        if not self._hosting.endpoints.has_variant(resource.endpoint, resource.variant):
+        if not self._hosting.endpoints.has_variant(resource.endpoint, resource.variant, is_serverless=False):
             raise ValidationFailed(f"SageMaker endpoint variant does not exist: {resource.id}")
         target = self._targets.register(resource, call.params, self._arn())
         return {"ScalableTargetARN": target["ScalableTargetARN"]}

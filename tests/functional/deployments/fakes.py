@@ -91,7 +91,7 @@ class FakeSageMaker:
         if wanted not in self.broken:
             weights = self.reweighed.pop(name, None) or self._initial_weights(wanted)
             variants = self.configs[wanted]["ProductionVariants"] if wanted in self.configs else []
-            instances = {each["VariantName"]: each["InitialInstanceCount"] for each in variants}
+            instances = {each["VariantName"]: each.get("InitialInstanceCount", 0) for each in variants}
             self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted, weights=weights, instances=instances)
         elif found.coming:
             self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None)
