@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
@@ -16,6 +18,15 @@ from chalicelib.deployments.invocations import MAX_ANSWER_BYTES, Invocation, Mod
 from chalicelib.errors import InvalidRequest, ModelFailed, ServiceError, TooLarge, Unavailable
 
 ROWS = Invocation(b"[[1]]", "application/json", "text/csv")
+
+
+class SlowRuntime:
+    """boto3's client, of an endpoint that does not answer in time."""
+
+    exceptions = SimpleNamespace(ModelError=KeyError, ClientError=ClientError)
+
+    def invoke_endpoint(self, **_asked: Any) -> Any:
+        raise ReadTimeoutError(endpoint_url="https://runtime")
 
 
 def client(service: Any) -> Any:
@@ -188,6 +199,11 @@ class TestInvoke:
             stubber.add_client_error("invoke_endpoint", code, message)
             with pytest.raises(Unavailable):
                 ModelEndpoint(runtime).invoke("e", ROWS)
+
+    def test_says_so_of_one_that_takes_longer_than_anybody_waits(self) -> None:
+        slow: Any = SlowRuntime()
+        with pytest.raises(Unavailable, match="may be starting"):
+            ModelEndpoint(slow).invoke("e", ROWS)
 
     def test_refuses_an_answer_that_would_not_fit_through_lambda(self, runtime: Any) -> None:
         with Stubber(runtime) as stubber:
