@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as NoConnection
 
 from chalicelib.calls import Calls, Sent
@@ -37,7 +37,16 @@ if TYPE_CHECKING:
 
     from chalicelib.events.gateways import StreamsClient
 
-__all__ = ["AwsError", "Clients", "QuotasClient", "SecretsClient", "error_code", "is_busy", "signed_headers"]
+__all__ = [
+    "AwsError",
+    "Clients",
+    "QuotasClient",
+    "ReadTimeoutError",
+    "SecretsClient",
+    "error_code",
+    "is_busy",
+    "signed_headers",
+]
 
 AwsError = (ClientError, BotoCoreError)
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ReadTimeoutError
-
 from chalicelib.assignment import assigned
-from chalicelib.aws import AwsError, error_code
+from chalicelib.aws import AwsError, ReadTimeoutError, error_code
 from chalicelib.captures.capturing import Capturing, Exchange
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.store import DeploymentStore
