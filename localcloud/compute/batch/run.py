@@ -88,7 +88,7 @@ class Attempt:
             if grant is not None:
                 host.credentials.close(grant)
             if not host.settings.keep_directories:
-                await host.blocking.run(self._directory.remove)
+                await host.blocking.run_to_end(self._directory.remove)
 
     def end(self) -> None:
         """Somebody wants the job to end; the record says why."""

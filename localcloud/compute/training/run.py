@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 
@@ -27,7 +29,7 @@ from localcloud.compute.log_shipping import OWN_MARK, LogDeliveryError, LogDesti
 from localcloud.compute.processes import Command, SpawnError
 from localcloud.compute.training import inputs
 from localcloud.compute.training.final_metrics import final_metrics
-from localcloud.compute.training.record import COMPLETED, IN_PROGRESS, STOPPED, STOPPING, TrainingRecord
+from localcloud.compute.training.record import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, TrainingRecord
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,23 @@ class WaitedTooLong(Exception):
     """A managed spot job got no instance within MaxWaitTimeInSeconds."""
 
 
+@dataclass(frozen=True)
+class End:
+    """How a job ends. One that would have completed has stopped if that was asked for meanwhile."""
+
+    status: str
+    secondary: str = ""
+    reason: str | None = None
+
+    def enter(self, record: TrainingRecord, now: datetime) -> None:
+        if self.reason is not None:
+            record.fail(self.reason, now)
+        elif self.status == COMPLETED and record.stop_requested:
+            record.enter(STOPPED, STOPPED, now)
+        else:
+            record.enter(self.status, self.secondary or self.status, now)
+
+
 class TrainingRun:
     """Drives one record. `changed` is called after every change of it, and makes it durable and known."""
 
@@ -79,27 +98,32 @@ class TrainingRun:
 
     async def run(self) -> None:
         """Returns when the job is terminal. Never raises: what goes wrong is the job's failure reason."""
-        record = self._record
+        end = await self._end_of_run()
+        self._cancelled.set()
+        if self._grant is not None:
+            self._host.credentials.close(self._grant)
+        # Told last: who hears of the end may count on nothing of the job being left.
         try:
-            await self._run()
+            if not self._host.settings.keep_directories:
+                await self._host.blocking.run_to_end(self._directory.remove)
+        finally:
+            end.enter(self._record, self._host.now())
+            self._changed(self._record)
+
+    async def _end_of_run(self) -> End:
+        try:
+            return await self._run()
         except JobFailed as failure:
-            record.fail(str(failure), self._host.now())
+            return End(FAILED, reason=str(failure))
         except WaitedTooLong:
-            record.enter(STOPPED, "MaxWaitTimeExceeded", self._host.now())
+            return End(STOPPED, "MaxWaitTimeExceeded")
         except asyncio.CancelledError:
             # The emulator is going down in order; its next start would say the same.
-            record.fail(f"{INTERNAL} (the host was shut down)", self._host.now())
+            return End(FAILED, reason=f"{INTERNAL} (the host was shut down)")
         except Exception:
             # Whatever the fault in the emulator, the job must end and say so; the log has the story.
-            logger.exception("training job failed inside the emulator", extra={"job": record.name})
-            record.fail(INTERNAL, self._host.now())
-        finally:
-            self._cancelled.set()
-            if self._grant is not None:
-                self._host.credentials.close(self._grant)
-            self._changed(record)
-            if not self._host.settings.keep_directories:
-                await self._host.blocking.run(self._directory.remove)
+            logger.exception("training job failed inside the emulator", extra={"job": self._record.name})
+            return End(FAILED, reason=INTERNAL)
 
     def stop(self) -> None:
         """The user wants it stopped: waiting and downloading end at once, a process gets its grace period."""
@@ -109,19 +133,17 @@ class TrainingRun:
         elif self._preparation is not None:
             self._preparation.cancel()
 
-    async def _run(self) -> None:
+    async def _run(self) -> End:
         record, host = self._record, self._host
         fault = host.faults.on_job("CreateTrainingJob", record.name)
         while True:
             ready = await self._prepare_stoppably(fault)
             if not ready:
-                self._enter(STOPPED, "Stopped", silent=True)
-                return
+                return End(STOPPED)
             try:
                 outcome = await self._train(fault)
                 if outcome.cause is not Cause.INTERRUPTED:
-                    await self._finish(outcome)
-                    return
+                    return await self._finish(outcome)
                 await self._upload_checkpoints()
             finally:
                 self._slots.release()
@@ -276,7 +298,7 @@ class TrainingRun:
 
     # The end
 
-    async def _finish(self, outcome: Outcome) -> None:
+    async def _finish(self, outcome: Outcome) -> End:
         record, host = self._record, self._host
         failure = self._failure(outcome)
         self._enter(IN_PROGRESS, "Uploading")
@@ -289,12 +311,7 @@ class TrainingRun:
         )
         if failure is not None:
             raise JobFailed(failure)
-        if outcome.cause is Cause.MAX_RUNTIME:
-            self._enter(STOPPED, "MaxRuntimeExceeded", silent=True)
-        elif record.stop_requested:
-            self._enter(STOPPED, "Stopped", silent=True)
-        else:
-            self._enter(COMPLETED, "Completed", silent=True)
+        return End(STOPPED, "MaxRuntimeExceeded") if outcome.cause is Cause.MAX_RUNTIME else End(COMPLETED)
 
     def _failure(self, outcome: Outcome) -> str | None:
         if outcome.start_error is not None:
@@ -362,13 +379,11 @@ class TrainingRun:
     def _no_role(self, error: ApiError) -> str:
         return f"ClientError: Cannot assume the role {self._record.request['RoleArn']}: {error.message}"
 
-    def _enter(self, status: str, secondary: str, *, silent: bool = False) -> None:
-        """`silent`: the terminal change is made known by `run`, after everything else."""
+    def _enter(self, status: str, secondary: str) -> None:
         if self._record.stop_requested and status == IN_PROGRESS:
             status = STOPPING
         self._record.enter(status, secondary, self._host.now())
-        if not silent:
-            self._changed(self._record)
+        self._changed(self._record)
 
 
 def _upload_folder(objects: ObjectStore, folder: Path, address: S3Uri, scratch: Path) -> None:

@@ -62,6 +62,16 @@ class TestACompletedJob:
         assert not {"AIMATRIX_CONTROL_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & set(environment)
         assert not root.exists()
 
+    def test_is_told_as_ended_when_nothing_of_it_is_left(self, run: Run) -> None:
+        source = "import pathlib\nfor number in range(4000): pathlib.Path(f'../tmp/{number}').touch()"
+
+        async def scenario(emulated: Emulator) -> tuple[str, bool]:
+            await emulated.train("job", source)
+            shown = await emulated.ended("job")
+            return shown["TrainingJobStatus"], (emulated.host.settings.jobs_directory / "job").exists()
+
+        assert run(scenario) == ("Completed", False)
+
     def test_gives_way_to_the_embedded_cloud(self, run: Run) -> None:
         source = """
 import os, pathlib, time
