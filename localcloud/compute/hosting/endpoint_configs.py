@@ -16,7 +16,6 @@ _NOT_HERE = {
     "AsyncInferenceConfig": "Asynchronous inference",
     "DataCaptureConfig": "Data capture",
     "ExplainerConfig": "An online explainer",
-    "ShadowProductionVariants": "A shadow variant",
     "ExecutionRoleArn": "An endpoint configuration for inference components (ExecutionRoleArn)",
 }
 
@@ -68,13 +67,19 @@ class EndpointConfigs:
         for member, what in _NOT_HERE.items():
             if params.get(member):
                 raise not_here(what)
-        names = [variant["VariantName"] for variant in params["ProductionVariants"]]
+        production, shadows = params["ProductionVariants"], params.get("ShadowProductionVariants", [])
+        names = [variant["VariantName"] for variant in (*production, *shadows)]
         if len(set(names)) != len(names):
             raise ValidationFailed("Duplicate variant names found in ProductionVariants.")
-        for variant in params["ProductionVariants"]:
+        for variant in (*production, *shadows):
             self._check_variant(variant)
-        if len(names) > 1 and any("ServerlessConfig" in variant for variant in params["ProductionVariants"]):
+        if len(names) > 1 and any("ServerlessConfig" in variant for variant in (*production, *shadows)):
             raise ValidationFailed("A serverless endpoint can have only one production variant.")
+        if shadows and (len(production), len(shadows)) != (1, 1):
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+            raise ValidationFailed(
+                "With ShadowProductionVariants an endpoint configuration has one production variant and one shadow variant."
+            )
 
     def _check_variant(self, variant: Document) -> None:
         if "ModelName" not in variant:

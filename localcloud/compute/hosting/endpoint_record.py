@@ -112,20 +112,19 @@ class EndpointRecord:
             "LastModifiedTime": document["modified"],
         }
         if self.status not in (CREATING, FAILED):
-            shown["ProductionVariants"] = self.variants_shown()
+            shown |= self.variants_shown()
         if pending is not None and pending["config_name"] is not None:
             shown["PendingDeploymentSummary"] = {
                 "EndpointConfigName": pending["config_name"],
-                "ProductionVariants": [
-                    _shown(plan, document["modified"], "Creating") for plan in self._pending_plans()
-                ],
+                **_by_kind(self._pending_plans(), document["modified"], "Creating"),
                 "StartTime": pending["started"],
             }
         return shown
 
-    def variants_shown(self) -> list[Document]:
+    def variants_shown(self) -> Document:
+        """As `ProductionVariants` and, where there is one, `ShadowProductionVariants`."""
         status = {UPDATING: "Updating", DELETING: "Deleting"}.get(self.status)
-        return [_shown(plan, self.document["modified"], status) for plan in self.plans]
+        return _by_kind(self.plans, self.document["modified"], status)
 
     def _pending_plans(self) -> list[VariantPlan]:
         pending = self.pending or {"variants": []}
@@ -139,6 +138,12 @@ class EndpointRecord:
             "CreationTime": self.document["created"],
             "LastModifiedTime": self.document["modified"],
         }
+
+
+def _by_kind(plans: Sequence[VariantPlan], resolved: datetime, status: str | None) -> Document:
+    production = [_shown(plan, resolved, status) for plan in plans if not plan.shadow]
+    shadows = [_shown(plan, resolved, status) for plan in plans if plan.shadow]
+    return {"ProductionVariants": production, **({"ShadowProductionVariants": shadows} if shadows else {})}
 
 
 def _size(plan: VariantPlan) -> Document:

@@ -109,10 +109,10 @@ class Endpoints:
         plans = {plan.name: plan for plan in record.plans}
         for wanted in call.params["DesiredWeightsAndCapacities"]:
             name = wanted["VariantName"]
-            if name not in plans:
+            if name not in plans or plans[name].shadow:
                 raise ValidationFailed(f'Could not find production variant "{name}" of endpoint "{record.arn}".')
             plans[name] = plans[name].changed(wanted.get("DesiredWeight"), wanted.get("DesiredInstanceCount"))
-        if all(plan.weight == 0 for plan in plans.values()):
+        if all(plan.weight == 0 for plan in plans.values() if not plan.shadow):
             raise ValidationFailed("At least one production variant must have a weight greater than zero.")
         record.begin_update(record.document["config_name"], list(plans.values()), record.generation, self._host.now())
         self._changed(record)
@@ -161,7 +161,10 @@ class Endpoints:
         """
         document = self.records.find(name)
         plans = EndpointRecord(document).plans if document else []
-        return any(plan.name == variant and is_serverless in {None, bool(plan.serverless)} for plan in plans)
+        return any(
+            plan.name == variant and not plan.shadow and is_serverless in {None, bool(plan.serverless)}
+            for plan in plans
+        )
 
     def settled_count(self, name: str, variant: str) -> int | None:
         """How many instances a variant has; None while the endpoint changes, or does not serve."""
@@ -313,8 +316,11 @@ class Endpoints:
 
     def _plans_of(self, config_name: str) -> list[VariantPlan]:
         config = self._configs.records.get(config_name)
-        variants = config["request"]["ProductionVariants"]
-        return [VariantPlan.of(variant, self._models.records.get(variant["ModelName"])) for variant in variants]
+        return [
+            VariantPlan.of(variant, self._models.records.get(variant["ModelName"]), shadow=shadow)
+            for member, shadow in (("ProductionVariants", False), ("ShadowProductionVariants", True))
+            for variant in config["request"].get(member, ())
+        ]
 
     def _check_scaled(self, record: EndpointRecord, plans: Sequence[VariantPlan]) -> None:
         """What is scaled by itself keeps its instance type: https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling.html"""

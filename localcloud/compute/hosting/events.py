@@ -41,14 +41,15 @@ def endpoint_config_changed(host: Host, document: Document) -> None:
     _record(host, "SageMaker Endpoint Config State Change", detail, document["arn"])
 
 
-def endpoint_changed(host: Host, document: Document, variants: list[Document]) -> None:
+def endpoint_changed(host: Host, document: Document, variants: Document) -> None:
     detail = {
         "EndpointName": document["name"],
         "EndpointArn": document["arn"],
         "EndpointConfigName": document["config_name"],
-        "ProductionVariants": [
-            {name: variant[name] for name in _OF_VARIANT if name in variant} for variant in variants
-        ],
+        **{
+            member: [{name: variant[name] for name in _OF_VARIANT if name in variant} for variant in of_kind]
+            for member, of_kind in variants.items()
+        },
         "EndpointStatus": _WORD_START.sub("_", document["status"]).upper(),
         "FailureReason": document.get("failure_reason"),
         "CreationTime": _milliseconds(document["created"]),

@@ -150,16 +150,24 @@ class Fleet:
             await self._host.blocking.run(shutil.rmtree, self._root, ignore_errors=True)
 
     def choose(self, dice: Callable[[], float]) -> Variant | None:
-        """A variant by weight; `dice` is in [0, 1). None when every weight is zero."""
-        total = sum(variant.plan.weight for variant in self.variants.values())
+        """A production variant by weight; `dice` is in [0, 1). None when every weight is zero."""
+        production = [variant for variant in self.variants.values() if not variant.plan.shadow]
+        total = sum(variant.plan.weight for variant in production)
         if total <= 0:
             return None
         point = dice() * total
-        for variant in self.variants.values():
+        for variant in production:
             point -= variant.plan.weight
             if point < 0:
                 return variant
-        return next(v for v in reversed(list(self.variants.values())) if v.plan.weight > 0)
+        return next(variant for variant in reversed(production) if variant.plan.weight > 0)
+
+    def shadow_of(self, variant: Variant, dice: Callable[[], float]) -> Variant | None:
+        """The variant that gets a copy of a request to `variant`; None when this one is not copied."""
+        shadow = next((each for each in self.variants.values() if each.plan.shadow), None)
+        if shadow is None or dice() * variant.plan.weight >= shadow.plan.weight:
+            return None
+        return shadow
 
     def _instances(self) -> list[Instance]:
         return [instance for variant in self.variants.values() for instance in variant.instances]

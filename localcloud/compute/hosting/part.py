@@ -58,5 +58,6 @@ class HostingPart:
         await self.endpoints.start()
 
     async def stop(self) -> None:
+        await self._runtime.stop()
         await self.endpoints.stop()
         await self.metrics.stop()

@@ -11,9 +11,10 @@ from localcloud.compute.operations import Document
 
 @dataclass(frozen=True)
 class VariantPlan:
-    """One production variant. `weight` and `count` are what is wanted now; they begin as the configuration says.
+    """One variant. `weight` and `count` are what is wanted now; they begin as the configuration says.
 
-    `serverless` is its ServerlessConfig: it has a process while it is used, and none while it is not.
+    `serverless` is its ServerlessConfig: it has a process while it is used, and none while it is not. `shadow`: it gets
+    copies of the production variant's requests, as large a part of them as its weight is of that one's, and answers nobody.
     """
 
     name: str
@@ -28,9 +29,10 @@ class VariantPlan:
     download_timeout: float | None
     instance_type: str = ""
     serverless: Document | None = None
+    shadow: bool = False
 
     @classmethod
-    def of(cls, variant: Document, model: Document) -> VariantPlan:
+    def of(cls, variant: Document, model: Document, *, shadow: bool = False) -> VariantPlan:
         request = model["request"]
         container = container_of(request)
         return cls(
@@ -46,6 +48,7 @@ class VariantPlan:
             download_timeout=variant.get("ModelDataDownloadTimeoutInSeconds"),
             instance_type=variant.get("InstanceType", ""),
             serverless=variant.get("ServerlessConfig"),
+            shadow=shadow,
         )
 
     @classmethod

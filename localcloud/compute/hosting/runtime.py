@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 MESSAGE_CHARACTERS = 2048
+MOST_COPIES = 32
+"""For shadow variants at once: one that is slower than its production variant gets no more, and nobody waits for it."""
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each "
     "container in Amazon CloudWatch, resolve the issue, and try again."
@@ -75,6 +79,14 @@ class Runtime:
         self._settings = settings
         self._endpoints = endpoints
         self._dice = dice
+        self._copies: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """Nobody waits for what shadow variants still answer."""
+        copies = list(self._copies)
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
 
     def operations(self) -> Sequence[Operation]:
         return [
@@ -94,14 +106,12 @@ class Runtime:
         if fleet is None:
             raise ApiError("ValidationError", f"Endpoint {name} of account {self._host.settings.account} not found.")
         variant = self._variant(fleet, params)
-        began = time.monotonic()
-        try:
-            await self._wake(name, variant)
-            reply = await self._ask(name, variant, params["Body"], _headers(params))
-        except ApiError:
-            self._metrics.unanswered(name, variant.plan.name)
-            raise
-        self._metrics.answered(name, variant.plan.name, reply.status, time.monotonic() - began)
+        shadow = fleet.shadow_of(variant, self._dice)
+        if shadow is not None and len(self._copies) < MOST_COPIES:
+            copy = asyncio.create_task(self._copy(name, shadow, params["Body"], _headers(params)))
+            self._copies.add(copy)
+            copy.add_done_callback(self._copies.discard)
+        reply = await self._counted(name, variant, params["Body"], _headers(params))
         if reply.status != 200:
             raise ModelError(name, self._host, reply.status, reply.body.decode("utf-8", "replace"))
         return {
@@ -110,6 +120,23 @@ class Runtime:
             "InvokedProductionVariant": variant.plan.name,
             "CustomAttributes": reply.headers.get(CUSTOM_ATTRIBUTES.lower()),
         }
+
+    async def _counted(self, name: str, variant: Variant, body: bytes, headers: dict[str, str]) -> Reply:
+        """A variant's reply, which CloudWatch is told of; that there was none, too."""
+        began = time.monotonic()
+        try:
+            await self._wake(name, variant)
+            reply = await self._ask(name, variant, body, headers)
+        except ApiError:
+            self._metrics.unanswered(name, variant.plan.name)
+            raise
+        self._metrics.answered(name, variant.plan.name, reply.status, time.monotonic() - began)
+        return reply
+
+    async def _copy(self, name: str, shadow: Variant, body: bytes, headers: dict[str, str]) -> None:
+        """Whatever a shadow variant answers, the caller never hears of it."""
+        with contextlib.suppress(ApiError):
+            await self._counted(name, shadow, body, headers)
 
     async def _wake(self, name: str, variant: Variant) -> None:
         """A serverless variant gets its process with a request, and takes no more at once than it was made for."""
@@ -130,7 +157,7 @@ class Runtime:
             variant = fleet.choose(self._dice)
         else:
             variant = fleet.variants.get(target)
-            if variant is None:
+            if variant is None or variant.plan.shadow:
                 raise ApiError("ValidationError", f"Variant {target} not found for Request")
         if variant is None:
             raise ApiError("ValidationError", "No production variant of the endpoint has a weight greater than zero.")
