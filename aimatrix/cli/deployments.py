@@ -45,6 +45,13 @@ def deploy(
             metavar="VERSION=WEIGHT",
         ),
     ] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            help="Give this version copies of the requests, of all or of so many percent; it answers nobody.",
+            metavar="VERSION[=PERCENT]",
+        ),
+    ] = None,
     max_replicas: Annotated[
         int | None,
         typer.Option(
@@ -69,19 +76,24 @@ def deploy(
       aimatrix deploy wine:3 --environment production --replicas 2 --max-replicas 8
 
       aimatrix deploy wine:4 --environment production --variant 3=90 --variant 4=10
+
+      aimatrix deploy wine:3 --environment production --shadow 4=50
     """
     from aimatrix.cli.models import resolve as resolve_model
     from aimatrix.client import DeploymentConfig
 
     output = Output(as_json)
     split = _weights(variant or (), "--variant")
+    copies = _weights([shadow if "=" in shadow else f"{shadow}=100"], "--shadow") if shadow else {}
     with tools(ctx).connect(Target(api, profile, state)) as client:
         chosen = resolve_model(client, model)
         known = {chosen.version: chosen.id}
-        weights = {
-            known.get(version) or client.models.find(f"{chosen.name}:{version}").id: weight
-            for version, weight in split.items()
-        }
+
+        def id_of(version: str) -> str:
+            return known.get(version) or client.models.find(f"{chosen.name}:{version}").id
+
+        weights = {id_of(version): weight for version, weight in split.items()}
+        shadowing = {id_of(version): percentage for version, percentage in copies.items()}
         count = None if serverless and replicas is None else replicas or 1
         config = DeploymentConfig(
             environment,
@@ -89,6 +101,8 @@ def deploy(
             scaling_policy={"min_replicas": count or 1, "max_replicas": max_replicas} if max_replicas else None,
             variants=weights or None,
             serverless=serverless or None,
+            shadow=next(iter(shadowing), None),
+            shadow_percentage=next(iter(shadowing.values()), 100.0),
         )
         deployment = client.models.deploy(chosen.id, config)
         output.note(f"{dim('deploying')}  {bold(chosen.reference)} to {environment}")
@@ -410,6 +424,7 @@ def describe(deployment: Deployment) -> list[str]:
             "reason": deployment.failure_reason,
             "model": deployment.model_id,
             "versions": _versions(deployment),
+            "shadow": f"{shadow.model_version} ({shadow.percentage:.4g} %)" if (shadow := deployment.shadow) else None,
             "endpoint": deployment.endpoint,
             "ask it": f"aimatrix predict {deployment.reference} '[[...]]'" if deployment.is_active() else None,
         }

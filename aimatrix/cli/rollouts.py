@@ -19,7 +19,7 @@ from aimatrix.cli.parsing import read_json
 from aimatrix.cli.tools import Target, tools
 
 if TYPE_CHECKING:
-    from aimatrix.client import Client, Rollout
+    from aimatrix.client import Client, Rollout, RolloutStep
 
 app = typer.Typer(
     help="Let another version take over a deployment's requests in steps, and undo it when a gate is breached."
@@ -36,7 +36,9 @@ def start(
     model: ModelReference,
     strategy: Annotated[
         str | None,
-        typer.Option(help="all-at-once, blue-green, canary or linear. Without it, and without --plan: canary."),
+        typer.Option(
+            help="all-at-once, blue-green, canary, linear or shadow-first. Without it, and without --plan: canary."
+        ),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(help="Steps and gates, a JSON file: docs/rollouts.md has one.", metavar="FILE")
@@ -61,6 +63,8 @@ def start(
       aimatrix rollouts start wine@production wine:5
 
       aimatrix rollouts start wine@production wine:5 --strategy linear --max-error-rate 0.02 --max-p99-ms 300
+
+      aimatrix rollouts start wine@production wine:5 --strategy shadow-first
 
       aimatrix rollouts start wine@production wine:5 --plan steps.json --no-wait
     """
@@ -263,13 +267,17 @@ class _Progress:
         state = (rollout.status, rollout.step, step.status)
         if state != self._last:
             self._last = state
-            where = f"step {rollout.step} of {len(rollout.steps)}, {step.weight:g} %: {step.status}"
+            where = f"step {rollout.step} of {len(rollout.steps)}, {_weight(step)}: {step.status}"
             self._output.note(f"{status(rollout.status)}  {dim(where)}")
+
+
+def _weight(step: RolloutStep) -> str:
+    return f"{step.weight:g} % as shadow" if step.shadow else f"{step.weight:g} %"
 
 
 def _shown(rollout: Rollout) -> list[str]:
     rows = [
-        (f"{each.weight:g} %", each.duration, f"{each.samples or 0:,}/{each.minimum_samples:,}", each.status)
+        (_weight(each), each.duration, f"{each.samples or 0:,}/{each.minimum_samples:,}", each.status)
         for each in rollout.steps
     ]
     gates = [f"{dim('gate')}  {each.gate}: {each.finding or 'not looked at yet'}" for each in rollout.gates]

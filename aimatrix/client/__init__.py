@@ -26,7 +26,7 @@ from aimatrix.client.api_keys import ApiKey, NewApiKey
 from aimatrix.client.audit import AuditRow, Verification
 from aimatrix.client.capacity import Pool, QueuePlace
 from aimatrix.client.client import Client
-from aimatrix.client.deployments import Deployment, DeploymentConfig, Revision, Variant
+from aimatrix.client.deployments import Deployment, DeploymentConfig, Revision, Shadow, Variant
 from aimatrix.client.environments import Approval, EnvironmentPolicy
 from aimatrix.client.errors import (
     AimatrixError,
@@ -132,6 +132,7 @@ __all__ = [
     "RolloutStep",
     "SecretReference",
     "ServiceError",
+    "Shadow",
     "SweepReport",
     "TimeLimit",
     "UnreachableError",

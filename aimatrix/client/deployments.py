@@ -21,6 +21,8 @@ class DeploymentConfig:
     Attributes:
         variants: weight by model id, to serve several versions at once; the deployed one among them.
         serverless: without instances while nobody asks; nothing is paid for then.
+        shadow: id of a version that gets copies of the requests and answers nobody.
+        shadow_percentage: of the requests that it gets.
     """
 
     environment: str
@@ -29,6 +31,8 @@ class DeploymentConfig:
     scaling_policy: Mapping[str, Any] | None = None
     variants: Mapping[str, float] | None = None
     serverless: bool | None = None
+    shadow: str | None = None
+    shadow_percentage: float = 100.0
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = {"environment": self.environment}
@@ -42,6 +46,8 @@ class DeploymentConfig:
             document["serverless"] = self.serverless
         if self.variants is not None:
             document["variants"] = weighed(self.variants)
+        if self.shadow is not None:
+            document["shadow"] = {"model_id": self.shadow, "percentage": self.shadow_percentage}
         return document
 
 
@@ -67,11 +73,26 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A version that gets copies of the requests and answers nobody.
+
+    Attributes:
+        percentage: of the requests.
+    """
+
+    name: str
+    model_id: str
+    model_version: str
+    percentage: float
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A model name in one environment, behind one endpoint. Another version, or other weights, raise ``revision``.
 
     Attributes:
         variants: what is served, or about to be, the deployed version first.
+        shadow: what gets copies of its requests.
     """
 
     id: str
@@ -84,6 +105,7 @@ class Deployment:
     failure_reason: str | None
     created_at: str
     variants: tuple[Variant, ...]
+    shadow: Shadow | None
     document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -99,6 +121,7 @@ class Deployment:
             failure_reason=document.get("failure_reason"),
             created_at=document.get("created_at", ""),
             variants=tuple(_variant(each) for each in document.get("variants") or ()),
+            shadow=_shadow(document.get("shadow")),
             document=document,
         )
 
@@ -149,6 +172,17 @@ class Revision:
             settled_at=document["settled_at"],
             document=document,
         )
+
+
+def _shadow(document: Mapping[str, Any] | None) -> Shadow | None:
+    if document is None:
+        return None
+    return Shadow(
+        name=document["name"],
+        model_id=document["model_id"],
+        model_version=document["model_version"],
+        percentage=float(document["percentage"]),
+    )
 
 
 def _variant(document: Mapping[str, Any]) -> Variant:

@@ -14,6 +14,7 @@ class RolloutStep:
     """
     Attributes:
         weight: the new version's part of the requests, in percent.
+        shadow: it gets copies of so many, and answers nobody.
         duration: ISO 8601.
         status: ``ahead``, ``beginning``, ``running``, ``passed``, ``stopped`` or ``left-out``.
         samples: requests that the new version has answered in it; None before it has begun.
@@ -24,6 +25,7 @@ class RolloutStep:
     minimum_samples: int
     status: str
     samples: int | None
+    shadow: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Rollout:
                     int(each["minimum_samples"]),
                     each["status"],
                     each.get("samples"),
+                    bool(each.get("shadow")),
                 )
                 for each in document["steps"]
             ),

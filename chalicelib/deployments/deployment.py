@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -50,6 +50,8 @@ MAX_REVISION = 99_999_999
 
 # SageMaker keeps weights as floats of 32 bits.
 _SAME_SHARE = 1e-5
+_SPLITS = frozenset({"traffic_split", "variants", "shadow"})
+"""What of a configuration says who gets which requests."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Revision:
 
     Attributes:
         variants: what the endpoint serves, the deployed version first.
+        shadow: a version that gets copies of the requests and answers nobody; its weight is their part in percent.
         config: the request's configuration, complete with defaults.
         instance_type: what each replica runs on.
         gpu_count: of each replica.
@@ -87,10 +90,16 @@ class Revision:
     gpu_count: int = 0
     volume_gb: int | None = None
     base: int | None = None
+    shadow: Variant | None = None
 
     @property
     def model_id(self) -> str:
         return self.variants[0].model_id
+
+    @property
+    def hosted(self) -> tuple[Variant, ...]:
+        """All that have instances: those that serve, and the shadow."""
+        return self.variants if self.shadow is None else (*self.variants, self.shadow)
 
     @property
     def is_serverless(self) -> bool:
@@ -107,23 +116,27 @@ class Revision:
 
     def not_in(self, other: Revision | None) -> tuple[Variant, ...]:
         """The variants whose models the other one does not have."""
-        served = {variant.model_id for variant in other.variants} if other else set()
-        return tuple(variant for variant in self.variants if variant.model_id not in served)
+        there = {variant.model_id for variant in other.hosted} if other else set()
+        return tuple(variant for variant in self.hosted if variant.model_id not in there)
 
     def weight_of(self, model_id: str) -> float | None:
         """None where it is not served."""
         return next((variant.weight for variant in self.variants if variant.model_id == model_id), None)
 
-    def weighed(self, number: int, variants: tuple[Variant, ...], base: int | None) -> Revision:
+    def weighed(
+        self, number: int, variants: tuple[Variant, ...], base: int | None, shadow: Variant | None = None
+    ) -> Revision:
         """The same on the same instances, with other variants or weights, which its configuration says.
 
         Args:
             base: the revision whose endpoint configuration has these variants; None: it gets one of its own.
         """
-        config = {name: value for name, value in self.config.items() if name not in {"traffic_split", "variants"}}
+        config = {name: value for name, value in self.config.items() if name not in _SPLITS}
         if len(variants) > 1:
             config["variants"] = [{"model_id": each.model_id, "weight": each.weight} for each in variants]
-        return replace(self, number=number, variants=variants, config=config, base=base)
+        if shadow is not None:
+            config["shadow"] = {"model_id": shadow.model_id, "percentage": shadow.weight}
+        return replace(self, number=number, variants=variants, config=config, base=base, shadow=shadow)
 
     @property
     def main(self) -> Variant:
@@ -177,7 +190,7 @@ class Deployment:
         revisions: how many there have been; the number of the last one.
         undeployments: how often taking it down was begun.
         resources: which revisions may have an endpoint configuration and models of their own in SageMaker, with how many
-            variants: those of the target, of the active revision, and of earlier ones that failed.
+            models: those of the target, of the active revision, and of earlier ones that failed.
         rollouts: how many there have been; the number of the last one.
         rollout: the one that is open.
         evidence: how it is known that the active revision works.
@@ -249,7 +262,7 @@ class Deployment:
     def _with_resources_of(self, revision: Revision) -> Deployment:
         if revision.base is not None:
             return self
-        return replace(self, resources=(*self.resources, (revision.number, len(revision.variants))))
+        return replace(self, resources=(*self.resources, (revision.number, len(revision.hosted))))
 
     def activated(self, now: datetime) -> Deployment:
         """The target answers."""
@@ -319,6 +332,11 @@ def same_shares(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
     return all(abs(weight / whole - other[name] / others) < _SAME_SHARE for name, weight in one.items())
 
 
-def variant_name(model_version: str) -> str:
-    """What SageMaker calls the variant that serves a version: its letters and digits, others as dashes."""
-    return "v" + re.sub(r"[^A-Za-z0-9]+", "-", model_version).strip("-")[:60].strip("-")
+def variant_name(model_version: str, beside: Sequence[Variant] = ()) -> str:
+    """What SageMaker calls the variant of a version: its letters and digits, others as dashes.
+
+    Args:
+        beside: the variants whose names are taken: "1.0" and "1-0" are two versions.
+    """
+    name = "v" + re.sub(r"[^A-Za-z0-9]+", "-", model_version).strip("-")[:60].strip("-")
+    return f"{name[:60]}-{len(beside)}" if name in {each.name for each in beside} else name

@@ -52,8 +52,8 @@ class Finishing:
             after, writes = self._settled(deployment, endpoint, error, is_success=is_success)
             past = self.history.settled(deployment, after, self.now())
             needless = after.superseded() if after.status is DeploymentStatus.ACTIVE else deployment.superseded()
-            for number, variants in needless:
-                self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
+            for number, models in needless:
+                self.endpoints.delete_revision(resource_name(deployment.endpoint, number), models)
             try:
                 settled = self.store.update(deployment, after.without(needless), self.now(), past, *writes)
             except StaleDeployment:
@@ -114,7 +114,7 @@ class Finishing:
         is_up = endpoint.state is EndpointState.IN_SERVICE
         models = self._models_of(deployment)
         if is_success:
-            ids = {variant.model_id for variant in target.variants}
+            ids = {variant.model_id for variant in target.hosted}
             served = (
                 self.models.change(model, model.served_by(me, target.config), self.now())
                 for key, model in models.items()
@@ -147,7 +147,7 @@ class Finishing:
     def _models_of(self, deployment: Deployment) -> dict[str, Model]:
         """The models that the deployment's revisions are of, by id."""
         revisions = [revision for revision in (deployment.target, deployment.active) if revision]
-        wanted = dict.fromkeys(variant.model_id for revision in revisions for variant in revision.variants)
+        wanted = dict.fromkeys(variant.model_id for revision in revisions for variant in revision.hosted)
         found = (self.models.get(deployment.tenant, model_id) for model_id in wanted)
         return {model.model_id: model for model in found if model}
 

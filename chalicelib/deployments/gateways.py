@@ -95,6 +95,7 @@ class Endpoint:
         coming: the one that it is changing to, where SageMaker tells.
         weights: of its variants, by name, as they are now.
         instances: of its variants, by name, as many as there are to be.
+        shadows: the names of the variants that get copies.
     """
 
     state: EndpointState
@@ -103,6 +104,7 @@ class Endpoint:
     reason: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     instances: Mapping[str, int] = field(default_factory=dict)
+    shadows: frozenset[str] = frozenset()
 
     def serves(self, name: str, revision: Revision) -> bool:
         """Whether it is in service with a revision's configuration, and splits the requests as that wants it.
@@ -111,7 +113,8 @@ class Endpoint:
             name: the endpoint's.
         """
         is_up = self.state is EndpointState.IN_SERVICE and self.config == revision.resource(name)
-        return is_up and same_shares(self.weights, revision.weights)
+        shadows = {revision.shadow.name} if revision.shadow else set()
+        return is_up and self.shadows == shadows and same_shares(self.weights, revision.weights)
 
 
 ABSENT = Endpoint(EndpointState.ABSENT)
@@ -139,6 +142,7 @@ class Endpoints:
             instances={
                 each["VariantName"]: each.get("DesiredInstanceCount", 0) for each in found.get("ProductionVariants", [])
             },
+            shadows=frozenset(each["VariantName"] for each in found.get("ShadowProductionVariants", [])),
         )
 
     def go_back(self, name: str, found: Endpoint, revision: Revision) -> None:
@@ -165,14 +169,14 @@ class Endpoints:
             if not _is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
                 raise
 
-    def delete_revision(self, resource: str, variants: int) -> None:
+    def delete_revision(self, resource: str, models: int) -> None:
         """Delete the endpoint configuration and the models of a revision that no endpoint uses, if they are there."""
         try:
             self.client.delete_endpoint_config(EndpointConfigName=resource)
         except self.client.exceptions.ClientError as error:
             if not _is_missing(error):
                 raise
-        for position in range(variants):
+        for position in range(models):
             try:
                 self.client.delete_model(ModelName=model_name(resource, position))
             except self.client.exceptions.ClientError as error:

@@ -69,9 +69,9 @@ def item_of(deployment: Deployment) -> Item:
 
 
 def others(deployment: Deployment) -> set[str]:
-    """The models that it serves, or is to serve, beside the one that it is of."""
+    """The models that it hosts, or is to host, beside the one that it is of."""
     current = deployment.current
-    return {variant.model_id for variant in current.variants} - {current.model_id}
+    return {variant.model_id for variant in current.hosted} - {current.model_id}
 
 
 def other_key(deployment: Deployment, model_id: str) -> tuple[str, str]:
@@ -116,7 +116,7 @@ def deployment_of(item: Mapping[str, Any]) -> Deployment:
         last_failure=_failure(failure) if failure else None,
         evidence=item.get("evidence"),
         undeployments=item["undeployments"],
-        resources=tuple((number, variants) for number, variants in json.loads(item["resources"])),
+        resources=tuple((number, models) for number, models in json.loads(item["resources"])),
         rollouts=item["rollouts"],
         rollout=item.get("rollout"),
         capture=_capture(item.get("capture")),
@@ -128,6 +128,7 @@ def revision_item(revision: Revision) -> Item:
         **vars(revision),
         "variants": as_json([vars(variant) for variant in revision.variants]),
         "config": as_json(revision.config),
+        "shadow": as_json(vars(revision.shadow)) if revision.shadow else None,
         # For those who read the stream: the deployed version.
         "model_id": revision.model_id,
         "model_version": revision.model_version,
@@ -143,6 +144,7 @@ def revision_of(item: Mapping[str, Any]) -> Revision:
         gpu_count=item["gpu_count"],
         volume_gb=item.get("volume_gb"),
         base=item.get("base"),
+        shadow=Variant(**json.loads(shadow)) if (shadow := item.get("shadow")) else None,
     )
 
 

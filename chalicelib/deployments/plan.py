@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.deployments.deployment import Deployment, Revision, Variant, model_name, resource_name
@@ -39,12 +39,16 @@ def requests(
     """Arguments of CreateModel for each variant, CreateEndpointConfig and CreateEndpoint (or UpdateEndpoint, without tags).
 
     Args:
-        models: with the image of each, in the order of the variants.
+        models: with the image of each, in the order of what the revision hosts.
         running: how many instances the variants of the endpoint have now.
     """
     count = instances(revision, running)
     name = revision.resource(deployment.endpoint)
     tags = _tags(deployment, revision, around.stack)
+    variants = [
+        _variant(revision, variant, model_name(name, position), count)
+        for position, variant in enumerate(revision.variants)
+    ]
     return {
         "models": [
             {
@@ -61,14 +65,20 @@ def requests(
         ],
         "config": {
             "EndpointConfigName": name,
-            "ProductionVariants": [
-                _variant(revision, variant, model_name(name, position), count)
-                for position, variant in enumerate(revision.variants)
-            ],
+            "ProductionVariants": variants,
+            **_shadows(revision, model_name(name, len(variants)), count),
             "Tags": tags,
         },
         "endpoint": {"EndpointName": deployment.endpoint, "EndpointConfigName": name, "Tags": tags},
     }
+
+
+def _shadows(revision: Revision, model: str, count: int) -> dict[str, Any]:
+    """A shadow gets as large a part of the requests as its weight is of the production variant's."""
+    if revision.shadow is None:
+        return {}
+    weight = revision.variants[0].weight * revision.shadow.weight / 100
+    return {"ShadowProductionVariants": [_variant(revision, replace(revision.shadow, weight=weight), model, count)]}
 
 
 def _variant(revision: Revision, variant: Variant, model: str, count: int) -> dict[str, Any]:
@@ -88,11 +98,11 @@ def _variant(revision: Revision, variant: Variant, model: str, count: int) -> di
 
 def deletions(deployment: Deployment) -> dict[str, Any]:
     """The endpoint, and what its revisions may have left."""
-    named = [(resource_name(deployment.endpoint, number), variants) for number, variants in deployment.resources]
+    named = [(resource_name(deployment.endpoint, number), models) for number, models in deployment.resources]
     return {
         "endpoint_name": deployment.endpoint,
         "endpoint_config_names": [name for name, _ in named],
-        "model_names": [model_name(name, position) for name, variants in named for position in range(variants)],
+        "model_names": [model_name(name, position) for name, models in named for position in range(models)],
     }
 
 

@@ -75,12 +75,12 @@ class Planning:
                 raise EndpointBusy(f"{deployment.endpoint} is {endpoint.state.value}")
         # An execution that was cut off may have left them; SageMaker refuses to create them twice. The others are of
         # revisions that failed.
-        for number, variants in (*deployment.superseded(), (target.own, len(target.variants))):
-            self.endpoints.delete_revision(resource_name(deployment.endpoint, number), variants)
+        for number, count in (*deployment.superseded(), (target.own, len(target.hosted))):
+            self.endpoints.delete_revision(resource_name(deployment.endpoint, number), count)
         if deployment.active and is_scaled(deployment.active):
             # It gets its targets again when it is known what serves.
             self.scaling.forget(deployment.endpoint, deployment.active)
-        models = [self._model(deployment.tenant, variant.model_id) for variant in target.variants]
+        models = [self._model(deployment.tenant, variant.model_id) for variant in target.hosted]
         around = self.around(deployment.tenant)
         served = [(model, self.image_of(model.framework, target.gpu_count > 0)) for model in models]
         return {"next": following, **plan.requests(deployment, target, served, around, endpoint.instances.values())}

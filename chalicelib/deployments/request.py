@@ -45,6 +45,16 @@ class VariantRequest(Shape):
     weight: Weight
 
 
+class ShadowRequest(Shape):
+    """
+    Attributes:
+        percentage: of the requests, copies of which it gets.
+    """
+
+    model_id: ModelId
+    percentage: Annotated[float, Field(gt=0, le=100)] = 100.0
+
+
 class WeightsRequest(Shape):
     """How an endpoint's requests are to be split among the variants that it has."""
 
@@ -68,3 +78,4 @@ class DeploymentConfig(Shape):
     traffic_split: TrafficSplit | None = None
     serverless: bool | None = None
     variants: Annotated[list[VariantRequest], Field(min_length=1, max_length=MAX_VARIANTS)] | None = None
+    shadow: ShadowRequest | None = None

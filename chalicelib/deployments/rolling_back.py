@@ -67,7 +67,7 @@ class RollingBack:
             if deployment.active is not None and deployment.active.is_same_intent(target):
                 return deployment
             self.guard.check_rollback(caller, deployment.environment)
-            claims = self.revising.claims_of(deployment, target.variants)
+            claims = self.revising.claims_of(deployment, target.hosted)
             entry = self.audit.entry(
                 caller,
                 Action.ROLL_BACK_DEPLOYMENT,
@@ -111,5 +111,5 @@ def _again(wanted: Revision, deployment: Deployment) -> Revision:
     anew = replace(wanted, number=number, base=None)
     if active is None or [each.name for each in active.variants] != [each.name for each in wanted.variants]:
         return anew
-    weighed = active.weighed(number, wanted.variants, active.own)
+    weighed = active.weighed(number, wanted.variants, active.own, active.shadow)
     return weighed if weighed.is_same_intent(anew) else anew

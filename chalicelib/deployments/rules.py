@@ -53,6 +53,7 @@ def check_config(config: DeploymentConfig) -> None:
     """
     _check_bounds(config)
     _check_serverless(config)
+    _check_shadow(config)
     _check_replicas(config)
 
 
@@ -110,17 +111,32 @@ def variants(models: Sequence[Model], split: Mapping[str, float]) -> tuple[Varia
     by_id = {model.model_id: model for model in models}
     found: list[Variant] = []
     for model_id, weight in split.items():
-        model = by_id[model_id]
-        if model.name != models[0].name:
-            said = f"names a version of {model.name}, not of {models[0].name}"
-            cure = "An endpoint serves the versions of one model. Deploy the other one by itself."
-            raise RefusedValue.about(FieldProblem("variants", said, cure))
-        check_model(model)
-        name = variant_name(model.version)
-        # "1.0" and "1-0" are two versions, and SageMaker has one name for them.
-        name = name if name not in {each.name for each in found} else f"{name[:60]}-{len(found)}"
-        found.append(Variant(name, model_id, model.version, weight))
+        found.append(_beside(by_id[model_id], found, weight, models[0].name, "variants"))
     return tuple(found)
+
+
+def shadow(models: Sequence[Model], config: DeploymentConfig, variants: Sequence[Variant]) -> Variant | None:
+    """The version that gets copies of the requests to `variants`. Raises as `variants`, and:
+
+    RefusedValue: it is the one that serves.
+    """
+    if config.shadow is None:
+        return None
+    wanted, field = config.shadow, "shadow.model_id"
+    if wanted.model_id == variants[0].model_id:
+        cure = "Name another version, or leave shadow out."
+        raise RefusedValue.about(FieldProblem(field, "is the version that serves", cure))
+    model = next(model for model in models if model.model_id == wanted.model_id)
+    return _beside(model, variants, wanted.percentage, models[0].name, field)
+
+
+def _beside(model: Model, variants: Sequence[Variant], weight: float, deployed: str, field: str) -> Variant:
+    if model.name != deployed:
+        said = f"names a version of {model.name}, not of {deployed}"
+        cure = "An endpoint serves the versions of one model. Deploy the other one by itself."
+        raise RefusedValue.about(FieldProblem(field, said, cure))
+    check_model(model)
+    return Variant(variant_name(model.version, variants), model.model_id, model.version, weight)
 
 
 def serverless_memory(config: Mapping[str, Any]) -> int:
@@ -171,6 +187,7 @@ def _check_serverless(config: DeploymentConfig) -> None:
         "replicas": "replicas" in config.model_fields_set,
         "scaling_policy": config.scaling_policy is not None,
         "variants": len(config.variants or ()) > 1,
+        "shadow": config.shadow is not None,
         "traffic_split": config.traffic_split is not None and config.traffic_split.percentage < 100,
         "resource_limits.gpu_count": limits is not None and limits.gpu_count > 0,
         "resource_limits.memory_gb": limits is not None and limits.memory_gb * 1024 > SERVERLESS_MB[-1],
@@ -181,6 +198,14 @@ def _check_serverless(config: DeploymentConfig) -> None:
     ]
     if problems:
         raise InvalidRequest.about(*problems)
+
+
+def _check_shadow(config: DeploymentConfig) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html"""
+    is_split = config.traffic_split is not None and config.traffic_split.percentage < 100
+    if config.shadow is not None and (is_split or len(config.variants or ()) > 1):
+        cure = "Leave it out, or serve one version alone: SageMaker copies the requests of no more."
+        raise InvalidRequest.about(FieldProblem("shadow", "is given beside several versions", cure))
 
 
 def _check_replicas(config: DeploymentConfig) -> None:

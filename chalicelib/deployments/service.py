@@ -62,8 +62,13 @@ class DeploymentService:
                 raise NotFound("model")
             rules.check_model(model)
             rules.check_config(config)
-            models = self._models(model, split := rules.weights(config, model_id))
-            revision = _revision(rules.variants(models, split), config)
+            split = rules.weights(config, model_id)
+            fields = dict.fromkeys(split, "variants")
+            if config.shadow is not None:
+                fields.setdefault(config.shadow.model_id, "shadow.model_id")
+            models = self._models(model, fields)
+            variants = rules.variants(models, split)
+            revision = _revision(variants, rules.shadow(models, config, variants), config)
             existing = self.store.at(caller.tenant, model.name, config.environment)
             if existing and existing.status is DeploymentStatus.DEPLOYING:
                 if existing.target.is_same_intent(revision):
@@ -110,7 +115,7 @@ class DeploymentService:
                 )
                 raise RefusedValue.about(FieldProblem("variants", "are not those of the endpoint", cure))
             variants = tuple(replace(variant, weight=split[variant.model_id]) for variant in active.variants)
-            target = active.weighed(deployment.revisions + 1, variants, active.own)
+            target = active.weighed(deployment.revisions + 1, variants, active.own, active.shadow)
             if deployment.status is DeploymentStatus.DEPLOYING:
                 # Asked for again, perhaps because the answer was lost.
                 if replace(target, number=deployment.target.number) == deployment.target:
@@ -184,21 +189,22 @@ class DeploymentService:
             raise NotFound("deployment")
         return deployment
 
-    def _models(self, deployed: Model, split: Mapping[str, float]) -> list[Model]:
-        """The models that are to be served, the deployed one first.
+    def _models(self, deployed: Model, fields: Mapping[str, str]) -> list[Model]:
+        """The models that are to be hosted, the deployed one first.
+
+        Args:
+            fields: by id, where it is asked for.
 
         Raises:
             RefusedValue: one is not there, or another tenant's.
         """
         found = [deployed]
-        for model_id in split:
+        for model_id, field in fields.items():
             if model_id == deployed.model_id:
                 continue
             model = self.models.get(deployed.tenant, model_id) if is_id(model_id) else None
             if model is None:
-                raise RefusedValue.about(
-                    FieldProblem("variants", f"names {model_id[:64]!r}", "Use ids of your models.")
-                )
+                raise RefusedValue.about(FieldProblem(field, f"names {model_id[:64]!r}", "Use ids of your models."))
             found.append(model)
         return found
 
@@ -237,6 +243,7 @@ class DeploymentService:
             model=" ".join(variant.model_id for variant in target.variants),
             revision=str(target.number),
             environment=deployment.environment,
+            **({"shadow": target.shadow.model_id} if target.shadow else {}),
         )
 
 
@@ -251,8 +258,8 @@ def undeploying(deployment: Deployment) -> tuple[str, dict[str, Any]]:
     return f"{deployment.deployment_id}-undeploy-{deployment.undeployments}", document
 
 
-def _revision(variants: tuple[Variant, ...], config: DeploymentConfig) -> Revision:
+def _revision(variants: tuple[Variant, ...], shadow: Variant | None, config: DeploymentConfig) -> Revision:
     """What is asked for, without its number."""
     host = rules.host(config)
     document = config.model_dump(mode="json", exclude_none=True, exclude={"replicas"} if config.serverless else None)
-    return Revision(0, variants, document, host.instance_type, host.gpu_count, host.volume_gb)
+    return Revision(0, variants, document, host.instance_type, host.gpu_count, host.volume_gb, shadow=shadow)

@@ -28,6 +28,7 @@ def document(deployment: Deployment) -> dict[str, Any]:
         "user_id": deployment.user,
         "model_version": current.model_version,
         "variants": _variants(current),
+        "shadow": _shadow(current),
         "config": dict(current.config),
         "instance_type": current.instance_type,
         "active": _revision(deployment.active) if deployment.active else None,
@@ -67,11 +68,25 @@ def past(past: PastRevision) -> dict[str, Any]:
 
 
 def _revision(revision: Revision) -> dict[str, Any]:
-    return {
+    values = {
         "revision": revision.number,
         "model_id": revision.model_id,
         "model_version": revision.model_version,
         "variants": _variants(revision),
+        "shadow": _shadow(revision),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _shadow(revision: Revision) -> dict[str, Any] | None:
+    if revision.shadow is None:
+        return None
+    shadow = revision.shadow
+    return {
+        "name": shadow.name,
+        "model_id": shadow.model_id,
+        "model_version": shadow.model_version,
+        "percentage": shadow.weight,
     }
 
 

@@ -141,7 +141,7 @@ class Driving:
             Conflict: one of the variants can't be served any more.
             StaleDeployment: one of the records was changed meanwhile.
         """
-        target = deployment.current.weighed(deployment.revisions + 1, variants, turn.base)
+        target = deployment.current.weighed(deployment.revisions + 1, variants, turn.base, turn.shadow)
         is_wider = turn.base is None and len(variants) > len(before.stable)
         # By the service, for the one who began it: nobody sent a request for this step.
         owner = Caller(before.tenant, before.user, frozenset())
@@ -152,11 +152,12 @@ class Driving:
             rollout=str(before.number),
             revision=str(target.number),
             weights=" ".join(f"{each.name}={each.weight:g}" for each in variants),
+            **({"shadow": f"{turn.shadow.name}={turn.shadow.weight:g}"} if turn.shadow else {}),
         )
         self.revising.begin(
             deployment,
             deployment.deploying(target, before.user, before.number),
-            *(() if turn.base is not None else self.revising.claims_of(deployment, variants)),
+            *(() if turn.base is not None else self.revising.claims_of(deployment, target.hosted)),
             self.store.change(before, turn.rollout.asked(target.number, base=is_wider), self.now()),
             entry,
         )

@@ -4,7 +4,8 @@ status         the deployment                              →
 ─────────────  ──────────────────────────────────────────  ──────────────────────────────────────────────────────
 any            is being changed for it                       wait
 any            has another rollout, or none; is taken down   overtaken
-running        was not touched yet                           all variants, with the first step's weights
+running        was not touched yet                           all variants, with the first step's weights; of a shadow
+                                                             step the old ones, and the new version as their shadow
                could not take the step's weights             failed, if it never had them; else rolling back
                has just taken them                           the step begins, counted from here
                has an endpoint that others have changed      set right, and the step begins anew
@@ -15,6 +16,7 @@ running        was not touched yet                           all variants, with 
                was promoted by hand, or by an experiment     the version alone, whatever steps are left
 paused         a gate is breached                            rolling back
 rolling back   sends the new version requests                the old weights, as often as it takes
+               sends it copies                               the old variants alone
                sends it none                                 restored; then the old variants alone
                serves the old variants, or can't go further  ended as it was to end
 """
@@ -42,6 +44,7 @@ class Turn:
     Attributes:
         rollout: as it is from now on.
         variants: what the deployment is to serve next; None: what it does.
+        shadow: what is to get copies of the requests meanwhile.
         base: the revision whose endpoint configuration has these variants; None: it needs one of its own.
         seconds: when to look again; None once it has ended.
     """
@@ -50,6 +53,7 @@ class Turn:
     variants: tuple[Variant, ...] | None = None
     base: int | None = None
     seconds: int | None = None
+    shadow: Variant | None = None
 
 
 def following(rollout: Rollout, deployment: Deployment, now: datetime, read: Callable[[], Reading]) -> Turn:
@@ -84,27 +88,28 @@ def following(rollout: Rollout, deployment: Deployment, now: datetime, read: Cal
         # What is read now came before: the weights have just been read back.
         begun = rollout.began_step(now, reading.requests)
         return Turn(begun, seconds=_pause(begun, now))
-    return _judged(rollout.judged([judge(gate, reading) for gate in rollout.gates], reading.requests), now)
+    judgements = [judge(gate, reading) for gate in rollout.gates]
+    return _judged(rollout.judged(judgements, reading.requests), active, now)
 
 
-def _judged(rollout: Rollout, now: datetime) -> Turn:
+def _judged(rollout: Rollout, active: Revision, now: datetime) -> Turn:
     """A step's weights are in force, and its gates have been looked at."""
     passage, step = rollout.passages[rollout.step], rollout.steps[rollout.step]
     if breached := _first(rollout.judgements, Finding.BREACHED):
-        reason = f"At {step.weight:g} %: {breached.gate} was breached. {breached.reason}"
-        return _back(rollout.rolling_back(RolloutStatus.ROLLED_BACK, reason, now))
+        reason = f"At {step}: {breached.gate} was breached. {breached.reason}"
+        return _back(rollout.rolling_back(RolloutStatus.ROLLED_BACK, reason, now), active, now)
     if rollout.status is RolloutStatus.PAUSED:
         return Turn(rollout, seconds=rollout.evaluation_seconds)
     if promotes := _first(rollout.judgements, Finding.PROMOTES):
-        reason = f"At {step.weight:g} %: {promotes.gate} decided. {promotes.reason}"
+        reason = f"At {step}: {promotes.gate} decided. {promotes.reason}"
         return _step(rollout.promoting(now, reason))
     elapsed = (now - passage.began_at).total_seconds()
     missing = _missing(rollout, passage, step)
     if elapsed >= step.seconds and missing is None:
         return _step(rollout.next_step(now))
     if missing is not None and elapsed >= step.seconds + rollout.patience_seconds:
-        reason = f"At {step.weight:g} %, after {elapsed:,.0f} s: {missing}"
-        return _back(rollout.rolling_back(RolloutStatus.INCONCLUSIVE, reason, now))
+        reason = f"At {step}, after {elapsed:,.0f} s: {missing}"
+        return _back(rollout.rolling_back(RolloutStatus.INCONCLUSIVE, reason, now), active, now)
     return Turn(rollout, seconds=_pause(rollout, now))
 
 
@@ -121,30 +126,37 @@ def _step(rollout: Rollout) -> Turn:
     seconds = min(SETTLE_SECONDS, rollout.evaluation_seconds)
     if rollout.is_promoting:
         return Turn(rollout, rollout.alone, seconds=seconds)
-    return Turn(rollout, rollout.variants(rollout.steps[rollout.step].weight), rollout.base, seconds)
+    step = rollout.steps[rollout.step]
+    if step.shadow:
+        return Turn(rollout, rollout.stable, seconds=seconds, shadow=rollout.shadowed(step.weight))
+    return Turn(rollout, rollout.variants(step.weight), rollout.base, seconds)
 
 
-def _back(rollout: Rollout) -> Turn:
-    """The old weights at once; the new version stays up, and gets nothing."""
-    return Turn(rollout, rollout.variants(0), rollout.base, min(SETTLE_SECONDS, rollout.evaluation_seconds))
+def _back(rollout: Rollout, active: Revision, now: datetime) -> Turn:
+    """The old weights at once; the new version stays up, and gets nothing. A shadow goes: nobody was answered by it."""
+    seconds = min(SETTLE_SECONDS, rollout.evaluation_seconds)
+    if active.shadow is not None:
+        return Turn(rollout.restored(now), rollout.stable, seconds=seconds)
+    return Turn(rollout, rollout.variants(0), rollout.base, seconds)
 
 
 def _rolling_back(rollout: Rollout, deployment: Deployment, active: Revision, now: datetime) -> Turn:
     weight = active.weight_of(rollout.candidate.model_id)
     reason = rollout.reason or ""
     ending = rollout.ending or RolloutStatus.ABORTED
-    if weight is None:
+    is_shadow = active.shadow is not None and active.shadow.model_id == rollout.candidate.model_id
+    if weight is None and not is_shadow:
         return _end(rollout.restored(now), ending, reason, now)
     seconds = min(SETTLE_SECONDS, rollout.evaluation_seconds)
-    if weight > 0:
+    if weight:
         # Where the new version is alone already there are no old ones to weigh: they have to come up first.
         is_beside = active.own == rollout.base
-        return _back(rollout) if is_beside else Turn(rollout, rollout.stable, seconds=seconds)
+        return _back(rollout, active, now) if is_beside else Turn(rollout, rollout.stable, seconds=seconds)
     if rollout.restored_at is None:
         return Turn(rollout.restored(now), rollout.stable, seconds=seconds)
     # The old variants by themselves were asked for, and the endpoint did not take them: it serves them all the same.
     failure = deployment.last_failure.reason if deployment.last_failure else "the endpoint did not change."
-    kept = f"{reason} The new version is still up, without requests: {failure}"
+    kept = f"{reason} The new version is still up, {'as shadow' if is_shadow else 'without requests'}: {failure}"
     return _end(rollout, ending, kept, now)
 
 
@@ -157,9 +169,9 @@ def _refused(rollout: Rollout, deployment: Deployment, active: Revision, now: da
     if rollout.is_promoting and sum(active.weights.values()) == active.weight_of(rollout.candidate.model_id):
         kept = f"{rollout.reason or EVERY_STEP} The old version is still up, without requests: {said}"
         return _end(rollout, RolloutStatus.SUCCEEDED, kept, now)
-    what = "alone" if rollout.is_promoting else f"{rollout.steps[rollout.step].weight:g} %"
+    what = "alone" if rollout.is_promoting else str(rollout.steps[rollout.step])
     reason = f"The endpoint did not take the new version's weights ({what}): {said}"
-    return _back(rollout.rolling_back(RolloutStatus.FAILED, reason, now))
+    return _back(rollout.rolling_back(RolloutStatus.FAILED, reason, now), active, now)
 
 
 def _end(rollout: Rollout, status: RolloutStatus, reason: str, now: datetime) -> Turn:

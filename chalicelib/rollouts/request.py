@@ -38,6 +38,12 @@ class TargetRequest(Shape):
 
 
 class StepRequest(Shape):
+    """
+    Attributes:
+        shadow: the new version gets copies of so many percent of the requests, and answers nobody. The first step only.
+    """
+
+    shadow: bool = False
     weight: Percent
     duration: Seconds = 600
     minimum_samples: Annotated[int, Field(ge=0, le=100_000_000)] = 100
@@ -84,14 +90,14 @@ class Strategy(Shape):
 
     Attributes:
         type: `all-at-once`; `blue-green`, which keeps the old version up for `bake`; `canary`: one small step, then all;
-            `linear`: by `increment` until all.
+            `linear`: by `increment` until all; `shadow-first`: a canary after a step as shadow of all requests.
         bake: how long the old version stays up at the end.
         interval: how long each step before that takes.
         weight: of the canary.
         increment: of each linear step.
     """
 
-    type: Literal["all-at-once", "blue-green", "canary", "linear"]
+    type: Literal["all-at-once", "blue-green", "canary", "linear", "shadow-first"]
     bake: Seconds = 600
     interval: Seconds = 600
     weight: Percent = 10.0

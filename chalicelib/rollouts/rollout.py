@@ -96,6 +96,7 @@ class Step:
     """
     Attributes:
         weight: the new version's part of the requests, in percent.
+        shadow: it gets copies of so many, and answers nobody.
         seconds: how long at least, from when SageMaker has the weights.
         minimum_samples: how many requests the new version must have answered meanwhile.
     """
@@ -103,6 +104,10 @@ class Step:
     weight: float
     seconds: int
     minimum_samples: int
+    shadow: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.weight:g} % as shadow" if self.shadow else f"{self.weight:g} %"
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Rollout:
         step: the one whose weights are in force or on their way; `len(steps)` when the new version is to be alone.
         revision: of the deployment, the last one that this rollout asked for.
         base: the revision whose endpoint configuration has all variants.
-        serving_since: when the new version first got requests.
+        serving_since: when the new version first got requests, or copies of them.
         passages: of the steps that have begun.
         judgements: of the gates, when they were looked at last.
         ending: what it becomes when the weights are back.
@@ -183,6 +188,10 @@ class Rollout:
         rest = (WHOLE - weight) / whole
         old = (replace(variant, weight=variant.weight * rest) for variant in self.stable)
         return (*old, replace(self.candidate, weight=weight))
+
+    def shadowed(self, weight: float) -> Variant:
+        """The new version, to get copies of so many percent of the requests."""
+        return replace(self.candidate, weight=weight)
 
     @property
     def alone(self) -> tuple[Variant, ...]:

@@ -41,9 +41,12 @@ def steps(request: RolloutPlan) -> tuple[Step, ...]:
     if request.steps is None:
         found = _of_strategy(request.strategy or Strategy(type="canary"))
     else:
-        found = tuple(Step(each.weight, each.duration, each.minimum_samples) for each in request.steps)
+        found = tuple(Step(each.weight, each.duration, each.minimum_samples, each.shadow) for each in request.steps)
         for position, (one, following) in enumerate(pairwise(found), 1):
-            if following.weight <= one.weight:
+            if following.shadow:
+                cure = "Let the first step be the shadow step, or leave it out."
+                raise InvalidRequest.about(FieldProblem(f"steps.{position}.shadow", "comes after another step", cure))
+            if following.weight <= one.weight and not one.shadow:
                 cure = f"Use more than {one.weight:g}, the weight of the step before."
                 raise InvalidRequest.about(FieldProblem(f"steps.{position}.weight", f"is {following.weight:g}", cure))
     whole = sum(step.seconds + request.patience for step in found)
@@ -64,12 +67,27 @@ def _of_strategy(strategy: Strategy) -> tuple[Step, ...]:
             return (replace(last, seconds=0, minimum_samples=0),)
         case "blue-green":
             return (last,)
-        case "canary":
+        case "canary" | "shadow-first":
             first = [strategy.weight] if strategy.weight < WHOLE else []
         case _:
             count = min(MAX_STEPS - 1, int((WHOLE - 1e-9) // strategy.increment))
             first = [strategy.increment * number for number in range(1, count + 1)]
-    return (*(Step(weight, strategy.interval, strategy.minimum_samples) for weight in first), last)
+    steps = (*(Step(weight, strategy.interval, strategy.minimum_samples) for weight in first), last)
+    if strategy.type == "shadow-first":
+        return (Step(WHOLE, strategy.interval, strategy.minimum_samples, shadow=True), *steps)
+    return steps
+
+
+def check_shadow(steps: Sequence[Step], stable: Sequence[Variant]) -> None:
+    """
+    Raises:
+        Conflict: the new version can't be a shadow of what is served.
+    """
+    if steps[0].shadow and len(stable) > 1:
+        raise Conflict(
+            f"The endpoint serves {len(stable)} versions, and SageMaker copies the requests of one alone: "
+            "leave the shadow step out."
+        )
 
 
 def gates(request: RolloutPlan, tenant: str) -> tuple[Gate, ...]:
@@ -123,6 +141,4 @@ def candidate(model: Model, stable: Sequence[Variant], deployed_name: str) -> Va
         raise Conflict(f"The deployment serves version {model.version} already. Change its weights instead.")
     if len(stable) >= MAX_VARIANTS:
         raise Conflict(f"The endpoint has {MAX_VARIANTS} variants, the most that SageMaker takes. Deploy fewer first.")
-    name = variant_name(model.version)
-    taken = {variant.name for variant in stable}
-    return Variant(name if name not in taken else f"{name[:60]}-{len(stable)}", model.model_id, model.version)
+    return Variant(variant_name(model.version, stable), model.model_id, model.version)

@@ -65,6 +65,7 @@ class RolloutService:
                 )
                 raise RefusedValue.about(problem)
             check_model(model)
+            rules.check_shadow(steps, stable)
             now = self.now()
             rollout = Rollout(
                 tenant=caller.tenant,
@@ -198,7 +199,7 @@ class RolloutService:
             subject("deployment", deployment.deployment_id),
             rollout=str(rollout.number),
             model=rollout.candidate.model_id,
-            steps=" ".join(f"{step.weight:g}%" for step in rollout.steps),
+            steps=" ".join(f"{step.weight:g}%{' shadow' if step.shadow else ''}" for step in rollout.steps),
         )
         after = deployment.rolled_out(rollout.number)
         self.deployments.update(deployment, after, now, self.store.creation(rollout), *overtaken, entry)

@@ -55,6 +55,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
 def _step(rollout: Rollout, at: int, step: Step) -> dict[str, Any]:
     values: dict[str, Any] = {
         "weight": step.weight,
+        **({"shadow": True} if step.shadow else {}),
         "duration": duration(step.seconds),
         "minimum_samples": step.minimum_samples,
         "status": _status(rollout, at),

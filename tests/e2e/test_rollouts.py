@@ -30,6 +30,7 @@ def predict_fn(data, model):
     return [model for _ in data]
 """
 TENANT = "rollouts"
+SHADOW = {"shadow": True, "weight": 100.0, "duration": 2, "minimum_samples": 10}
 STEPS = [
     {"weight": 20.0, "duration": 2, "minimum_samples": 10},
     {"weight": 60.0, "duration": 2, "minimum_samples": 20},
@@ -123,11 +124,11 @@ class TestARollout:
         self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
     ) -> None:
         with Callers(cloud, deployed) as callers:
-            url = start(cloud, deployed, versions[1])
+            url = start(cloud, deployed, versions[1], steps=[SHADOW, *STEPS])
             (execution,) = _executions(cloud)
             cloud.boto("stepfunctions").stop_execution(executionArn=execution, error="Operator", cause="tidying")
             done = ended(cloud, url)
-        assert (done["status"], [step["status"] for step in done["steps"]]) == ("succeeded", ["passed"] * 3), done
+        assert (done["status"], [step["status"] for step in done["steps"]]) == ("succeeded", ["passed"] * 4), done
         assert {code for code, _ in callers.answers} == {200}
         assert {variant for _, variant in callers.answers} == {"v1", "v2"}
         now = dora.deployments.get(deployed.id)
@@ -149,6 +150,18 @@ class TestARollout:
         assert [(each.model_id, each.percentage) for each in now.variants] == [(versions[0].id, 100)]
         found = cloud.boto("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
         assert {each["VariantName"]: each["CurrentWeight"] for each in found["ProductionVariants"]} == {"v1": 1}
+
+    def test_that_begins_with_a_shadow_fails_nobody_however_bad_the_version(
+        self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
+    ) -> None:
+        with Callers(cloud, deployed) as callers:
+            done = ended(cloud, start(cloud, deployed, versions[2], steps=[SHADOW, *STEPS]))
+        assert done["status"] == "rolled-back", done
+        assert "At 100 % as shadow: error rate <= 0.05 was breached" in done["reason"]
+        assert set(callers.answers) == {(200, "v1")}
+        assert dora.models.get(versions[2].id).status == "ready"
+        found = cloud.boto("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
+        assert "ShadowProductionVariants" not in found
 
     def test_is_paused_and_aborted_by_hand(self, cloud: Cloud, deployed: Deployment, versions: list[Model]) -> None:
         token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)

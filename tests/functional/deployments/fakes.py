@@ -71,7 +71,9 @@ class FakeSageMaker:
             self.models[model["ModelName"]] = model
         self.validate("CreateEndpointConfig", plan["config"])
         assert plan["config"]["EndpointConfigName"] not in self.configs, "and a configuration"
-        assert all(each["ModelName"] in self.models for each in plan["config"]["ProductionVariants"])
+        production, shadows = plan["config"]["ProductionVariants"], plan["config"].get("ShadowProductionVariants")
+        assert all(each["ModelName"] in self.models for each in (*production, *(shadows or ())))
+        assert shadows is None or (len(production), len(shadows)) == (1, 1), "SageMaker takes one of each"
         self.configs[plan["config"]["EndpointConfigName"]] = plan["config"]
         endpoint, config = plan["endpoint"]["EndpointName"], plan["endpoint"]["EndpointConfigName"]
         if plan["next"] == "create":
@@ -92,7 +94,14 @@ class FakeSageMaker:
             weights = self.reweighed.pop(name, None) or self._initial_weights(wanted)
             variants = self.configs[wanted]["ProductionVariants"] if wanted in self.configs else []
             instances = {each["VariantName"]: each.get("InitialInstanceCount", 0) for each in variants}
-            self.endpoints[name] = Endpoint(EndpointState.IN_SERVICE, wanted, weights=weights, instances=instances)
+            shadows = self.configs[wanted].get("ShadowProductionVariants", []) if wanted in self.configs else []
+            self.endpoints[name] = Endpoint(
+                EndpointState.IN_SERVICE,
+                wanted,
+                weights=weights,
+                instances=instances,
+                shadows=frozenset(each["VariantName"] for each in shadows),
+            )
         elif found.coming:
             self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None)
         else:
