@@ -36,8 +36,12 @@ def deploy(
         int | None, typer.Option(min=1, max=100, help="Instances behind the endpoint, of each version (default: 1).")
     ] = None,
     serverless: Annotated[
-        bool, typer.Option("--serverless", help="No instances while nobody asks, and nothing to pay for then.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--serverless/--instances",
+            help="No instances while nobody asks, and nothing to pay for then (default: as the environment has it).",
+        ),
+    ] = None,
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +73,9 @@ def deploy(
 
     Examples:
 
-      aimatrix deploy wine --environment development --serverless
+      aimatrix deploy wine
+
+      aimatrix deploy wine --environment staging --serverless
 
       aimatrix deploy wine:3 --environment production --replicas 4
 
@@ -94,13 +100,15 @@ def deploy(
 
         weights = {id_of(version): weight for version, weight in split.items()}
         shadowing = {id_of(version): percentage for version, percentage in copies.items()}
-        count = None if serverless and replicas is None else replicas or 1
+        asks = replicas or max_replicas or weights or shadowing or serverless is False
+        # Where nothing asks for instances the environment says whether there are any.
+        count = (replicas or 1) if asks or (serverless is None and environment != "development") else None
         config = DeploymentConfig(
             environment,
             count,
             scaling_policy={"min_replicas": count or 1, "max_replicas": max_replicas} if max_replicas else None,
             variants=weights or None,
-            serverless=serverless or None,
+            serverless=serverless,
             shadow=next(iter(shadowing), None),
             shadow_percentage=next(iter(shadowing.values()), 100.0),
         )

@@ -123,6 +123,7 @@ def describe(policy: EnvironmentPolicy) -> list[str]:
             "approvals": _approvals(policy),
             "gates": ", ".join(policy.required_gates) or "none",
             "windows": "; ".join(_window(window) for window in policy.change_windows) or "always",
+            "idle": "no instances, unless asked for" if policy.scale_to_zero else "instances",
         }
     )
 

@@ -16,6 +16,7 @@ class EnvironmentPolicy:
         approvals: how many of the approvers must have approved a version.
         required_gates: types of gates that a rollout must have.
         change_windows: when changes may be made, as the service has them; none: at all times.
+        scale_to_zero: a deployment that asks for nothing that needs instances has none while nobody asks.
     """
 
     environment: str
@@ -24,6 +25,7 @@ class EnvironmentPolicy:
     approvers: tuple[str, ...]
     required_gates: tuple[str, ...]
     change_windows: tuple[Mapping[str, Any], ...]
+    scale_to_zero: bool
     document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -36,6 +38,7 @@ class EnvironmentPolicy:
             approvers=tuple(approvals.get("approvers", ())),
             required_gates=tuple(document.get("required_gates") or ()),
             change_windows=tuple(document.get("change_windows") or ()),
+            scale_to_zero=bool(document.get("scale_to_zero")),
             document=document,
         )
 

@@ -9,7 +9,7 @@ from chalicelib.auto_deployment.service import PolicyService
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.request import DeploymentConfig
-from chalicelib.deployments.rules import check_model
+from chalicelib.deployments.rules import check_model, may_be_serverless
 from chalicelib.deployments.service import DeploymentService
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.environments.guard import EnvironmentRefusal
@@ -90,12 +90,23 @@ class AutoDeploying:
                 plan = {**policy.rollout, "to": {"model_id": model.model_id}}
                 self.rollouts.start(caller, there.deployment_id, RolloutRequest.model_validate(plan))
                 return there.deployment_id
-            config = DeploymentConfig.model_validate(policy.config)
-            return self.deployments.deploy(caller, model.model_id, config).deployment_id
+            return self.deployments.deploy(caller, model.model_id, self._config(policy)).deployment_id
         except EnvironmentRefusal:
             raise
         except Conflict as busy:
             raise PlaceBusy(busy.detail) from busy
+
+    def _config(self, policy: Policy) -> DeploymentConfig:
+        """One replica where nobody says how many, or none where the environment scales to zero.
+
+        A serverless endpoint has one version at a time: who asks for rollouts asks for instances.
+        """
+        config = DeploymentConfig.model_validate(policy.config)
+        may_have_none = policy.rollout is None and may_be_serverless(config)
+        if may_have_none and self.deployments.guard.scales_to_zero(policy.tenant, config.environment):
+            return config
+        unsaid = {"replicas": 1} if config.scaling_policy is None else {}
+        return DeploymentConfig.model_validate({**unsaid, **policy.config})
 
     def _later(self, model: Model, there: Deployment | None) -> Model | None:
         """The version that is served there, when it is newer: what comes late must not replace it."""

@@ -33,13 +33,14 @@ class PolicyRequest(Shape):
     """
     Attributes:
         conditions: all of them have to hold; without any every model is deployed.
+        replicas: None: one, or none while nobody asks where the environment has it so.
         rollout: how the model takes over from what is deployed already; without it at once.
     """
 
     enabled: bool = True
     conditions: Annotated[list[ConditionRequest], Field(max_length=MAX_CONDITIONS)] = Field(default_factory=list)
     environment: Environment = "staging"
-    replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    replicas: Annotated[int, Field(ge=1, le=100)] | None = None
     resource_limits: ResourceRequirements | None = None
     scaling_policy: AutoScalingPolicy | None = None
     rollout: RolloutPlan | None = None

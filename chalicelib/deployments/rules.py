@@ -178,12 +178,15 @@ def _check_bounds(config: DeploymentConfig) -> None:
         raise InvalidRequest.about(*problems)
 
 
-def _check_serverless(config: DeploymentConfig) -> None:
-    """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html, "Feature exclusions"."""
-    if not config.serverless:
-        return
+def may_be_serverless(config: DeploymentConfig) -> bool:
+    """Whether it asks for nothing that needs instances, and does not speak of `serverless` itself."""
+    return config.serverless is None and not _need_instances(config)
+
+
+def _need_instances(config: DeploymentConfig) -> list[str]:
+    """The fields that ask for what https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html excludes."""
     limits = config.resource_limits
-    unfit = {
+    asked = {
         "replicas": "replicas" in config.model_fields_set,
         "scaling_policy": config.scaling_policy is not None,
         "variants": len(config.variants or ()) > 1,
@@ -192,10 +195,14 @@ def _check_serverless(config: DeploymentConfig) -> None:
         "resource_limits.gpu_count": limits is not None and limits.gpu_count > 0,
         "resource_limits.memory_gb": limits is not None and limits.memory_gb * 1024 > SERVERLESS_MB[-1],
     }
+    return [field for field, is_asked in asked.items() if is_asked]
+
+
+def _check_serverless(config: DeploymentConfig) -> None:
+    if not config.serverless:
+        return
     cure = f"Leave it out (a GPU: 0, memory: {SERVERLESS_MB[-1] // 1024} GB at most), or serverless."
-    problems = [
-        FieldProblem(field, "is not for a serverless endpoint", cure) for field, is_asked in unfit.items() if is_asked
-    ]
+    problems = [FieldProblem(field, "is not for a serverless endpoint", cure) for field in _need_instances(config)]
     if problems:
         raise InvalidRequest.about(*problems)
 

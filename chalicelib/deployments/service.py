@@ -61,6 +61,8 @@ class DeploymentService:
             if model is None:
                 raise NotFound("model")
             rules.check_model(model)
+            if rules.may_be_serverless(config) and self.guard.scales_to_zero(caller.tenant, config.environment):
+                config = config.model_copy(update={"serverless": True})
             rules.check_config(config)
             split = rules.weights(config, model_id)
             fields = dict.fromkeys(split, "variants")

@@ -66,6 +66,10 @@ class EnvironmentGuard:
             said, cure = f"has none of type {', '.join(missing)}", f"{environment} asks for it: add one."
             raise RefusedValue.about(FieldProblem("gates", said, cure))
 
+    def scales_to_zero(self, tenant: str, environment: str) -> bool:
+        """Whether a deployment there has no instances unless it asks for them."""
+        return self.policies.get(tenant, environment).scale_to_zero
+
     def check_rollback(self, caller: Caller, environment: str) -> None:
         """What has served there before may come back at any time, without gates or approvals.
 

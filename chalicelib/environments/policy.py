@@ -12,6 +12,8 @@ from chalicelib.rollouts.rollout import GateType
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MIDNIGHT = "24:00"
+SCALED_TO_ZERO = frozenset({"development"})
+"""Environments without instances while nobody asks, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class EnvironmentPolicy:
         approvers: users whose approval counts.
         required_gates: a version takes over from another one only in a rollout that has gates of all these types.
         change_windows: when changes may be made; without any at all times.
-        user: who set it; None for that of an environment that asks for nothing.
+        scale_to_zero: a deployment that asks for nothing that needs instances is serverless.
+        user: who set it; None where nobody did.
     """
 
     tenant: str
@@ -65,8 +68,14 @@ class EnvironmentPolicy:
     approvers: tuple[str, ...] = ()
     required_gates: tuple[GateType, ...] = ()
     change_windows: tuple[ChangeWindow, ...] = ()
+    scale_to_zero: bool = False
     user: str | None = None
     updated_at: datetime | None = None
+
+    @classmethod
+    def initial(cls, tenant: str, environment: str) -> EnvironmentPolicy:
+        """Of an environment of which nobody has said anything."""
+        return cls(tenant, environment, scale_to_zero=environment in SCALED_TO_ZERO)
 
     def may_deploy(self, user: str) -> bool:
         return self.deployers is None or user in self.deployers

@@ -52,12 +52,14 @@ class EnvironmentPolicyRequest(Shape):
     Attributes:
         deployers: None: everybody who may deploy.
         required_gates: types of gates that a rollout must have.
+        scale_to_zero: whether a deployment is serverless unless it asks for instances; None: in development.
     """
 
     deployers: Annotated[list[User], Field(min_length=1, max_length=MAX_USERS)] | None = None
     approvals: ApprovalsRequest | None = None
     required_gates: Annotated[list[GateName], Field(max_length=20)] = Field(default_factory=list)
     change_windows: Annotated[list[ChangeWindowRequest], Field(max_length=MAX_WINDOWS)] = Field(default_factory=list)
+    scale_to_zero: bool | None = None
 
 
 class ApprovalRequest(Shape):

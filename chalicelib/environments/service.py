@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
@@ -54,9 +54,9 @@ class EnvironmentService:
         if asked and asked.required > len(approvers):
             said, cure = f"is {asked.required}, of {len(approvers)} approvers", "Name more approvers, or ask for fewer."
             raise RefusedValue.about(FieldProblem("approvals.required", said, cure))
-        policy = EnvironmentPolicy(
-            tenant=caller.tenant,
-            environment=_known(environment),
+        initial = EnvironmentPolicy.initial(caller.tenant, _known(environment))
+        policy = replace(
+            initial,
             deployers=tuple(dict.fromkeys(request.deployers)) if request.deployers else None,
             approvals=asked.required if asked else 0,
             approvers=approvers,
@@ -65,6 +65,7 @@ class EnvironmentService:
                 ChangeWindow(tuple(dict.fromkeys(each.days)), each.start, each.end, each.time_zone)
                 for each in request.change_windows
             ),
+            scale_to_zero=initial.scale_to_zero if request.scale_to_zero is None else request.scale_to_zero,
             user=caller.user,
             updated_at=self.now(),
         )
@@ -76,12 +77,13 @@ class EnvironmentService:
             approvals=str(policy.approvals),
             gates=" ".join(gate.value for gate in policy.required_gates),
             windows=str(len(policy.change_windows)),
+            scale_to_zero=str(policy.scale_to_zero).lower(),
         )
         self.store.put(policy, entry)
         return policy
 
     def clear(self, caller: Caller, environment: str) -> None:
-        """The environment asks for nothing any more; doing it again changes nothing.
+        """The environment is as it was at first, and asks for nothing; doing it again changes nothing.
 
         Raises:
             NotFound: there is no environment of this name.

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.clock import from_text, to_text
-from chalicelib.environments.policy import Approval, ApprovalDecision, ChangeWindow, EnvironmentPolicy
+from chalicelib.environments.policy import (
+    SCALED_TO_ZERO,
+    Approval,
+    ApprovalDecision,
+    ChangeWindow,
+    EnvironmentPolicy,
+)
 from chalicelib.models.model import ModelStatus
 from chalicelib.rollouts.rollout import GateType
 from chalicelib.table import Item, Table, Write, as_json
@@ -26,9 +32,9 @@ class EnvironmentStore:
     table: Table
 
     def get(self, tenant: str, environment: str) -> EnvironmentPolicy:
-        """Without one that was set: one that asks for nothing."""
+        """Without one that was set: the initial one, which asks for nothing."""
         item = self.table.get(_pk(tenant), environment)
-        return _policy(item) if item else EnvironmentPolicy(tenant, environment)
+        return _policy(item) if item else EnvironmentPolicy.initial(tenant, environment)
 
     def put(self, policy: EnvironmentPolicy, *also: Write) -> None:
         """Set a policy, whatever was set before.
@@ -100,6 +106,7 @@ def _item(policy: EnvironmentPolicy) -> Item:
         "approvers": as_json(policy.approvers),
         "required_gates": as_json([gate.value for gate in policy.required_gates]),
         "change_windows": as_json([vars(window) for window in policy.change_windows]),
+        "scale_to_zero": policy.scale_to_zero,
         "user": policy.user,
         "updated_at": to_text(policy.updated_at) if policy.updated_at else None,
     }
@@ -116,6 +123,7 @@ def _policy(item: Mapping[str, Any]) -> EnvironmentPolicy:
         approvers=tuple(json.loads(item["approvers"])),
         required_gates=tuple(map(GateType, json.loads(item["required_gates"]))),
         change_windows=tuple(ChangeWindow(**{**window, "days": tuple(window["days"])}) for window in windows),
+        scale_to_zero=item.get("scale_to_zero", item["sk"] in SCALED_TO_ZERO),
         user=item.get("user"),
         updated_at=from_text(updated_at) if updated_at else None,
     )

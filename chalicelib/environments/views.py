@@ -16,6 +16,7 @@ def document(policy: EnvironmentPolicy) -> dict[str, Any]:
         "approvals": {"required": policy.approvals, "approvers": list(policy.approvers)} if policy.approvals else None,
         "required_gates": [gate.value for gate in policy.required_gates] or None,
         "change_windows": [{**vars(window), "days": list(window.days)} for window in policy.change_windows] or None,
+        "scale_to_zero": policy.scale_to_zero,
         "user_id": policy.user,
         "updated_at": to_text(policy.updated_at) if policy.updated_at else None,
     }

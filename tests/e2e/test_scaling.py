@@ -123,7 +123,8 @@ def test_a_serverless_endpoint_has_no_process_while_nobody_asks(cloud: Cloud, do
         "AIMATRIX_API": cloud.api,
         "AIMATRIX_TOKEN": cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant="scaling"),
     }
-    done = aimatrix("deploy", job.model_id, "-e", "development", "--serverless", "--json", environment=here)
+    # Development scales to zero without being asked.
+    done = aimatrix("deploy", job.model_id, "--json", environment=here)
     assert done.returncode == 0, done.stdout + done.stderr
     active = dora.deployments.find("seldom@development")
     assert active.document["instance_type"] == "serverless"

@@ -57,6 +57,23 @@ class TestAPolicy:
         assert (deployment.user, deployment.target.config["replicas"]) == ("dora", 3)
         assert not room.take(room.model("2", name="fraud")).deployed
 
+    def test_for_development_has_no_instances_while_nobody_asks_unless_it_asks_for_them(self, room: Room) -> None:
+        room.set("churn", conditions=[], environment="development")
+        room.take(room.model())
+        idle = there(room, "development")
+        assert idle is not None
+        assert idle.target.is_serverless
+        for name, asked in (
+            ("fraud", {"replicas": 2}),
+            ("scores", {"rollout": {"strategy": {"type": "canary"}}}),
+            ("names", {"scaling_policy": {"min_replicas": 2}}),
+        ):
+            room.set(name, conditions=[], environment="development", **asked)
+            room.take(room.model(name=name))
+            deployment = room.rollouts.room.store.at("acme", name, "development")
+            assert deployment is not None
+            assert not deployment.target.is_serverless, name
+
     def test_may_bound_from_above(self, room: Room) -> None:
         room.set(conditions=[{"metric": "loss", "below": 0.1}])
         assert not room.take(room.model("1", metrics={"loss": 0.1})).deployed

@@ -241,10 +241,47 @@ class TestAutoDeployment:
         assert room.take(room.model("2")).deployed is True
 
 
+class TestScalingToZero:
+    def test_is_what_development_does_with_what_asks_for_nothing_else(self, places: Deployments) -> None:
+        active = places.active(places.model(), environment="development")
+        assert active.current.is_serverless
+        assert "replicas" not in active.current.config
+        assert not places.active(places.model("2")).current.is_serverless
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"serverless": False},
+            {"replicas": 1},
+            {"scaling_policy": {}},
+            {"resource_limits": {"gpu_count": 1, "gpu_type": "t4"}},
+            {"resource_limits": {"gpu_count": 0, "memory_gb": 8}},
+            {"variants": [{"model_id": "model-churn-1", "weight": 1}, {"model_id": "model-churn-2", "weight": 1}]},
+            {"shadow": {"model_id": "model-churn-2"}},
+        ],
+    )
+    def test_is_not_what_needs_instances(self, places: Deployments, asked: dict[str, Any]) -> None:
+        one, _ = places.model("1"), places.model("2")
+        assert not places.active(one, environment="development", **asked).current.is_serverless
+
+    def test_can_be_said_of_any_environment_and_unsaid(self, places: Deployments) -> None:
+        one, two = places.model("1"), places.model("2")
+        ask_for(places, scale_to_zero=True)
+        assert places.active(one).current.is_serverless
+        ask_for(places, "development", scale_to_zero=False)
+        assert not places.active(one, environment="development").current.is_serverless
+        # What another policy does not speak of is as at first.
+        ask_for(places, deployers=["dora"])
+        ask_for(places, "development", deployers=["dora"])
+        assert not places.active(two).current.is_serverless
+        assert places.active(two, environment="development").current.is_serverless
+
+
 class TestApi:
     def test_sets_shows_and_clears(self, api: Gateway) -> None:
         path = "/v1/environments/production"
-        assert api.send(USER, "GET", path).json == {"environment": "production"}
+        initial = {"environment": "production", "scale_to_zero": False}
+        assert api.send(USER, "GET", path).json == initial
         made = api.send(ADMIN, "PUT", path, POLICY)
         assert (made.status, made.json) == (200, api.send(USER, "GET", path).json)
         assert {**POLICY, "user_id": "root"}.items() <= made.json.items()
@@ -252,7 +289,7 @@ class TestApi:
         assert [each["environment"] for each in listed] == ["development", "staging", "production"]
         assert listed[2] == made.json
         assert [api.send(ADMIN, "DELETE", path).status for _ in range(2)] == [204, 204]
-        assert api.send(USER, "GET", path).json == {"environment": "production"}
+        assert api.send(USER, "GET", path).json == initial
 
     def test_keeps_approvals_with_the_version(self, places: Deployments, api: Gateway) -> None:
         path = f"/v1/models/{places.model().model_id}/approvals"

@@ -54,6 +54,12 @@ def asked(terminal: Terminal) -> dict[str, Any]:
 
 
 class TestStarting:
+    def test_says_that_a_step_is_a_shadows(self, ready: Terminal) -> None:
+        shadow = {**ROLLOUT["steps"][0], "shadow": True, "weight": 100.0}
+        ended = start(ready, "--strategy", "shadow-first", ends={**DONE, "steps": [shadow, ROLLOUT["steps"][1]]})
+        assert "100 % as shadow" in ended.stdout
+        assert asked(ready) == {"strategy": {"type": "shadow-first"}}
+
     def test_shows_each_step_and_how_it_ended(self, ready: Terminal) -> None:
         ended = start(ready)
         assert ended.exit_code == 0

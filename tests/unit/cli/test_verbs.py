@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -237,6 +238,41 @@ class TestDeploy:
         terminal.service.models = [model_document()]
 
         assert document(terminal.run("deploy", "wine", "--no-wait", "--json"))["status"] == "deploying"
+
+    @pytest.mark.parametrize(
+        ("words", "body"),
+        [
+            ((), {"environment": "development"}),
+            (("-e", "staging"), {"environment": "staging", "replicas": 1}),
+            (("-e", "staging", "--serverless"), {"environment": "staging", "serverless": True}),
+            (("--instances",), {"environment": "development", "serverless": False, "replicas": 1}),
+            (
+                ("--max-replicas", "3"),
+                {
+                    "environment": "development",
+                    "replicas": 1,
+                    "scaling_policy": {"min_replicas": 1, "max_replicas": 3},
+                },
+            ),
+        ],
+    )
+    def test_asks_for_instances_only_where_something_needs_them(
+        self, terminal: Terminal, words: tuple[str, ...], body: dict[str, Any]
+    ) -> None:
+        terminal.service.models = [model_document()]
+        terminal.run("deploy", "wine", "--no-wait", *words)
+        assert terminal.service.bodies("POST", "/deploy") == [body]
+
+    @pytest.mark.parametrize(("word", "percentage"), [("1", 100), ("1=12.5", 12.5)])
+    def test_gives_another_version_copies(self, terminal: Terminal, word: str, percentage: float) -> None:
+        shadow = {"name": "v1", "model_id": MODEL_ID, "model_version": "1", "percentage": percentage}
+        terminal.service.models = [model_document()]
+        terminal.service.deployments[DEPLOYMENT_ID] = deque([deployment_document(status="active", shadow=shadow)])
+        result = terminal.run("deploy", "wine", "--shadow", word)
+        (body,) = terminal.service.bodies("POST", "/deploy")
+        assert body["shadow"] == {"model_id": MODEL_ID, "percentage": percentage}
+        assert body["replicas"] == 1
+        assert f"1 ({percentage:g} %)" in result.stdout
 
     def test_gives_up_waiting_without_failing_the_deployment(self, terminal: Terminal) -> None:
         terminal.service.models = [model_document()]
