@@ -18,6 +18,7 @@ OPERATORS_FILTER: Json = {
             "detail-type": ["training.job.status-changed", "deployment.status-changed"],
             "detail": {"status": ["failed"]},
         },
+        {"detail-type": ["rollout.status-changed"], "detail": {"status": ["failed", "rolled-back", "inconclusive"]}},
         {"detail-type": ["quota.exceeded", "webhook.disabled", "training.job.checkpoints-overdue"]},
         {"AlarmName": [{"exists": True}]},
     ]

@@ -6,6 +6,7 @@ jobs          is a later one, in another status or state           training.job.
 jobs          waits for a checkpoint that is overdue               training.job.checkpoints-overdue
 models        becomes ready                                        training.model.ready
 deployments   is in another status                                 deployment.status-changed
+deployments   is a rollout in another status, or a step further    rollout.status-changed
 metrics       came; all of one job that come together, 100 each    training.metrics.recorded
 audit         says that a request was refused for a quota          quota.exceeded
 webhooks      was disabled by the service                          webhook.disabled
@@ -30,6 +31,7 @@ from chalicelib.events.shapes import (
     MetricsRecorded,
     ModelReady,
     QuotaExceeded,
+    RolloutStatusChanged,
     WebhookDisabled,
 )
 from chalicelib.jobs.items import job_from
@@ -37,6 +39,8 @@ from chalicelib.jobs.life import state_of
 from chalicelib.metrics.items import job_of, points_of
 from chalicelib.metrics.point import json_number
 from chalicelib.models.model import ModelStatus
+from chalicelib.rollouts.items import PREFIX as ROLLOUT
+from chalicelib.rollouts.items import rollout_of
 from chalicelib.table import Item
 
 AT_ONCE = 100
@@ -61,7 +65,8 @@ class Change:
     @property
     def subject(self) -> str:
         """What it is about, as `subject.subject_of` calls it for an event."""
-        return f"{self.table}/{_pk(self)}"
+        number = _rollout_number(self)
+        return f"{self.table}/{_pk(self)}" if number is None else f"rollouts/{_pk(self)}#{number}"
 
     @property
     def order(self) -> int:
@@ -124,6 +129,8 @@ def _event(change: Change) -> Iterator[Event]:
             yield from _model(change.before, change.after)
         case "deployments", "deployment":
             yield from _deployment(change.before, change.after)
+        case "deployments", _ if _rollout_number(change) is not None:
+            yield from _rollout(change.before, change.after)
         case "webhooks", "webhook":
             yield from _webhook(change.before, change.after)
         case "audit", _ if "entry" in change.after:
@@ -208,6 +215,26 @@ def _deployment(before: Item | None, after: Item) -> Iterator[Event]:
     )
 
 
+def _rollout(before: Item | None, after: Item) -> Iterator[Event]:
+    rollout, earlier = rollout_of(after), rollout_of(before) if before else None
+    if earlier and (rollout.status, rollout.step) == (earlier.status, earlier.step):
+        return
+    yield RolloutStatusChanged(
+        # Rollouts of a deployment lie under one key.
+        **_common(f"rollout-{rollout.number}", after, rollout.record_version),
+        deployment_id=rollout.deployment_id,
+        rollout_id=str(rollout.number),
+        user_id=rollout.user,
+        model_id=rollout.candidate.model_id,
+        model_version=rollout.candidate.model_version,
+        status=rollout.status.value,
+        previous_status=earlier.status.value if earlier else None,
+        step=min(rollout.step + 1, len(rollout.steps)),
+        steps=len(rollout.steps),
+        reason=rollout.reason,
+    )
+
+
 def _webhook(before: Item | None, after: Item) -> Iterator[Event]:
     # What its owner has disabled has no reason of the service's.
     if after["status"] != "disabled" or "reason" not in after or (before or {}).get("status") == "disabled":
@@ -267,6 +294,12 @@ def _common(kind: str, item: Item, version: int) -> dict[str, Any]:
         "tenant_id": item["tenant"],
         "record_version": version,
     }
+
+
+def _rollout_number(change: Change) -> int | None:
+    """Which of the deployment's rollouts it is; None for another record."""
+    sk = str((change.after or change.before or {}).get("sk", ""))
+    return int(sk.removeprefix(ROLLOUT)) if change.table == "deployments" and sk.startswith(ROLLOUT) else None
 
 
 def _pk(change: Change) -> str:

@@ -119,6 +119,30 @@ class DeploymentStatusChanged(Event):
     failure_reason: str | None = None
 
 
+class RolloutStatusChanged(Event):
+    """A rollout's status changed, or it went a step further.
+
+    Attributes:
+        rollout_id: its number among the deployment's.
+        step: the present one, counted from 1.
+        steps: how many there are.
+        reason: why it ended, or is being undone, with the numbers.
+    """
+
+    type: ClassVar[str] = "rollout.status-changed"
+
+    deployment_id: str
+    rollout_id: str
+    user_id: str
+    model_id: str
+    model_version: str
+    status: str
+    previous_status: str | None = None
+    step: int
+    steps: int
+    reason: str | None = None
+
+
 class QuotaExceeded(Event):
     """A request was refused because it did not fit under a limit."""
 
@@ -148,6 +172,7 @@ TYPES: tuple[type[Event], ...] = (
     ModelReady,
     MetricsRecorded,
     DeploymentStatusChanged,
+    RolloutStatusChanged,
     QuotaExceeded,
     WebhookDisabled,
 )

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What the detail-type begins with → the table of the record, and the field that names the record within its tenant.
+# What the detail-type begins with → what kind of record it is, and the fields that name the record within its tenant.
 _RECORDS = {
-    "training.job.": ("jobs", "jobId"),
-    "training.metrics.": ("metrics", "jobId"),
-    "training.model.": ("models", "modelId"),
-    "deployment.": ("deployments", "deploymentId"),
-    "quota.": ("quotas", "userId"),
-    "webhook.": ("webhooks", "webhookId"),
+    "training.job.": ("jobs", ("jobId",)),
+    "training.metrics.": ("metrics", ("jobId",)),
+    "training.model.": ("models", ("modelId",)),
+    "deployment.": ("deployments", ("deploymentId",)),
+    "rollout.": ("rollouts", ("deploymentId", "rolloutId")),
+    "quota.": ("quotas", ("userId",)),
+    "webhook.": ("webhooks", ("webhookId",)),
 }
 
 
 def subject_of(kind: str, detail: Mapping[str, Any]) -> str:
-    """`<table>/<partition key of the record>`; the event's own id for a kind that is about no record.
+    """`<kind of record>/<its key>`; the event's own id for a kind that is about no record.
 
     Args:
         kind: the event's detail-type.
     """
-    for beginning, (table, name) in _RECORDS.items():
-        if kind.startswith(beginning) and name in detail:
-            return f"{table}/{detail.get('tenantId', '')}#{detail[name]}"
+    for beginning, (records, names) in _RECORDS.items():
+        if kind.startswith(beginning) and all(name in detail for name in names):
+            return f"{records}/{'#'.join([detail.get('tenantId', ''), *(str(detail[name]) for name in names)])}"
     return f"{kind}/{detail.get('eventId', '')}"
 
 

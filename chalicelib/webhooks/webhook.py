@@ -13,6 +13,7 @@ EVENT_TYPES = (
     "training.model.ready",
     "training.metrics.recorded",
     "deployment.status-changed",
+    "rollout.status-changed",
     "quota.exceeded",
     "webhook.disabled",
 )

@@ -13,6 +13,7 @@ import pytest
 from aimatrix.client import Client, Limits, QuotaExceededError
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud
+from tests.e2e.listener import Listener
 
 TENANT = "listening"
 TRAINS = """
@@ -24,40 +25,9 @@ joblib.dump(DummyClassifier(strategy="constant", constant=1).fit([[0]], [1]), os
 """
 
 
-class Listener:
-    """A queue behind a rule for all events of one tenant."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._sqs, events = cloud.boto("sqs"), cloud.boto("events")
-        bus = next(each["Name"] for each in events.list_event_buses()["EventBuses"] if each["Name"] != "default")
-        self._queue = self._sqs.create_queue(QueueName="listening")["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
-        pattern = {"source": ["aimatrix"], "detail": {"tenantId": [TENANT]}}
-        events.put_rule(Name="listening", EventBusName=bus, EventPattern=json.dumps(pattern))
-        target = {"Id": "queue", "Arn": attributes["QueueArn"]}
-        events.put_targets(Rule="listening", EventBusName=bus, Targets=[target])
-        self.seen: list[dict[str, Any]] = []
-
-    def until(self, kind: str, **detail: Any) -> dict[str, Any]:
-        """Wait for an event; what came before it is seen too."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            answer = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-            for message in answer.get("Messages", []):
-                self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
-                self.seen.append(json.loads(message["Body"]))
-            for event in self.seen:
-                if event["detail-type"] == kind and detail.items() <= event["detail"].items():
-                    return event
-        raise AssertionError(f"no {kind} among {[event['detail-type'] for event in self.seen]}")
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [event["detail"] for event in self.seen if event["detail-type"] == kind]
-
-
 @pytest.fixture(scope="module")
 def listener(cloud: Cloud) -> Listener:
-    return Listener(cloud)
+    return Listener(cloud, TENANT)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 from aimatrix.client import Client, Deployment, DeploymentConfig, Model
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
+from tests.e2e.listener import Listener
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -154,11 +155,14 @@ class TestARollout:
     def test_that_begins_with_a_shadow_fails_nobody_however_bad_the_version(
         self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
     ) -> None:
+        listener = Listener(cloud, TENANT)
         with Callers(cloud, deployed) as callers:
             done = ended(cloud, start(cloud, deployed, versions[2], steps=[SHADOW, *STEPS]))
         assert done["status"] == "rolled-back", done
         assert "At 100 % as shadow: error rate <= 0.05 was breached" in done["reason"]
         assert set(callers.answers) == {(200, "v1")}
+        told = listener.until("rollout.status-changed", rolloutId=done["id"], status="rolled-back")["detail"]
+        assert (told["deploymentId"], told["reason"], told["step"]) == (deployed.id, done["reason"], 1)
         assert dora.models.get(versions[2].id).status == "ready"
         found = cloud.boto("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
         assert "ShadowProductionVariants" not in found

@@ -34,6 +34,10 @@ FIRST: dict[str, set[str]] = {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "deploymentId", "userId", "name"),
         *("environment", "modelId", "modelVersion", "status", "previousStatus", "failureReason"),
     },
+    "rollout.status-changed": {
+        *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "deploymentId", "rolloutId", "userId"),
+        *("modelId", "modelVersion", "status", "previousStatus", "step", "steps", "reason"),
+    },
     "quota.exceeded": {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "userId", "operation", "detail"),
         "requestId",

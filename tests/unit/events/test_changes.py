@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from chalicelib.clock import to_text
+from chalicelib.deployments.deployment import Variant
 from chalicelib.events.changes import AT_ONCE, Change, events_of
 from chalicelib.events.shapes import CheckpointsOverdue as Overdue
 from chalicelib.events.shapes import (
@@ -20,8 +22,10 @@ from chalicelib.events.shapes import (
     MetricsRecorded,
     ModelReady,
     QuotaExceeded,
+    RolloutStatusChanged,
     WebhookDisabled,
 )
+from chalicelib.events.subject import subject_of
 from chalicelib.jobs.items import job_item
 from chalicelib.jobs.job import Job, JobStatus
 from chalicelib.jobs.life import (
@@ -39,6 +43,8 @@ from chalicelib.jobs.life import (
 from chalicelib.jobs.life import Event as LifeEvent
 from chalicelib.metrics.chunk import Chunk
 from chalicelib.metrics.point import MetricPoint
+from chalicelib.rollouts.items import item_of
+from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
 from chalicelib.table import Item, decode, encode
 from tests.unit.jobs.test_life import JOB, NOW, USED
 
@@ -165,6 +171,53 @@ class TestDeployments:
         (event,) = seen([Change("deployments", "1", before, DEPLOYMENT)])
         assert isinstance(event, DeploymentStatusChanged)
         assert (event.previous_status, event.status, event.model_version) == ("deploying", "active", "3")
+
+
+class TestRollouts:
+    def rollout(self, **changes: Any) -> Item:
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        values: dict[str, Any] = {
+            "tenant": "acme",
+            "deployment_id": "d",
+            "number": 2,
+            "user": "dora",
+            "stable": (Variant("v1", "m1", "1"),),
+            "candidate": Variant("v2", "m2", "2"),
+            "steps": (Step(10, 60, 0), Step(100, 60, 0)),
+            "gates": (),
+            "evaluation_seconds": 60,
+            "patience_seconds": 60,
+            "created_at": at,
+            "updated_at": at,
+            **changes,
+        }
+        return decode(encode(item_of(Rollout(**values))))
+
+    def test_tell_each_step_and_how_they_end(self) -> None:
+        begun = self.rollout()
+        looked_at = self.rollout(record_version=2, serving_since=NOW)
+        further = self.rollout(record_version=3, step=1)
+        back = self.rollout(record_version=4, step=1, status=RolloutStatus.ROLLING_BACK, reason="At 100 %: ...")
+        images = [None, begun, looked_at, further, back]
+        found = seen([Change("deployments", str(at), *pair) for at, pair in enumerate(pairwise(images))])
+        told = [event for event in found if isinstance(event, RolloutStatusChanged)]
+        assert [(event.status, event.step, event.steps, event.reason) for event in told] == [
+            ("running", 1, 2, None),
+            ("running", 2, 2, None),
+            ("rolling-back", 2, 2, "At 100 %: ..."),
+        ]
+        assert [event.previous_status for event in told] == [None, "running", "running"]
+        assert (told[0].model_version, told[0].rollout_id) == ("2", "2")
+        assert len({event.event_id for event in told}) == 3
+
+    def test_are_subjects_of_their_own(self) -> None:
+        change = Change("deployments", "1", None, self.rollout())
+        (event,) = seen([change])
+        detail = event.model_dump(by_alias=True)
+        assert change.subject == subject_of(event.type, detail) == "rollouts/acme#d#2"
+        # The same version of the deployment's record, or of another rollout, is another event.
+        others = [Change("deployments", "1", None, image) for image in (DEPLOYMENT, self.rollout(number=3))]
+        assert event.event_id not in {each.event_id for each in seen(others)}
 
 
 class TestRefusals:
