@@ -30,6 +30,7 @@ from localcloud.compute.settings import Settings
 from localcloud.compute.store import DocumentStore
 from localcloud.compute.tags import SageMakerTags
 from localcloud.compute.training import TrainingPart
+from localcloud.compute.transforming import TransformPart
 
 TOKEN_BYTES = 32
 
@@ -78,11 +79,14 @@ def make_parts(host: Host) -> Sequence[Part]:
     training = TrainingPart(host, slots)
     tags.register("training-job", training)
     hosting = HostingPart(host, tags)
+    transforming = TransformPart(host, slots, hosting.models)
+    tags.register("transform-job", transforming)
     return [
         HostPart(host, tags),
         training,
         BatchPart(host, slots, training),
         hosting,
+        transforming,
         ScalingPart(host, hosting),
         AccountPart(host.settings, host.limits),
     ]

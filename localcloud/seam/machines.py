@@ -31,6 +31,11 @@ _MODELED = {
     "sagemaker": frozenset({"ConflictException", "ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound"}),
     "batch": frozenset({"ClientException", "ServerException"}),
 }
+# What `.sync` waits for: by the call that begins it, the emulator's kind of job and the word in SageMaker's members.
+_JOBS = {
+    "CreateTrainingJob": ("training-jobs", "TrainingJob"),
+    "CreateTransformJob": ("transform-jobs", "TransformJob"),
+}
 _PREFIX = {"sagemaker": "SageMaker", "batch": "Batch"}
 _UNMODELED = {"sagemaker": "AmazonSageMakerException", "batch": "AWSBatchException"}
 
@@ -66,15 +71,16 @@ class Integrations:
         answer = self._call("sagemaker", resource, lambda: self._compute.sagemaker(action, arguments, keys))
         if ".sync" not in resource:
             return answer
-        if action != "CreateTrainingJob":
+        if action not in _JOBS:
             raise stepfunctions._ExecutionError("States.Runtime", f"{resource} is not supported")
-        name = arguments["TrainingJobName"]
+        kind, word = _JOBS[action]
+        name = arguments[f"{word}Name"]
         job = Waitable(
-            "training-jobs",
+            kind,
             name,
-            done=lambda d: d["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"),
-            succeeded=lambda d: d["TrainingJobStatus"] == "Completed",
-            stop=lambda keys: _ignore(self._compute.sagemaker("StopTrainingJob", {"TrainingJobName": name}, keys)),
+            done=lambda d: d[f"{word}Status"] in ("Completed", "Failed", "Stopped"),
+            succeeded=lambda d: d[f"{word}Status"] == "Completed",
+            stop=lambda keys: _ignore(self._compute.sagemaker(f"Stop{word}", {f"{word}Name": name}, keys)),
         )
         return self._wait(job)
 

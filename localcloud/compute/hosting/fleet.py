@@ -12,9 +12,11 @@ from localcloud.compute.host import Host
 from localcloud.compute.hosting.instance import Instance, InstanceFailed
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.hosting.settings import HostingSettings
+from localcloud.compute.log_shipping import LogDestination
 
 logger = logging.getLogger(__name__)
 
+LOG_GROUP = "/aws/sagemaker/Endpoints"
 STREAM_DIGITS = 17  # as in an EC2 instance id
 
 
@@ -119,7 +121,13 @@ class Fleet:
 
     def _make_instance(self, plan: VariantPlan, number: int) -> Instance:
         stream = f"i-{self._host.new_id().replace('-', '')[:STREAM_DIGITS]}"
-        return Instance(self._host, self._settings, self._endpoint, plan, self._root / f"{plan.name}-{number}", stream)
+        unhealthy = (
+            f"The primary container for production variant {plan.name} did not pass the ping health check. Please check "
+            f"CloudWatch logs for this endpoint."
+        )
+        destination = LogDestination(f"{LOG_GROUP}/{self._endpoint}", f"{plan.name}/{stream}")
+        root = self._root / f"{plan.name}-{number}"
+        return Instance(self._host, self._settings, plan, root, destination, unhealthy)
 
     @property
     def plans(self) -> list[VariantPlan]:

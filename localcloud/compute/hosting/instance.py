@@ -36,7 +36,6 @@ from trainer.serving import server
 logger = logging.getLogger(__name__)
 
 SERVER = Path(server.__file__)
-LOG_GROUP = "/aws/sagemaker/Endpoints"
 # An endpoint lives for months: its log is not cut off as a job's is.
 UNLIMITED = 1 << 62
 KEEPALIVE_SECONDS = 10.0  # shorter than the server's own patience with a silent connection
@@ -70,18 +69,29 @@ class Reply:
 
 
 class Instance:
-    """Attributes:
-    in_flight: requests that were sent and not yet answered.
+    """Args:
+        destination: of what the process prints.
+        unhealthy: what is said of one that does not come up.
+
+    Attributes:
+        in_flight: requests that were sent and not yet answered.
     """
 
     def __init__(
-        self, host: Host, settings: HostingSettings, endpoint: str, plan: VariantPlan, root: Path, stream: str
+        self,
+        host: Host,
+        settings: HostingSettings,
+        plan: VariantPlan,
+        root: Path,
+        destination: LogDestination,
+        unhealthy: str,
     ) -> None:
+        self._unhealthy = unhealthy
         self._host = host
         self._settings = settings
         self._plan = plan
         self._directory = JobDirectory(root)
-        self._destination = LogDestination(f"{LOG_GROUP}/{endpoint}", f"{plan.name}/{stream}")
+        self._destination = destination
         self._client = httpx.AsyncClient(
             # The whole exchange has a time limit of its own, see `invoke`.
             timeout=httpx.Timeout(settings.request_timeout),
@@ -300,13 +310,6 @@ class Instance:
             await self._host.sleep(wait)
             wait = min(1.5 * wait, self._settings.ping_most)
         raise InstanceFailed(self._unhealthy)
-
-    @property
-    def _unhealthy(self) -> str:
-        return (
-            f"The primary container for production variant {self._plan.name} did not pass the ping health check. Please "
-            f"check CloudWatch logs for this endpoint."
-        )
 
     # Invoking
 

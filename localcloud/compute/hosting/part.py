@@ -31,18 +31,18 @@ class HostingPart:
         dice: Callable[[], float] = random.random,
     ) -> None:
         limits = settings or HostingSettings()
-        self._models = Models(host)
-        self._configs = EndpointConfigs(host, self._models)
-        self.endpoints = Endpoints(host, limits, self._models, self._configs)
+        self.models = Models(host)
+        self._configs = EndpointConfigs(host, self.models)
+        self.endpoints = Endpoints(host, limits, self.models, self._configs)
         self.metrics = EndpointMetrics(host)
         self._runtime = Runtime(host, limits, self.endpoints, self.metrics, dice)
-        tags.register(MODEL, self._models.records)
+        tags.register(MODEL, self.models.records)
         tags.register(ENDPOINT_CONFIG, self._configs.records)
         tags.register(ENDPOINT, self.endpoints.records)
 
     def operations(self) -> Sequence[Operation]:
         return [
-            *self._models.operations(),
+            *self.models.operations(),
             *self._configs.operations(),
             *self.endpoints.operations(),
             *self._runtime.operations(),

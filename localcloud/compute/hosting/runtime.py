@@ -12,9 +12,8 @@ from localcloud.compute.errors import ApiError
 from localcloud.compute.host import Host
 from localcloud.compute.hosting.arns import ENDPOINT, arn_of
 from localcloud.compute.hosting.endpoints import Endpoints
-from localcloud.compute.hosting.fleet import Fleet, Variant
+from localcloud.compute.hosting.fleet import LOG_GROUP, Fleet, Variant
 from localcloud.compute.hosting.instance import (
-    LOG_GROUP,
     AnswerTooLarge,
     ConnectionLost,
     Instance,

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from localcloud.compute import listing
 from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
 from localcloud.compute.host import Host
 from localcloud.compute.jobs.capacity import Slots
-from localcloud.compute.jobs.waiting import Finishes, seconds_of
+from localcloud.compute.jobs.waiting import Finishes, answer_at_the_end
 from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
 from localcloud.compute.store import AlreadyThere
 from localcloud.compute.training.events import DETAIL_TYPE, SOURCE, detail_of
@@ -106,18 +106,7 @@ class TrainingPart:
         return {"TrainingJobSummaries": [TrainingRecord(document).summary() for document in page], "NextToken": token}
 
     async def wait_for(self, request: Request) -> Response:
-        """Answers the description (times as numbers) once the job has ended, or when the time is over."""
-        name = request.path_params["name"]
-        try:
-            seconds = seconds_of(request.query_params.get("timeout"))
-            if not self._record(name).is_terminal:
-                await self._finishes.wait(name, seconds)
-            shown = self._record(name).describe()
-        except ResourceNotFound as error:
-            return JSONResponse({"code": error.code, "message": error.message}, 404)
-        except ValueError as error:
-            return JSONResponse({"code": "ValidationException", "message": str(error)}, 400)
-        return JSONResponse(_plain(shown))
+        return await answer_at_the_end(self._finishes, request, self._record)
 
     # Tags
 
@@ -202,10 +191,3 @@ def _taken(arn: str) -> ResourceInUse:
         f"Training job names must be unique within an AWS account and region, and a training job with this name already "
         f"exists ({arn})"
     )
-
-
-def _plain(document: Document) -> Document:
-    import json
-
-    plain: Document = json.loads(json.dumps(document, default=lambda value: value.timestamp()))
-    return plain

@@ -20,9 +20,11 @@ from localcloud.compute.errors import ApiError
 from localcloud.compute.host import Host
 from localcloud.compute.host_part import HostPart
 from localcloud.compute.hosting import HostingPart, HostingSettings
+from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.operations import Call, Operation, Part
 from localcloud.compute.scaling import ScalingPart, ScalingSettings
 from localcloud.compute.tags import SageMakerTags
+from localcloud.compute.transforming import TransformPart
 from localcloud.compute.wiring import close_host, make_host
 from tests.unit.compute.fakes import FakeControl, FakeLogs, FakeMetrics, FakeObjects
 from tests.unit.compute.harness import SETTINGS
@@ -203,7 +205,12 @@ async def hosting(
     host = make_host(settled, lambda _: world.control, world.objects.as_role, world.logs, world.metrics)
     tags = SageMakerTags()
     hosted = HostingPart(host, tags, settings, dice)
-    parts: list[Part] = [HostPart(host, tags), hosted, ScalingPart(host, hosted, QUICK_SCALING)]
+    parts: list[Part] = [
+        HostPart(host, tags),
+        hosted,
+        TransformPart(host, Slots(2), hosted.models),
+        ScalingPart(host, hosted, QUICK_SCALING),
+    ]
     for part in parts:
         await part.start()
     operations = {operation.name: operation for part in parts for operation in part.operations()}
