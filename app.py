@@ -36,6 +36,8 @@ from chalicelib.reconciler import routes as reconciler_routes
 from chalicelib.reconciler import tasks as reconciler_tasks
 from chalicelib.rollouts import routes as rollout_routes
 from chalicelib.rollouts import tasks as rollout_tasks
+from chalicelib.transforms import routes as transform_routes
+from chalicelib.transforms import tasks as transform_tasks
 from chalicelib.uploads import routes as upload_routes
 from chalicelib.webhooks import routes as webhook_routes
 from chalicelib.webhooks import tasks as webhook_tasks
@@ -56,6 +58,7 @@ for routes in (
     model_routes,
     deployment_routes,
     rollout_routes,
+    transform_routes,
     policy_routes,
     environment_routes,
     capture_routes,
@@ -199,6 +202,16 @@ def advance_rollout(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="deploy_ready_models")
 def deploy_ready_models(event: dict[str, Any], _context: object) -> Any:
     return policy_tasks.deploy_ready_models(platform, event)
+
+
+@app.lambda_function(name="plan_transform")
+def plan_transform(event: dict[str, Any], _context: object) -> Any:
+    return transform_tasks.plan_transform(platform, event)
+
+
+@app.lambda_function(name="finish_transform")
+def finish_transform(event: dict[str, Any], _context: object) -> Any:
+    return transform_tasks.finish_transform(platform, event)
 
 
 @app.lambda_function(name="chain_audit")

@@ -21,7 +21,9 @@ from chalicelib.reconciler.gateways import Driving, Execution, Machines, Running
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.store import SweepStore
 from chalicelib.reconciler.sweep import Sweep
+from chalicelib.reconciler.transforms import TransformRepairs
 from chalicelib.table import Table
+from chalicelib.transforms.store import TransformStore
 
 OPEN = 10
 SIZES = (100, 20_000)
@@ -99,7 +101,10 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
         stack="aimatrix",
         now=_now,
     )
-    sweep = Sweep(jobs, deployments, _now, time.monotonic)
+    transforms = TransformRepairs(
+        store=TransformStore(deployments.store.table), machines=machines, jobs=nothing, finishing=nothing, now=_now
+    )
+    sweep = Sweep(jobs, deployments, transforms, _now, time.monotonic)
     since = datetime.now(UTC) - LONG_AGO
     opened = [replace(job(number), status=JobStatus.RUNNING, updated_at=since) for number in range(OPEN)]
     table.put_all([job_item(each) for each in opened])

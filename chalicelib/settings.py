@@ -131,6 +131,10 @@ class Settings:
         return self._get("SHIFT_TRAFFIC_ARN")
 
     @property
+    def transform_data_arn(self) -> str:
+        return self._get("TRANSFORM_DATA_ARN")
+
+    @property
     def tenant_roles(self) -> str:
         """What the ARNs of all tenants' roles begin with."""
         return self._get("TENANT_ROLES")

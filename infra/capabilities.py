@@ -257,6 +257,11 @@ DELETE_REVISIONS = Grant(
     ("sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"),
     (sagemaker_arn("endpoint-config"), sagemaker_arn("model")),
 )
+DELETE_MODELS = Grant("DeleteModels", ("sagemaker:DeleteModel",), (sagemaker_arn("model"),))
+STOP_TRANSFORMS = Grant("StopTransforms", ("sagemaker:StopTransformJob",), (sagemaker_arn("transform-job"),))
+DESCRIBE_TRANSFORMS = Grant(
+    "DescribeTransforms", ("sagemaker:DescribeTransformJob",), (sagemaker_arn("transform-job"),)
+)
 INVOKE_ENDPOINTS = Grant("InvokeEndpoints", ("sagemaker:InvokeEndpoint",), (sagemaker_arn("endpoint"),))
 REGISTER_IN_MLFLOW = Grant(
     "RegisterInMlflow",

@@ -48,6 +48,7 @@ SETTINGS: dict[str, Json | str] = {
     "UNDEPLOY_MODEL_ARN": ref("UndeployModelStateMachine"),
     # By its name: the machine calls a function that starts the machine.
     "SHIFT_TRAFFIC_ARN": names.machine_arn("shift-traffic"),
+    "TRANSFORM_DATA_ARN": ref("TransformDataStateMachine"),
     "TENANT_ROLES": names.tenant_role_arn(),
     "TRAINING_POLICY_ARN": ref("TrainingPolicy"),
     "SERVING_POLICY_ARN": ref("ServingPolicy"),
@@ -109,6 +110,7 @@ _SWEEP = (
     ),
     *("BATCH_QUEUE_PREFIX", "BATCH_GPU_TYPES"),
     *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
+    "TRANSFORM_DATA_ARN",
 )
 
 SHAPES: dict[str, Shape] = {
@@ -120,6 +122,7 @@ SHAPES: dict[str, Shape] = {
             *("JOBS_TABLE", "METRICS_TABLE", "MODELS_TABLE", "DEPLOYMENTS_TABLE", "QUOTAS_TABLE", "ARTIFACTS_BUCKET"),
             *("KEYS_TABLE", "KEY_PEPPER_ARN", "AUDIT_TABLE", "CAPACITY_TABLE", "EXPERIMENTS_TABLE"),
             *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN", "SECRETS_KEY"),
+            "TRANSFORM_DATA_ARN",
             *("BATCH_GPU_TYPES", "BATCH_DISK_GIB", "BATCH_MAX_VCPUS", "BATCH_QUEUE_PREFIX"),
             *("TRAINING_LOG_GROUP", "BATCH_LOG_GROUP", *_TRAINING_QUEUE),
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "EXPORT_ARN", "SPOT_RATES"),
@@ -223,6 +226,15 @@ SHAPES: dict[str, Shape] = {
             *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "AUDIT_TABLE"),
             *("DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
         ),
+    ),
+    "plan_transform": Shape(
+        "Decides how a model is asked for its answers to a dataset",
+        30,
+        512,
+        ("STACK", "DEPLOYMENTS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "TENANT_ROLES", "TRAINING_POLICY_ARN"),
+    ),
+    "finish_transform": Shape(
+        "Ends a transform: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")
     ),
     "publish_events": Shape(
         "Puts changes of records on the bus, as events", 60, 512, ("STACK", "EVENT_BUS", "EVENTS_TABLE")

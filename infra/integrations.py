@@ -28,6 +28,7 @@ _CONSTRUCTED = re.compile(r"'(\w+)'\s*:")
 _OPTIMIZED = {
     ("lambda", "invoke"): {"", ".waitForTaskToken"},
     ("sagemaker", "createTrainingJob"): {"", ".sync"},
+    ("sagemaker", "createTransformJob"): {"", ".sync"},
     ("sagemaker", "createModel"): {""},
     ("sagemaker", "createEndpointConfig"): {""},
     ("sagemaker", "createEndpoint"): {""},

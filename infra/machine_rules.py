@@ -11,6 +11,7 @@ FINISHING = {
     "deploy-model": "FinishDeployment",
     "undeploy-model": "FinishDeployment",
     "shift-traffic": "Done",
+    "transform-data": "FinishTransform",
 }
 """The state that every path of a machine ends in, and the only one that may end it."""
 

@@ -18,6 +18,7 @@ FUNCTIONS_OF: dict[str, tuple[str, ...]] = {
     "deploy-model": ("plan_deployment", "await_endpoint", "smoke_test", "finish_deployment"),
     "undeploy-model": ("plan_deployment", "finish_deployment"),
     "shift-traffic": ("advance_rollout",),
+    "transform-data": ("plan_transform", "finish_transform"),
 }
 
 _WRITE_LOG = Grant(
@@ -96,6 +97,21 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant("DeleteModels", ("sagemaker:DeleteModel",), (sagemaker_arn("model"),)),
     ),
     "shift-traffic": (),
+    "transform-data": (
+        Grant("MakeModels", ("sagemaker:CreateModel", "sagemaker:AddTags"), (sagemaker_arn("model"),)),
+        Grant(
+            "RunTransforms",
+            (
+                "sagemaker:CreateTransformJob",
+                "sagemaker:DescribeTransformJob",
+                "sagemaker:StopTransformJob",
+                "sagemaker:AddTags",
+            ),
+            (sagemaker_arn("transform-job"),),
+        ),
+        _pass("PassTrainingRole", "training"),
+        _managed_rule("SageMakerTransformJobs"),
+    ),
 }
 
 

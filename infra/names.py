@@ -26,10 +26,12 @@ TABLES = (
     "events",
     "webhooks",
 )
-MACHINES = ("train-job", "deploy-model", "undeploy-model", "shift-traffic")
+MACHINES = ("train-job", "deploy-model", "undeploy-model", "shift-traffic", "transform-data")
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 """SageMaker writes the output of every training job of an account and region here; the name cannot be chosen."""
+TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"
+"""The same for transform jobs. SageMaker makes it with the first of them."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ FUNCTIONS = tuple(
         "finish_deployment",
         "advance_rollout",
         "deploy_ready_models",
+        "plan_transform",
+        "finish_transform",
         "chain_audit",
     )
 )

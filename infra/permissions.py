@@ -51,7 +51,14 @@ SETTLE_DEPLOYMENTS = (
 )
 """What the one way to every settled status of a deployment needs."""
 
-REPAIR = (*END_JOBS, *SETTLE_DEPLOYMENTS, may.DESCRIBE_EXECUTIONS, may.START_MACHINES)
+REPAIR = (
+    *END_JOBS,
+    *SETTLE_DEPLOYMENTS,
+    may.DESCRIBE_TRANSFORMS,
+    may.STOP_TRANSFORMS,
+    may.DESCRIBE_EXECUTIONS,
+    may.START_MACHINES,
+)
 """What the reconciler needs for what it knows the name of; a sweep has to find it first."""
 
 FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
@@ -73,6 +80,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         may.CALL_FUNCTIONS,
         may.ANSWER_JOBS,
         may.STOP_TRAINING,
+        may.STOP_TRANSFORMS,
         may.DESCRIBE_BATCH,
         may.LOOK_INTO_BATCH_QUEUES,
         *may.LOOK_INTO_TRAINING_QUEUE,
@@ -187,6 +195,14 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "on_endpoint_event": (may.read_and_write("deployments"), may.DESCRIBE_ENDPOINTS, may.ANSWER_DEPLOYMENTS),
     "smoke_test": (may.read("models"), may.read_and_write("deployments"), may.INVOKE_ENDPOINTS),
     "finish_deployment": SETTLE_DEPLOYMENTS,
+    "plan_transform": (may.read("deployments"), may.read("models"), *may.make_roles("training")),
+    "finish_transform": (
+        may.read_and_write("deployments"),
+        may.read_and_write("models"),
+        may.DESCRIBE_TRANSFORMS,
+        may.STOP_TRANSFORMS,
+        may.DELETE_MODELS,
+    ),
     "advance_rollout": (
         may.read_and_write("deployments"),
         may.read_and_write("models"),

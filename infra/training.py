@@ -71,7 +71,7 @@ TRAIN = (
     Grant(
         "WriteResults",
         ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
-        (artifacts_arn(f"tenants/{TENANT}/jobs/*"),),
+        (artifacts_arn(f"tenants/{TENANT}/jobs/*"), artifacts_arn(f"tenants/{TENANT}/transforms/*")),
     ),
     Grant(
         # Where a job's `checkpoint_path` may lead: see `chalicelib.jobs.rules`.
@@ -124,12 +124,12 @@ def write_log(group: str) -> Grant:
     )
 
 
-def put_metrics(namespace: str) -> Grant:
+def put_metrics(*namespaces: str) -> Grant:
     return Grant(
         "PutMetrics",
         ("cloudwatch:PutMetricData",),
         ("*",),
-        {"StringEquals": {"cloudwatch:namespace": namespace}},
+        {"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
     )
 
 
@@ -158,7 +158,16 @@ SERVE = (
 
 
 def fragment() -> Json:
-    on_sagemaker = (write_log(names.TRAINING_LOG_GROUP), put_metrics("/aws/sagemaker/TrainingJobs"), *PULL_IMAGES)
+    on_sagemaker = (
+        write_log(names.TRAINING_LOG_GROUP),
+        Grant(
+            "WriteTransformLog",
+            ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+            (names.log_group_arn(names.TRANSFORM_LOG_GROUP), names.log_group_arn(f"{names.TRANSFORM_LOG_GROUP}:*")),
+        ),
+        put_metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/TransformJobs"),
+        *PULL_IMAGES,
+    )
     return {
         "Resources": {
             "TrainingPolicy": policy("Training jobs of one tenant", (*TRAIN, DECRYPT_SECRETS, *on_sagemaker)),

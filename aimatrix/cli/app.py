@@ -31,6 +31,7 @@ from aimatrix.cli import (
     reconcile,
     rollouts,
     submit,
+    transforms,
     usage,
     webhooks,
 )
@@ -174,6 +175,7 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.add_typer(transforms.app, name="transforms", rich_help_panel=SERVING)
 app.add_typer(environments.app, name="environments", rich_help_panel=SERVING)
 app.add_typer(rollouts.app, name="rollouts", rich_help_panel=SERVING)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=SERVING)

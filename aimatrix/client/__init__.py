@@ -69,6 +69,7 @@ from aimatrix.client.receipts import Receipt
 from aimatrix.client.reconciler import SweepReport
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollouts import Rollout, RolloutGate, RolloutStep
+from aimatrix.client.transforms import Transform, TransformOutput
 from aimatrix.client.uploads import Upload, UploadFile
 from aimatrix.client.webhooks import Delivery, NewSecret, NotSigned, Webhook, verify
 
@@ -135,6 +136,8 @@ __all__ = [
     "Shadow",
     "SweepReport",
     "TimeLimit",
+    "Transform",
+    "TransformOutput",
     "UnreachableError",
     "Upload",
     "UploadError",

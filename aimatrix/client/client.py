@@ -27,6 +27,7 @@ from aimatrix.client.quota_calls import QuotaCalls
 from aimatrix.client.reconciler import ReconcilerCalls
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollout_calls import RolloutCalls
+from aimatrix.client.transform_calls import TransformCalls
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
 from aimatrix.client.uploads import Upload, UploadFile
@@ -42,6 +43,7 @@ class Client:
         deployments: list, get, change_weights, revisions, roll_back, scaling, capture, captures, delete, wait, predict.
         environments: list, get, set, clear.
         rollouts: start, list, get, pause, resume, promote, abort, wait.
+        transforms: start, list, get, outputs, download, cancel, wait.
         experiments: create, list, get, results, count, expose, report, assign, stop.
         quotas: own, users, user, set_user, tenant, set_tenant, check.
         uploads: files into the artifact store.
@@ -79,6 +81,7 @@ class Client:
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
         self.environments = EnvironmentCalls(self._transport)
         self.rollouts = RolloutCalls(self._transport)
+        self.transforms = TransformCalls(self._transport, monotonic)
         self.experiments = ExperimentCalls(self._transport)
         self.quotas = QuotaCalls(self._transport)
         self.capacity = CapacityCalls(self._transport)

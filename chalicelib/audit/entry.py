@@ -66,6 +66,8 @@ class Action(Enum):
     ABORT_ROLLOUT = "abort_rollout"
     SET_DEPLOYMENT_POLICY = "set_deployment_policy"
     REMOVE_DEPLOYMENT_POLICY = "remove_deployment_policy"
+    START_TRANSFORM = "start_transform"
+    CANCEL_TRANSFORM = "cancel_transform"
     CREATE_EXPERIMENT = "create_experiment"
     STOP_EXPERIMENT = "stop_experiment"
 

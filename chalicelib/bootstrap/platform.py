@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.auto_deployment import AutoDeployments
+from chalicelib.bootstrap.transforms import Transforms
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.service import ReconcilerService
     from chalicelib.reconciler.store import SweepStore
     from chalicelib.reconciler.sweep import Sweep
+    from chalicelib.reconciler.transforms import TransformRepairs
 
 
-class Platform(AutoDeployments):
+class Platform(Transforms):
     """All services of one process."""
 
     @cached_property
     def sweep(self) -> Sweep:
         from chalicelib.reconciler.sweep import Sweep
 
-        return Sweep(self.job_repairs, self.deployment_repairs, self.now, time.monotonic)
+        return Sweep(self.job_repairs, self.deployment_repairs, self.transform_repairs, self.now, time.monotonic)
 
     @cached_property
     def job_repairs(self) -> JobRepairs:
@@ -79,6 +80,18 @@ class Platform(AutoDeployments):
 
         machines = self._machines(self.settings.shift_traffic_arn)
         return RolloutRepairs(self.rollout_store, self.deployment_store, machines, self.now)
+
+    @cached_property
+    def transform_repairs(self) -> TransformRepairs:
+        from chalicelib.reconciler.transforms import TransformRepairs
+
+        return TransformRepairs(
+            store=self.transform_store,
+            machines=self._machines(self.settings.transform_data_arn),
+            jobs=self.transform_jobs,
+            finishing=self.transform_finishing,
+            now=self.now,
+        )
 
     def _machines(self, arn: str) -> Machines:
         from chalicelib.deployments.gateways import DeploymentMachine

@@ -217,18 +217,25 @@ def serving_instance(
     gpu_type: str | None = None,
     *,
     field: str = "resource_limits",
+    for_transform: bool = False,
 ) -> InstanceType:
     """The cheapest SageMaker hosting type for one replica of an endpoint; by default `ml.m5.large`.
 
     Args:
         gpu_type: None takes whichever is cheapest.
         field: where the limits stand in the request, for the messages.
+        for_transform: only of what batch transform has too.
 
     Raises:
         InvalidRequest: nothing fits.
     """
     amounts = {"gpu_count": gpu_count, "memory_gb": memory_gb, "cpu_cores": cpu_cores}
-    return _choose(_Wanted(amounts, gpu_type if gpu_count else None), _Market("serving"), field)
+    market = _Market("serving", without=_NOT_FOR_TRANSFORM if for_transform else ())
+    return _choose(_Wanted(amounts, gpu_type if gpu_count else None), market, field)
+
+
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_TransformResources.html
+_NOT_FOR_TRANSFORM = ("ml.c5.large", "ml.r5.", "ml.p4d.", "ml.p5.")
 
 
 @dataclass(frozen=True)
@@ -237,10 +244,12 @@ class _Market:
 
     use: Use
     batch: BatchMachines | None = None
+    without: tuple[str, ...] = ()
+    """What the names of types begin with that are not offered."""
 
     @property
     def types(self) -> tuple[InstanceType, ...]:
-        types = price_list(self.use).types
+        types = tuple(each for each in price_list(self.use).types if not each.name.startswith(self.without))
         if self.use != "batch":
             return types
         if self.batch is None:

@@ -46,7 +46,7 @@ class Kind(Enum):
 class Repair:
     """
     Attributes:
-        subject: `job/<id>` or `deployment/<id>`, as in the audit log.
+        subject: `job/<id>`, `deployment/<id>` or `transform/<id>`, as in the audit log.
         orphan_seconds: for how long something ran that nobody owned.
     """
 

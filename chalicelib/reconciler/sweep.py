@@ -17,6 +17,7 @@ from chalicelib.log import logger
 from chalicelib.reconciler.deployments import DeploymentRepairs
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.repair import Repair, Report
+from chalicelib.reconciler.transforms import TransformRepairs
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class Sweep:
 
     jobs: JobRepairs
     deployments: DeploymentRepairs
+    transforms: TransformRepairs
     now: Clock
     seconds: Callable[[], float]
 
@@ -86,6 +88,8 @@ class Sweep:
                 running += 1
                 looks.at(attempt.name, self.jobs.owned(attempt, backend))
         deployments, endpoints = self._deployments(looks)
+        for transform in looks.each("transforms", self.transforms.open()):
+            looks.at(transform.transform_id, self.transforms.look_at(transform))
         return Report(
             began_at=began,
             ended_at=self.now(),

@@ -51,6 +51,8 @@ def on_execution_event(platform: Platform, event: Mapping[str, Any]) -> None:
     tenant = str(given.get("tenant", ""))
     if deployment_id := str(given.get("deployment_id", "")):
         _settle_deployment(platform, tenant, deployment_id)
+    elif transform_id := str(given.get("transform_id", "")):
+        _end_transform(platform, tenant, transform_id)
     else:
         _end_job(platform, tenant, str(given.get("job_id", "")), detail)
 
@@ -73,6 +75,17 @@ def _end_job(platform: Platform, tenant: str, job_id: str, detail: Mapping[str, 
     logger.info("ended without its execution", extra={"job_id": job_id, "kind": repair.kind.value})
     if repair.kind is not Kind.FINISHED:
         raise NotYet(repair.detail)
+
+
+def _end_transform(platform: Platform, tenant: str, transform_id: str) -> None:
+    transform = platform.transform_store.get(tenant, transform_id)
+    repairs = list(platform.transform_repairs.look_at_once(transform)) if transform and transform.status.is_open else []
+    kinds = [repair.kind for repair in repairs]
+    logger.info(
+        "ended without its execution", extra={"transform_id": transform_id, "repairs": [k.value for k in kinds]}
+    )
+    if Kind.STOPPING in kinds:
+        raise NotYet(repairs[-1].detail)
 
 
 def _settle_deployment(platform: Platform, tenant: str, deployment_id: str) -> None:

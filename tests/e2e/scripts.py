@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,11 @@ def lines(client: Client, job: Job) -> list[str]:
 def first_line(client: Client, job: Job) -> str:
     """Wait for the first line that the script prints."""
     return next(entry.message for entry in client.jobs.follow_logs(job.job_id) if entry.source == "script")
+
+
+def until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Look again and again at what is another process's: nothing signals it here."""
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends, "it took too long"
+        time.sleep(0.2)

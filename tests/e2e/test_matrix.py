@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -28,6 +29,8 @@ from chalicelib.identity.permissions import INSTALLATION, Permission, Role, perm
 from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
 from chalicelib.rollouts.store import RolloutStore
 from chalicelib.table import Table
+from chalicelib.transforms.store import TransformStore
+from chalicelib.transforms.transform import Settings, Transform, TransformStatus
 from localcloud.issuer import Issuer
 from localcloud.state import AUDIENCE, StateDir
 from tests.e2e import scripts
@@ -45,6 +48,7 @@ MISSING = {
     "deployment_id": "00000000-0000-4000-8000-000000000000",
     "experiment_id": "00000000-0000-4000-8000-000000000000",
     "rollout_id": "99",
+    "transform_id": "00000000-0000-4000-8000-000000000000",
     "model_name": "nothing",
     "name": "nothing",
     "environment": "production",
@@ -207,6 +211,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "deployment_id": _ended_deployment(cloud, model.id).deployment_id,
             "experiment_id": experiment.id,
             "rollout_id": str(ROLLOUT),
+            "transform_id": _ended_transform(cloud, model.id).transform_id,
             "model_name": "some-model",
             "name": f"{CANARY}-deployment",
             "environment": "development",
@@ -233,6 +238,7 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "registerExternalModel": {"name": "matrix", "framework": "sklearn", "artifact_path": artifact},
             "changeModel": {"status": "deprecated"},
             "deployModel": {"environment": "development"},
+            "startTransform": {"input": artifact},
             "invokeDeployment": {"inputs": [[1]]},
             "invokeEndpoint": {"inputs": [[1]]},
             "changeWeights": {"variants": [{"model_id": model.id, "weight": 1}]},
@@ -288,6 +294,29 @@ def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:
     )
     ended = replace(deployment, status=DeploymentStatus.TERMINATED, rollouts=ROLLOUT)
     return DeploymentStore(table).create(ended, None, RolloutStore(table).creation(rollout))
+
+
+def _ended_transform(cloud: Cloud, model_id: str) -> Transform:
+    """A record as a transform leaves it that has completed long ago."""
+    now = datetime.now(UTC)
+    transform = Transform(
+        tenant="default",
+        transform_id=f"{MISSING['transform_id'][:-1]}2",
+        user="alice",
+        model_id=model_id,
+        model_name=f"{CANARY}-model",
+        model_version="1",
+        source="s3://bucket/rows/",
+        settings=Settings("text/csv", "text/csv", "line", "multi-record", 6, 1),
+        instance_type="ml.m5.large",
+        instance_count=1,
+        usd_per_hour=Decimal("0.115"),
+        created_at=now,
+        updated_at=now,
+        status=TransformStatus.COMPLETED,
+    )
+    TransformStore(Table(cloud.boto("dynamodb"), "aimatrix-deployments")).create(transform)
+    return transform
 
 
 def forgeries(world: World) -> dict[str, dict[str, str]]:

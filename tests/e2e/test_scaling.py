@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +36,6 @@ POLICY = {
     "scale_down_cooldown": "PT1S",
 }
 CALLERS = 6
-SECONDS = 120.0
 
 
 @pytest.fixture
@@ -65,14 +63,6 @@ def load(client: Client, deployment_id: str) -> Iterator[None]:
             each.result()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    # What is looked at is another process's: nothing signals it here.
-    ends = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < ends, "it took too long"
-        time.sleep(0.2)
-
-
 def serving(cloud: Cloud, endpoint: str) -> int:
     """Serving processes of an endpoint, as the system sees them."""
     found = 0
@@ -96,9 +86,9 @@ def test_instances_are_added_under_load_and_removed_after_it(cloud: Cloud, dora:
 
     assert [each["instances"] for each in report()["variants"]] == [1]
     with load(dora, active.id):
-        until(lambda: serving(cloud, endpoint) == 2)
-    until(lambda: serving(cloud, endpoint) == 1)
-    until(lambda: report()["activities"][0]["status"] == "Successful")
+        scripts.until(lambda: serving(cloud, endpoint) == 2)
+    scripts.until(lambda: serving(cloud, endpoint) == 1)
+    scripts.until(lambda: report()["activities"][0]["status"] == "Successful")
     removed, added = report()["activities"][:2]
     assert "to 2" in added["description"]
     assert "queue" in added["cause"]
@@ -130,7 +120,7 @@ def test_a_serverless_endpoint_has_no_process_while_nobody_asks(cloud: Cloud, do
     assert active.document["instance_type"] == "serverless"
     assert active.endpoint is not None
     endpoint: str = active.endpoint
-    until(lambda: serving(cloud, endpoint) == 0)
+    scripts.until(lambda: serving(cloud, endpoint) == 0)
     assert dora.deployments.predict(active.id, {"inputs": [[0]]})["predictions"] == [1]
     assert serving(cloud, endpoint) == 1
     dora.deployments.delete(active.id)

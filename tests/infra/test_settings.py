@@ -76,7 +76,8 @@ def _without_gpu() -> Any:
 
 def _repairs(platform: Platform) -> tuple[object, ...]:
     jobs = platform.job_repairs
-    return jobs.finishing(), jobs.receipts(), platform.backends.batch, platform.deployment_repairs
+    deployments, transforms = platform.deployment_repairs, platform.transform_repairs
+    return jobs.finishing(), jobs.receipts(), platform.backends.batch, deployments, transforms
 
 
 # What each function's handler reaches for, beside what that in turn needs: see the rooms' routes and tasks.
@@ -95,7 +96,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
             p.captures,
             p.invocations,
         ),
-        lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining),
+        lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining, p.transforms),
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
         lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),
@@ -137,6 +138,8 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "finish_deployment": (lambda p: p.deployment_finishing,),
     "advance_rollout": (lambda p: (p.rollout_driving.reader().experiments(), p.audit.store()),),
     "deploy_ready_models": (lambda p: (p.auto_deploying, p.audit.store()),),
+    "plan_transform": (lambda p: (p.transform_planning, p.transform_planning.role_of("acme")),),
+    "finish_transform": (lambda p: p.transform_finishing,),
     "chain_audit": (lambda p: p.audit_sealing,),
 }
 

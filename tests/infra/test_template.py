@@ -41,6 +41,7 @@ class TestBuiltTemplate:
             *("WebhooksTable", "NotificationTopicArn"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
             "ShiftTrafficStateMachineArn",
+            "TransformDataStateMachineArn",
             *("EventBusName", "BatchJobQueueArn"),
         }
 
@@ -165,7 +166,7 @@ class TestRoles:
                 if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] != "ReadAgent":
                     assert all("/tenants/" in resource["Fn::Sub"] for resource in statement["Resource"])
 
-    def test_training_writes_only_below_its_tenants_jobs_and_into_its_tenants_checkpoints(self, template: Json) -> None:
+    def test_training_writes_only_results_and_checkpoints_of_its_tenant(self, template: Json) -> None:
         writing = [
             statement
             for where, statement in policies.statements(template)
@@ -173,7 +174,10 @@ class TestRoles:
         ]
         own, checkpoints, through_mlflow = ([part["Fn::Sub"] for part in each["Resource"]] for each in writing)
         tenant = "tenants/${!aws:PrincipalTag/aimatrix-tenant}"
-        assert [f"tenants/{each.partition('tenants/')[2]}" for each in own] == [f"{tenant}/jobs/*"]
+        assert [f"tenants/{each.partition('tenants/')[2]}" for each in own] == [
+            f"{tenant}/jobs/*",
+            f"{tenant}/transforms/*",
+        ]
         assert [f"tenants/{each.partition('tenants/')[2]}" for each in checkpoints] == [
             f"{tenant}/users/*/checkpoints/*",
             f"{tenant}/shared/checkpoints/*",

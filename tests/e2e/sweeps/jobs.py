@@ -41,6 +41,11 @@ class NoDeployments:
         return []
 
 
+class NoTransforms:
+    def open(self) -> list[Any]:
+        return []
+
+
 def handlers(on: Services) -> list[Handler]:
     return [*_asked(on), *_of_the_machine(on), *_of_events(on)]
 
@@ -223,7 +228,8 @@ def _of_events(on: Services) -> list[Handler]:
         try:
             jobs = replace(on.platform.job_repairs, tenants=lambda _: [world.caller.tenant], running=())
             nothing: Any = NoDeployments()
-            Sweep(jobs, nothing, on.clock, time.monotonic).run(60)
+            idle: Any = NoTransforms()
+            Sweep(jobs, nothing, idle, on.clock, time.monotonic).run(60)
         finally:
             on.clock.skew = timedelta()
 

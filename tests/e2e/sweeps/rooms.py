@@ -20,6 +20,7 @@ from tests.e2e.sweeps import (
     policies,
     rollouts,
     streams,
+    transforms,
     webhooks,
 )
 from tests.e2e.sweeps.faulty import DEATHS, Fault, Handler, sweep
@@ -31,6 +32,7 @@ ROOMS = (
     "models",
     "deployments",
     "rollouts",
+    "transforms",
     "policies",
     "environments",
     "experiments",
@@ -64,6 +66,7 @@ def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]
                 "models": models.handlers(services),
                 "deployments": deployments.handlers(services),
                 "rollouts": rollouts.handlers(services),
+                "transforms": transforms.handlers(services),
                 "policies": policies.handlers(services),
                 "environments": environments.handlers(services),
                 "experiments": experiments.handlers(services),

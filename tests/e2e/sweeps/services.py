@@ -170,7 +170,7 @@ def services_on(cloud: Cloud) -> Services:
         name=f"nothing-{uuid.uuid4()}", definition=json.dumps(_NOTHING), roleArn=role
     )
     nothing = machine["stateMachineArn"]
-    for which in ("TRAIN_JOB", "DEPLOY_MODEL", "UNDEPLOY_MODEL", "SHIFT_TRAFFIC"):
+    for which in ("TRAIN_JOB", "DEPLOY_MODEL", "UNDEPLOY_MODEL", "SHIFT_TRAFFIC", "TRANSFORM_DATA"):
         environment[f"AIMATRIX_{which}_ARN"] = nothing
     environment[LOOPBACK_WEBHOOK_PORTS] = str(cloud.webhook_port)
     environment["AIMATRIX_TRAIN_JOB_EXECUTIONS"] = nothing.replace(":stateMachine:", ":execution:") + ":"

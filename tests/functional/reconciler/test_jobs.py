@@ -23,6 +23,7 @@ from tests.functional.jobs.conftest import ALICE, STRANGER, Jobs
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
+    from chalicelib.reconciler.transforms import TransformRepairs
 
 LATER = GRACE.total_seconds() + 1
 
@@ -64,6 +65,11 @@ class NoDeployments:
         return []
 
 
+class NoTransforms:
+    def open(self) -> list[Any]:
+        return []
+
+
 @dataclass
 class Receipts:
     issued: list[str] = field(default_factory=list)
@@ -91,7 +97,13 @@ class Room:
     def sweep_with(self, **changes: Any) -> Sweep:
         """A sweep in which some of what it asks is another."""
         repairs = replace(self.repairs, **changes)
-        return Sweep(repairs, cast("DeploymentRepairs", NoDeployments()), repairs.now, repairs.seconds)
+        return Sweep(
+            repairs,
+            cast("DeploymentRepairs", NoDeployments()),
+            cast("TransformRepairs", NoTransforms()),
+            repairs.now,
+            repairs.seconds,
+        )
 
     def submitted(self) -> Job:
         job = self.jobs.service.submit(ALICE, self.jobs.request(), None)

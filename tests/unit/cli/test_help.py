@@ -26,6 +26,7 @@ VERBS = (
     *("models approve", "models approvals"),
     *("rollouts start", "rollouts list", "rollouts get"),
     *("rollouts pause", "rollouts resume", "rollouts promote", "rollouts abort"),
+    *("transforms start", "transforms list", "transforms get", "transforms outputs", "transforms cancel"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("keys create", "keys list", "keys get", "keys revoke"),

@@ -1,0 +1,27 @@
+"""The functions that the state machine `transform_data` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.deployments.tasks import error_text
+from chalicelib.log import logger
+
+if TYPE_CHECKING:
+    from chalicelib.bootstrap import Platform
+
+Event = Mapping[str, Any]
+
+
+def plan_transform(platform: Platform, event: Event) -> dict[str, Any]:
+    answer = platform.transform_planning.plan(event["tenant"], event["transform_id"])
+    logger.info("planned", extra={"transform_id": event["transform_id"], "next": answer["next"]})
+    return answer
+
+
+def finish_transform(platform: Platform, event: Event) -> dict[str, Any]:
+    error = error_text(event.get("error"))
+    transform = platform.transform_finishing.finish(event["tenant"], event["transform_id"], error)
+    logger.info("finished", extra={"transform_id": transform.transform_id, "status": transform.status.value})
+    return {"status": transform.status.value}
