@@ -265,6 +265,8 @@ def _objects_of(objects: ObjectStore, source: S3Uri) -> list[PlannedObject]:
 
 def _download(objects: ObjectStore, bucket: str, key: str, target: Path, cancelled: Event) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Of the object before, or of a try that broke off.
+    target.unlink(missing_ok=True)
     objects.download(bucket, key, target, cancelled)
 
 

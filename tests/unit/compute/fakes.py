@@ -91,7 +91,8 @@ class FakeObjects:
         while not self.gate.wait(0.01):
             if cancelled.is_set():
                 return
-        destination.write_bytes(self.content[bucket, key])
+        with destination.open("xb") as target:
+            target.write(self.content[bucket, key])
 
     def upload(self, source: Path, bucket: str, key: str) -> None:
         if self.refuse_uploads:
