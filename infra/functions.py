@@ -223,7 +223,7 @@ SHAPES: dict[str, Shape] = {
         60,
         512,
         (
-            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "AUDIT_TABLE"),
+            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "AUDIT_TABLE"),
             *("DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
         ),
     ),

@@ -37,6 +37,7 @@ DRIVE_DEPLOYMENTS = Grant(
     ("states:StartExecution",),
     tuple(machine_arn(machine) for machine in ("deploy-model", "shift-traffic")),
 )
+FIND_ALARMS = Grant("FindAlarms", ("cloudwatch:DescribeAlarms",), ("*",))
 WATCH_TRAFFIC = Grant("WatchTraffic", ("cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"), ("*",))
 
 SETTLE_DEPLOYMENTS = (
@@ -92,6 +93,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         may.DESCRIBE_ENDPOINTS,
         may.SEE_SCALING,
         may.SEE_SCALING_ACTIVITIES,
+        FIND_ALARMS,
         may.READ_KEY_PEPPER,
         may.PUBLISH_EVENTS,
         *may.REPLAY_EVENTS,
@@ -217,6 +219,8 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "deploy_ready_models": (
         may.read_and_write("deployments"),
         may.read_and_write("models"),
+        may.read("experiments"),
+        FIND_ALARMS,
         may.RECORD_AUDIT,
         DRIVE_DEPLOYMENTS,
         may.TAKE_IN_MODELS,

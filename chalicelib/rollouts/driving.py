@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from chalicelib.deployments.deployment import Deployment, Variant
 from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, EndpointState
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
-from chalicelib.errors import Conflict
+from chalicelib.errors import Conflict, FieldProblem
 from chalicelib.experiments.experiment import Decision, Verdict
 from chalicelib.experiments.store import ExperimentStore
 from chalicelib.identity.caller import Caller
@@ -61,6 +61,21 @@ class Reader:
             values=self.traffic.values(metrics_namespace(rollout.tenant), since, now, of(GateType.METRIC)),
             verdicts={gate: self._verdict(rollout.tenant, gate) for gate in of(GateType.EXPERIMENT)},
         )
+
+    def problems(self, tenant: str, gates: Sequence[Gate]) -> list[FieldProblem]:
+        """What is wrong with gates that nothing could ever be judged by, by field."""
+        watched = [gate for gate in gates if gate.type is GateType.ALARM]
+        alarms = self.traffic.alarms(watched) if watched else {}
+        found: list[FieldProblem] = []
+        for position, gate in enumerate(gates):
+            name = gate.name or ""
+            if gate.type is GateType.ALARM and alarms[gate] is None:
+                cure = "Make the alarm first, or name one that is there."
+                found.append(FieldProblem(f"gates.{position}.alarm", f"is {name!r}, which is not there", cure))
+            elif gate.type is GateType.EXPERIMENT and self.experiments().get(tenant, name) is None:
+                cure = "Use the id of one of your experiments."
+                found.append(FieldProblem(f"gates.{position}.experiment_id", f"is {name!r}", cure))
+        return found
 
     def _verdict(self, tenant: str, gate: Gate) -> Verdict | None:
         experiment = self.experiments().get(tenant, gate.name or "")

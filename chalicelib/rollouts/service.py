@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chalicelib.audit.entry import Action, subject
@@ -19,7 +19,7 @@ from chalicelib.models.store import ModelStore
 from chalicelib.rollouts import rules
 from chalicelib.rollouts.driving import Driving
 from chalicelib.rollouts.request import RolloutRequest
-from chalicelib.rollouts.rollout import IllegalTransition, Rollout, RolloutStatus
+from chalicelib.rollouts.rollout import Gate, GateType, IllegalTransition, Rollout, RolloutStatus
 from chalicelib.rollouts.store import RolloutPage, RolloutStore
 from chalicelib.table import Write
 
@@ -90,6 +90,7 @@ class RolloutService:
                 )
             brings = [rollout.candidate] if active.weight_of(model.model_id) is None else []
             self.guard.check_rollout(caller, deployment.environment, brings, {gate.type for gate in gates})
+            self._check_gates(caller, gates)
             try:
                 self._record(caller, deployment, rollout, running)
             except StaleDeployment:
@@ -174,6 +175,16 @@ class RolloutService:
                 # The machine would come to it with its next turn; nobody is to wait for that.
                 self.driving.turn(caller.tenant, deployment_id, rollout.number)
             return self._there(caller, deployment_id, number)
+
+    def _check_gates(self, caller: Caller, gates: Sequence[Gate]) -> None:
+        """
+        Raises:
+            RefusedValue: one watches what is not there: it would wait for ever.
+        """
+        if {GateType.ALARM, GateType.EXPERIMENT}.isdisjoint(gate.type for gate in gates):
+            return
+        if problems := self.driving.reader().problems(caller.tenant, gates):
+            raise RefusedValue.about(*problems)
 
     def _changed(self, caller: Caller, rollout: Rollout, after: Rollout, action: Action) -> bool:
         about = subject("deployment", rollout.deployment_id)

@@ -44,6 +44,11 @@ class FakeTraffic:
         return {gate: self.states.get(gate.name or "") for gate in gates}
 
 
+class NoExperiments:
+    def get(self, tenant: str, experiment_id: str) -> None:
+        return None
+
+
 @dataclass
 class Rollouts:
     room: Deployments
@@ -98,7 +103,7 @@ def rollouts(deployments: Deployments) -> Rollouts:
     traffic: Any = FakeTraffic()
     machine: Any = FakeMachine()
     sagemaker: Any = deployments.sagemaker
-    experiments: Callable[[], Any] = dict
+    experiments: Callable[[], Any] = NoExperiments
     store = RolloutStore(deployments.store.table)
     driving = Driving(
         store=store,

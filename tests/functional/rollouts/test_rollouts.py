@@ -101,6 +101,21 @@ class TestStarting:
             rollouts.start(active, new, **plan)
         assert [problem.field for problem in refusal.value.problems] == [field]
 
+    @pytest.mark.parametrize(
+        ("gate", "field"),
+        [
+            ({"type": "alarm", "alarm": "acme-chekcout"}, "gates.1.alarm"),
+            ({"type": "experiment", "experiment_id": "nobodys"}, "gates.1.experiment_id"),
+        ],
+    )
+    def test_a_gate_that_watches_what_is_not_there_is_refused_by_field(
+        self, rollouts: Rollouts, active: Deployment, new: Model, gate: dict[str, Any], field: str
+    ) -> None:
+        with pytest.raises(RefusedValue) as refusal:
+            rollouts.start(active, new, gates=[{"type": "error_rate", "maximum": 0.05}, gate])
+        assert [problem.field for problem in refusal.value.problems] == [field]
+        assert rollouts.machine.started == {}
+
     def test_needs_a_version_of_the_same_model(self, rollouts: Rollouts, active: Deployment) -> None:
         with pytest.raises(RefusedValue, match=r"to\.model_id"):
             rollouts.start(active, rollouts.room.model("1", name="fraud"))
@@ -171,11 +186,24 @@ class TestAStep:
         self, rollouts: Rollouts, active: Deployment, new: Model
     ) -> None:
         gates = [{"type": "alarm", "alarm": "acme-checkout"}]
+        rollouts.traffic.states["acme-checkout"] = "INSUFFICIENT_DATA"
         begun = rollouts.step(rollouts.start(active, new, **{**PLAN, "gates": gates}))
         rollouts.traffic.requests = 500
         rollouts.later(300 + 3600)
         rollouts.turn(begun)
         assert rollouts.get(begun).ending is RolloutStatus.INCONCLUSIVE
+        assert "acme-checkout has too little data" in (rollouts.get(begun).reason or "")
+
+    def test_whose_alarm_is_taken_away_is_inconclusive_too(
+        self, rollouts: Rollouts, active: Deployment, new: Model
+    ) -> None:
+        gates = [{"type": "alarm", "alarm": "acme-checkout"}]
+        rollouts.traffic.states["acme-checkout"] = "OK"
+        begun = rollouts.step(rollouts.start(active, new, **{**PLAN, "gates": gates}))
+        rollouts.traffic.states.clear()
+        rollouts.traffic.requests = 500
+        rollouts.later(300 + 3600)
+        rollouts.turn(begun)
         assert "no alarm acme-checkout" in (rollouts.get(begun).reason or "")
 
     def test_after_the_last_one_the_new_version_is_alone(
