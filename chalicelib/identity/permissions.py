@@ -81,7 +81,7 @@ TABLE: tuple[Rule, ...] = (
     _rule(Permission.MODELS_REGISTER, "register models, deprecate own ones", *ANYBODY),
     _rule(Permission.MODELS_DEPRECATE_ALL, "deprecate everybody's models"),
     _rule(Permission.MODELS_DELETE, "delete models"),
-    _rule(Permission.MODELS_DEPLOY, "deploy models, take deployments down", Role.MODEL_DEPLOYER),
+    _rule(Permission.MODELS_DEPLOY, "deploy models, take deployments down, run batch transforms", Role.MODEL_DEPLOYER),
     _rule(Permission.MODELS_APPROVE, "approve models for an environment that names one as approver", *ANYBODY),
     _rule(Permission.ENVIRONMENTS_MANAGE, "say what environments ask for before they are changed"),
     _rule(Permission.DEPLOYMENTS_READ, "see deployments", *ANYBODY),
