@@ -15,7 +15,7 @@ RULE = "NotificationRule"
 OPERATORS_FILTER: Json = {
     "$or": [
         {
-            "detail-type": ["training.job.status-changed", "deployment.status-changed"],
+            "detail-type": ["training.job.status-changed", "deployment.status-changed", "transform.status-changed"],
             "detail": {"status": ["failed"]},
         },
         {"detail-type": ["rollout.status-changed"], "detail": {"status": ["failed", "rolled-back", "inconclusive"]}},

@@ -51,7 +51,7 @@ STREAMS = (
         for table, wanted in (
             ("jobs", {"sk": {"S": ["job"]}, "event": {"S": [{"exists": True}]}}),
             ("models", {"sk": {"S": ["model"]}}),
-            ("deployments", {"sk": {"S": ["deployment", {"prefix": "rollout#"}]}}),
+            ("deployments", {"sk": {"S": ["deployment", "transform", {"prefix": "rollout#"}]}}),
             ("metrics", {"name": {"S": [{"exists": True}]}}),
             ("audit", {"pk": {"S": [{"prefix": "inbox#"}]}}),
             ("webhooks", {"sk": {"S": ["webhook"]}, "reason": {"S": [{"exists": True}]}}),

@@ -7,6 +7,7 @@ jobs          waits for a checkpoint that is overdue               training.job.
 models        becomes ready                                        training.model.ready
 deployments   is in another status                                 deployment.status-changed
 deployments   is a rollout in another status, or a step further    rollout.status-changed
+deployments   is a transform in another status                     transform.status-changed
 metrics       came; all of one job that come together, 100 each    training.metrics.recorded
 audit         says that a request was refused for a quota          quota.exceeded
 webhooks      was disabled by the service                          webhook.disabled
@@ -32,6 +33,7 @@ from chalicelib.events.shapes import (
     ModelReady,
     QuotaExceeded,
     RolloutStatusChanged,
+    TransformStatusChanged,
     WebhookDisabled,
 )
 from chalicelib.jobs.items import job_from
@@ -42,6 +44,7 @@ from chalicelib.models.model import ModelStatus
 from chalicelib.rollouts.items import PREFIX as ROLLOUT
 from chalicelib.rollouts.items import rollout_of
 from chalicelib.table import Item
+from chalicelib.transforms.store import SK as TRANSFORM
 
 AT_ONCE = 100
 
@@ -66,7 +69,10 @@ class Change:
     def subject(self) -> str:
         """What it is about, as `subject.subject_of` calls it for an event."""
         number = _rollout_number(self)
-        return f"{self.table}/{_pk(self)}" if number is None else f"rollouts/{_pk(self)}#{number}"
+        if number is not None:
+            return f"rollouts/{_pk(self)}#{number}"
+        is_transform = self.table == "deployments" and _sk(self) == TRANSFORM
+        return f"{'transforms' if is_transform else self.table}/{_pk(self)}"
 
     @property
     def order(self) -> int:
@@ -129,6 +135,8 @@ def _event(change: Change) -> Iterator[Event]:
             yield from _model(change.before, change.after)
         case "deployments", "deployment":
             yield from _deployment(change.before, change.after)
+        case "deployments", "transform":
+            yield from _transform(change.before, change.after)
         case "deployments", _ if _rollout_number(change) is not None:
             yield from _rollout(change.before, change.after)
         case "webhooks", "webhook":
@@ -235,6 +243,25 @@ def _rollout(before: Item | None, after: Item) -> Iterator[Event]:
     )
 
 
+def _transform(before: Item | None, after: Item) -> Iterator[Event]:
+    previous = before["status"] if before else None
+    if after["status"] == previous:
+        return
+    cost = after.get("cost_usd")
+    yield TransformStatusChanged(
+        **_common("transform", after, after["record_version"]),
+        transform_id=after["transform_id"],
+        user_id=after["user"],
+        model_id=after["model_id"],
+        model_name=after["model_name"],
+        model_version=str(after["model_version"]),
+        status=after["status"],
+        previous_status=previous,
+        failure_reason=after.get("failure_reason"),
+        cost_usd=float(cost) if cost is not None else None,
+    )
+
+
 def _webhook(before: Item | None, after: Item) -> Iterator[Event]:
     # What its owner has disabled has no reason of the service's.
     if after["status"] != "disabled" or "reason" not in after or (before or {}).get("status") == "disabled":
@@ -298,8 +325,12 @@ def _common(kind: str, item: Item, version: int) -> dict[str, Any]:
 
 def _rollout_number(change: Change) -> int | None:
     """Which of the deployment's rollouts it is; None for another record."""
-    sk = str((change.after or change.before or {}).get("sk", ""))
+    sk = _sk(change)
     return int(sk.removeprefix(ROLLOUT)) if change.table == "deployments" and sk.startswith(ROLLOUT) else None
+
+
+def _sk(change: Change) -> str:
+    return str((change.after or change.before or {}).get("sk", ""))
 
 
 def _pk(change: Change) -> str:

@@ -143,6 +143,25 @@ class RolloutStatusChanged(Event):
     reason: str | None = None
 
 
+class TransformStatusChanged(Event):
+    """
+    Attributes:
+        cost_usd: at the list price; known at the end.
+    """
+
+    type: ClassVar[str] = "transform.status-changed"
+
+    transform_id: str
+    user_id: str
+    model_id: str
+    model_name: str
+    model_version: str
+    status: str
+    previous_status: str | None = None
+    failure_reason: str | None = None
+    cost_usd: float | None = None
+
+
 class QuotaExceeded(Event):
     """A request was refused because it did not fit under a limit."""
 
@@ -173,6 +192,7 @@ TYPES: tuple[type[Event], ...] = (
     MetricsRecorded,
     DeploymentStatusChanged,
     RolloutStatusChanged,
+    TransformStatusChanged,
     QuotaExceeded,
     WebhookDisabled,
 )

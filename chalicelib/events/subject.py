@@ -12,6 +12,7 @@ _RECORDS = {
     "training.model.": ("models", ("modelId",)),
     "deployment.": ("deployments", ("deploymentId",)),
     "rollout.": ("rollouts", ("deploymentId", "rolloutId")),
+    "transform.": ("transforms", ("transformId",)),
     "quota.": ("quotas", ("userId",)),
     "webhook.": ("webhooks", ("webhookId",)),
 }

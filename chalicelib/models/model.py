@@ -38,11 +38,13 @@ class IllegalTransition(Exception):
 
 
 class Use(Enum):
-    """What a deployment does with a model."""
+    """What a deployment, or a transform, does with a model."""
 
     CLAIMED = "claimed"
     """It is about to serve it, so the model must not be deprecated meanwhile."""
     SERVED = "served"
+    TRANSFORMS = "transforms"
+    """A batch transform asks it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Model:
         kind: what the model file is (`mlflow`, `sklearn`, `torch_export`, ...).
         servable: whether an endpoint can answer with it; `servable_reason` says why not.
         signature, input_example: in MLflow's forms, where they are known.
-        uses: deployment id → what it does with this model.
+        uses: id of a deployment or a transform → what it does with this model.
         auto_deployment: what the policy of its name has said; None before it was asked.
     """
 
@@ -137,12 +139,20 @@ class Model:
         """A deployment is about to serve this model; one that serves it already goes on doing so."""
         return replace(self, uses={deployment_id: Use.CLAIMED, **self.uses})
 
+    def asked_by(self, transform_id: str) -> Model:
+        """A transform is about to ask this model."""
+        return replace(self, uses={**self.uses, transform_id: Use.TRANSFORMS})
+
+    def used_for(self, *uses: Use) -> list[str]:
+        """The ids of what uses it so."""
+        return sorted(other for other, use in self.uses.items() if use in uses)
+
     def served_by(self, deployment_id: str, config: Mapping[str, Any]) -> Model:
         served = replace(self, uses={**self.uses, deployment_id: Use.SERVED}, deployment_config=config)
         return served.become(ModelStatus.DEPLOYED)
 
     def released_by(self, deployment_id: str) -> Model:
-        """A deployment does not serve this model, or does no longer."""
+        """A deployment does not serve this model, or a transform does not ask it, or does no longer."""
         uses = {other: use for other, use in self.uses.items() if other != deployment_id}
         released = replace(self, uses=uses)
         if self.status is ModelStatus.DEPLOYED and Use.SERVED not in uses.values():

@@ -11,7 +11,7 @@ from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.models.external import ExternalArtifacts
-from chalicelib.models.model import Model, ModelFilter, ModelStatus
+from chalicelib.models.model import Model, ModelFilter, ModelStatus, Use
 from chalicelib.models.request import ModelRegistrationRequest
 from chalicelib.models.store import ModelPage, ModelStore, StaleModel, VersionTaken
 
@@ -130,7 +130,7 @@ class ModelService:
             model = self._there(caller, model_id)
             if model.status is ModelStatus.DEPRECATED:
                 return model
-            _require_unused(model)
+            require_unused(model)
             deprecated = model.become(ModelStatus.DEPRECATED)
             changed = self.audit.entry(
                 caller, Action.CHANGE_MODEL, subject("model", model_id), status=deprecated.status.value
@@ -147,11 +147,20 @@ class ModelService:
         return model
 
 
-def _require_unused(model: Model) -> None:
-    if model.uses:
+def require_unused(model: Model) -> None:
+    """
+    Raises:
+        Conflict: something serves or asks it.
+    """
+    if deployments := model.used_for(Use.CLAIMED, Use.SERVED):
         raise Conflict(
-            f"The model is used by {len(model.uses)} deployment(s): {', '.join(sorted(model.uses))}. "
+            f"The model is used by {len(deployments)} deployment(s): {', '.join(deployments)}. "
             "Delete them, or deploy another version there, first."
+        )
+    if transforms := model.used_for(Use.TRANSFORMS):
+        raise Conflict(
+            f"The model is used by {len(transforms)} transform(s): {', '.join(transforms)}. "
+            "Wait until they have ended, or cancel them, first."
         )
 
 

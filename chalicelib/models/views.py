@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.clock import to_text
-from chalicelib.models.model import AutoDeployment, Model
+from chalicelib.models.model import AutoDeployment, Model, Use
 
 
 def document(model: Model) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def document(model: Model) -> dict[str, Any]:
         "input_example": model.input_example,
         "mlflow": vars(model.mlflow) if model.mlflow else None,
         "deployment_config": model.deployment_config,
-        "deployments": sorted(model.uses),
+        "deployments": model.used_for(Use.CLAIMED, Use.SERVED),
+        "transforms": model.used_for(Use.TRANSFORMS) or None,
         "auto_deployment": _auto(model.auto_deployment) if model.auto_deployment else None,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -56,7 +56,10 @@ class RolloutService:
             if active is None or not deployment.answers():
                 raise Conflict(f"The deployment is {deployment.status.value}: only an active one can be rolled on.")
             if active.is_serverless:
-                raise Conflict("A serverless endpoint has one version at a time: deploy the other one instead.")
+                raise Conflict(
+                    "A serverless endpoint has one version at a time: deploy the other one instead, or deploy with "
+                    '"serverless": false first.'
+                )
             stable = running.stable if running else active.variants
             model = self.models.get(caller.tenant, request.to.model_id)
             if model is None:

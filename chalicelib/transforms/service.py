@@ -176,7 +176,7 @@ class TransformService:
             StaleTransform: somebody else changed the model meanwhile, or the id is taken.
         """
         # Nobody is to deprecate a model that is about to be asked.
-        claim = self.models.change(model, model.claimed_by(transform.transform_id), transform.created_at)
+        claim = self.models.change(model, model.asked_by(transform.transform_id), transform.created_at)
         entry = self.audit.entry(
             caller,
             Action.START_TRANSFORM,

@@ -20,7 +20,7 @@ from chalicelib.cursor import Cursor
 from chalicelib.table import ConditionFailed, Item, Table, Write
 from chalicelib.transforms.transform import Settings, Transform, TransformStatus
 
-_SK = "transform"
+SK = "transform"
 _OPEN = "transform"
 _LISTED = ("pk", "sk", "listed_at")
 _PAGE = 100
@@ -47,7 +47,7 @@ class TransformStore:
     table: Table
 
     def get(self, tenant: str, transform_id: str) -> Transform | None:
-        item = self.table.get(f"{tenant}#{transform_id}", _SK) if is_id(transform_id) else None
+        item = self.table.get(f"{tenant}#{transform_id}", SK) if is_id(transform_id) else None
         return _transform(item) if item else None
 
     def create(self, transform: Transform, *also: Write) -> None:
@@ -112,7 +112,7 @@ def _item(transform: Transform) -> Item:
     times = {name: getattr(transform, name) for name in ("started_at", "ended_at")}
     return {
         "pk": f"{tenant}#{identity}",
-        "sk": _SK,
+        "sk": SK,
         **{name: getattr(transform, name) for name in _PLAIN},
         **{f"setting_{name}": value for name, value in vars(transform.settings).items()},
         "usd_per_hour": str(transform.usd_per_hour),

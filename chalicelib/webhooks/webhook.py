@@ -14,6 +14,7 @@ EVENT_TYPES = (
     "training.metrics.recorded",
     "deployment.status-changed",
     "rollout.status-changed",
+    "transform.status-changed",
     "quota.exceeded",
     "webhook.disabled",
 )

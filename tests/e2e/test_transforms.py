@@ -11,6 +11,7 @@ import pytest
 from aimatrix.client import Client, ConflictError, Model, NotFoundError, UploadFile
 from tests.e2e import scripts
 from tests.e2e.conftest import Cloud, aimatrix, last_json
+from tests.e2e.listener import Listener
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -125,16 +126,22 @@ def test_one_whose_execution_is_aborted_ends_all_the_same(
     assert _status(cloud, f"aimatrix-{transform.id}") == "Stopped"
 
 
-def test_another_tenants_is_not_there(cloud: Cloud, dora: Client, model: Model, tmp_path: Path) -> None:
+def test_another_tenants_is_not_there_and_ones_own_is_told(
+    cloud: Cloud, dora: Client, model: Model, tmp_path: Path
+) -> None:
     (tmp_path / "rows.csv").write_text("1,0\n")
     source = dora.upload([UploadFile(tmp_path / "rows.csv", "rows.csv")])["rows.csv"]
+    listener = Listener(cloud, TENANT)
     transform = dora.transforms.start(model.id, source)
     with cloud.client("eve", "ADMIN", tenant="elsewhere") as eve:
         for ask in (eve.transforms.get, eve.transforms.cancel):
             with pytest.raises(NotFoundError):
                 ask(transform.id)
         assert list(eve.transforms.list()) == []
-    assert dora.transforms.wait(transform.id, timeout=120).status == "completed"
+    done = dora.transforms.wait(transform.id, timeout=120)
+    assert done.status == "completed"
+    told = listener.until("transform.status-changed", transformId=transform.id, status="completed")["detail"]
+    assert (told["modelName"], told["costUsd"]) == ("linear", done.cost_usd)
 
 
 def _status(cloud: Cloud, name: str) -> str | None:

@@ -38,6 +38,10 @@ FIRST: dict[str, set[str]] = {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "deploymentId", "rolloutId", "userId"),
         *("modelId", "modelVersion", "status", "previousStatus", "step", "steps", "reason"),
     },
+    "transform.status-changed": {
+        *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "transformId", "userId", "modelId"),
+        *("modelName", "modelVersion", "status", "previousStatus", "failureReason", "costUsd"),
+    },
     "quota.exceeded": {
         *("eventId", "schemaVersion", "occurredAt", "tenantId", "recordVersion", "userId", "operation", "detail"),
         "requestId",

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Conflict, Forbidden, InvalidRequest, NotFound, RefusedValue
+from chalicelib.models import views as model_views
 from chalicelib.models.model import Model, ModelStatus
+from chalicelib.models.service import require_unused
 from chalicelib.reconciler.gateways import Driving, Execution
 from chalicelib.reconciler.repair import Kind
 from chalicelib.transforms.finishing import TransformBusy
@@ -91,7 +93,10 @@ class TestStarting:
     def test_keeps_anybody_from_deprecating_the_model(self, transforms: Transforms, begun: Transform) -> None:
         model = transforms.room.models.get("acme", begun.model_id)
         assert model is not None
-        assert begun.transform_id in model.uses
+        shown = model_views.document(model)
+        assert (shown["transforms"], shown["deployments"]) == ([begun.transform_id], [])
+        with pytest.raises(Conflict, match=f"1 transform\\(s\\): {begun.transform_id}"):
+            require_unused(model)
 
 
 class TestThePlan:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +23,7 @@ from chalicelib.events.shapes import (
     ModelReady,
     QuotaExceeded,
     RolloutStatusChanged,
+    TransformStatusChanged,
     WebhookDisabled,
 )
 from chalicelib.events.subject import subject_of
@@ -218,6 +219,34 @@ class TestRollouts:
         # The same version of the deployment's record, or of another rollout, is another event.
         others = [Change("deployments", "1", None, image) for image in (DEPLOYMENT, self.rollout(number=3))]
         assert event.event_id not in {each.event_id for each in seen(others)}
+
+
+class TestTransforms:
+    TRANSFORM: ClassVar[Item] = {
+        "pk": "acme#t",
+        "sk": "transform",
+        "tenant": "acme",
+        "transform_id": "t",
+        "user": "dora",
+        "model_id": "m",
+        "model_name": "churn",
+        "model_version": "3",
+        "status": "in-progress",
+        "record_version": 1,
+        "updated_at": "2026-03-01T12:00:00.000Z",
+    }
+
+    def test_tell_each_status_and_at_the_end_what_it_cost(self) -> None:
+        done = {**self.TRANSFORM, "status": "completed", "record_version": 2, "cost_usd": "0.0042"}
+        changes = [Change("deployments", "1", None, self.TRANSFORM), Change("deployments", "2", self.TRANSFORM, done)]
+        found = seen(changes)
+        told = [event for event in found if isinstance(event, TransformStatusChanged)]
+        assert [(each.previous_status, each.status, each.cost_usd) for each in told] == [
+            (None, "in-progress", None),
+            ("in-progress", "completed", 0.0042),
+        ]
+        subjects = {subject_of(each.type, each.model_dump(by_alias=True)) for each in told}
+        assert subjects == {change.subject for change in changes} == {"transforms/acme#t"}
 
 
 class TestRefusals:
