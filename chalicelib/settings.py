@@ -144,6 +144,10 @@ class Settings:
         return self._get("TRAINING_POLICY_ARN")
 
     @property
+    def transforming_policy_arn(self) -> str:
+        return self._get("TRANSFORMING_POLICY_ARN")
+
+    @property
     def serving_policy_arn(self) -> str:
         return self._get("SERVING_POLICY_ARN")
 

@@ -52,6 +52,7 @@ SETTINGS: dict[str, Json | str] = {
     "TENANT_ROLES": names.tenant_role_arn(),
     "TRAINING_POLICY_ARN": ref("TrainingPolicy"),
     "SERVING_POLICY_ARN": ref("ServingPolicy"),
+    "TRANSFORMING_POLICY_ARN": ref("TransformingPolicy"),
     "BATCH_QUEUE_PREFIX": when(_BATCH, names.batch_queue_arn(""), ""),
     "BATCH_GPU_TYPES": when(_BATCH, when("HasBatchV100", ",".join(_GPU_TYPES), ",".join(_WITHOUT_V100)), ""),
     "BATCH_MAX_VCPUS": when(_BATCH, ref("BatchMaxCpus"), ""),
@@ -231,7 +232,7 @@ SHAPES: dict[str, Shape] = {
         "Decides how a model is asked for its answers to a dataset",
         30,
         512,
-        ("STACK", "DEPLOYMENTS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "TENANT_ROLES", "TRAINING_POLICY_ARN"),
+        ("STACK", "DEPLOYMENTS_TABLE", "MODELS_TABLE", "ARTIFACTS_BUCKET", "TENANT_ROLES", "TRANSFORMING_POLICY_ARN"),
     ),
     "finish_transform": Shape(
         "Ends a transform: the one way to every outcome", 60, 512, ("DEPLOYMENTS_TABLE", "MODELS_TABLE")

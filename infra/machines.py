@@ -109,7 +109,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
             ),
             (sagemaker_arn("transform-job"),),
         ),
-        _pass("PassTrainingRole", "training"),
+        _pass("PassTransformingRole", "transforming"),
         _managed_rule("SageMakerTransformJobs"),
     ),
 }

@@ -197,7 +197,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
     "on_endpoint_event": (may.read_and_write("deployments"), may.DESCRIBE_ENDPOINTS, may.ANSWER_DEPLOYMENTS),
     "smoke_test": (may.read("models"), may.read_and_write("deployments"), may.INVOKE_ENDPOINTS),
     "finish_deployment": SETTLE_DEPLOYMENTS,
-    "plan_transform": (may.read("deployments"), may.read("models"), *may.make_roles("training")),
+    "plan_transform": (may.read("deployments"), may.read("models"), *may.make_roles("transforming")),
     "finish_transform": (
         may.read_and_write("deployments"),
         may.read_and_write("models"),

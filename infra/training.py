@@ -1,4 +1,4 @@
-"""What training containers and endpoints may do: two policies, for roles that each tenant has of its own.
+"""What training containers, endpoints and batch transforms may do: policies for roles that each tenant has of its own.
 
 `names.TENANT` in a resource stands for the tenant of the role that asks, so that one policy keeps all tenants apart. The
 roles are made when a tenant first needs them (`chalicelib.tenants.roles`); these policies are their boundaries.
@@ -71,7 +71,7 @@ TRAIN = (
     Grant(
         "WriteResults",
         ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
-        (artifacts_arn(f"tenants/{TENANT}/jobs/*"), artifacts_arn(f"tenants/{TENANT}/transforms/*")),
+        (artifacts_arn(f"tenants/{TENANT}/jobs/*"),),
     ),
     Grant(
         # Where a job's `checkpoint_path` may lead: see `chalicelib.jobs.rules`.
@@ -124,12 +124,12 @@ def write_log(group: str) -> Grant:
     )
 
 
-def put_metrics(*namespaces: str) -> Grant:
+def put_metrics(namespace: str) -> Grant:
     return Grant(
         "PutMetrics",
         ("cloudwatch:PutMetricData",),
         ("*",),
-        {"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
+        {"StringEquals": {"cloudwatch:namespace": namespace}},
     )
 
 
@@ -157,20 +157,40 @@ SERVE = (
 )
 
 
+TRANSFORM = (
+    Grant("ReadTenantData", ("s3:GetObject",), (artifacts_arn(f"tenants/{TENANT}/*"),)),
+    Grant(
+        "WriteAnswers",
+        ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+        (artifacts_arn(f"tenants/{TENANT}/transforms/*"),),
+    ),
+    Grant(
+        "ListTenantData",
+        ("s3:ListBucket",),
+        (artifacts_arn(),),
+        {"StringLike": {"s3:prefix": [sub(f"tenants/{TENANT}/*")]}},
+    ),
+    Grant(
+        "WriteLog",
+        ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+        (names.log_group_arn(names.TRANSFORM_LOG_GROUP), names.log_group_arn(f"{names.TRANSFORM_LOG_GROUP}:*")),
+    ),
+    put_metrics("/aws/sagemaker/TransformJobs"),
+    *PULL_IMAGES,
+)
+"""Data and answers, and none of the secrets and runs that a training job of the tenant may reach."""
+
+
 def fragment() -> Json:
     on_sagemaker = (
         write_log(names.TRAINING_LOG_GROUP),
-        Grant(
-            "WriteTransformLog",
-            ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
-            (names.log_group_arn(names.TRANSFORM_LOG_GROUP), names.log_group_arn(f"{names.TRANSFORM_LOG_GROUP}:*")),
-        ),
-        put_metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/TransformJobs"),
+        put_metrics("/aws/sagemaker/TrainingJobs"),
         *PULL_IMAGES,
     )
     return {
         "Resources": {
             "TrainingPolicy": policy("Training jobs of one tenant", (*TRAIN, DECRYPT_SECRETS, *on_sagemaker)),
             "ServingPolicy": policy("Endpoints of one tenant", SERVE),
+            "TransformingPolicy": policy("Batch transforms of one tenant", TRANSFORM),
         }
     }

@@ -39,7 +39,7 @@ def deploy(
         bool | None,
         typer.Option(
             "--serverless/--instances",
-            help="No instances while nobody asks, and nothing to pay for then (default: as the environment has it).",
+            help="No instances while nobody asks, and nothing to pay for then (default: in development).",
         ),
     ] = None,
     variant: Annotated[

@@ -30,7 +30,13 @@ class Identity(Stores):
 
         def policy_arn(purpose: Purpose) -> str:
             settings = self.settings
-            return settings.training_policy_arn if purpose is Purpose.TRAINING else settings.serving_policy_arn
+            match purpose:
+                case Purpose.TRAINING:
+                    return settings.training_policy_arn
+                case Purpose.SERVING:
+                    return settings.serving_policy_arn
+                case Purpose.TRANSFORMING:
+                    return settings.transforming_policy_arn
 
         return TenantRoles(lambda: self.clients.iam, self.settings.tenant_roles, policy_arn)
 

@@ -50,7 +50,7 @@ class Transforms(AutoDeployments):
             store=self.transform_store,
             models=self.model_store,
             image_of=lambda framework, gpu: inference_image(framework, gpu, self.settings.region),
-            role_of=lambda tenant: self.tenant_roles.require(tenant, Purpose.TRAINING),
+            role_of=lambda tenant: self.tenant_roles.require(tenant, Purpose.TRANSFORMING),
             output_of=self.objects.uri,
             region=self.settings.region,
             stack=self.settings.stack,

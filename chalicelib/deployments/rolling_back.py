@@ -98,7 +98,10 @@ class RollingBack:
         # What a rollout has made of it step by step is not what was there before: the version it brought must be gone.
         main = deployment.active.main if deployment.active else None
         for past in self.history.newest_first(deployment.tenant, deployment.deployment_id):
-            is_without = main is None or not past.revision.weight_of(main.model_id)
+            shadow = past.revision.shadow
+            is_without = main is None or (
+                not past.revision.weight_of(main.model_id) and (shadow is None or shadow.model_id != main.model_id)
+            )
             if past.outcome is RevisionOutcome.ACTIVE and is_without:
                 return past
         served = f" without version {main.model_version}" if main else ""

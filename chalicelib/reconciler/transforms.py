@@ -37,8 +37,12 @@ class TransformRepairs:
 
     def look_at(self, listed: Transform) -> Iterator[Repair]:
         """Whether an open transform is driven."""
-        if self.now() - listed.updated_at >= GRACE:
-            yield from self.look_at_once(listed)
+        if self.now() - listed.updated_at < GRACE:
+            return
+        # The index lags behind the record.
+        transform = self.store.get(listed.tenant, listed.transform_id)
+        if transform is not None and transform.record_version == listed.record_version:
+            yield from self.look_at_once(transform)
 
     def look_at_once(self, transform: Transform) -> Iterator[Repair]:
         """The same for one that is known to want a look."""

@@ -144,7 +144,10 @@ def _rolling_back(rollout: Rollout, deployment: Deployment, active: Revision, no
     weight = active.weight_of(rollout.candidate.model_id)
     reason = rollout.reason or ""
     ending = rollout.ending or RolloutStatus.ABORTED
-    is_shadow = active.shadow is not None and active.shadow.model_id == rollout.candidate.model_id
+    candidate = rollout.candidate.model_id
+    is_shadow = rollout.revision is not None and active.shadow is not None and active.shadow.model_id == candidate
+    if weight is None and not is_shadow and _has_more(rollout, active) and rollout.restored_at is None:
+        return Turn(rollout.restored(now), rollout.stable, seconds=min(SETTLE_SECONDS, rollout.evaluation_seconds))
     if weight is None and not is_shadow:
         return _end(rollout.restored(now), ending, reason, now)
     seconds = min(SETTLE_SECONDS, rollout.evaluation_seconds)
@@ -160,12 +163,22 @@ def _rolling_back(rollout: Rollout, deployment: Deployment, active: Revision, no
     return _end(rollout, ending, kept, now)
 
 
+def _has_more(rollout: Rollout, active: Revision) -> bool:
+    """Whether a rollout that this one overtook has left its version, or its shadow, behind the endpoint."""
+    stable, now = ({variant.model_id for variant in variants} for variants in (rollout.stable, active.variants))
+    return rollout.overtook and (active.shadow is not None or stable != now)
+
+
 def _refused(rollout: Rollout, deployment: Deployment, active: Revision, now: datetime) -> Turn:
     """The deployment went on with what it had."""
     failure = deployment.last_failure
     said = failure.reason if failure else "the revision did not come about."
     if rollout.serving_since is None:
-        return _end(rollout, RolloutStatus.FAILED, f"The new version could not be served: {said}", now)
+        reason = f"The new version could not be served: {said}"
+        if _has_more(rollout, active):
+            back = rollout.rolling_back(RolloutStatus.FAILED, reason, now).restored(now)
+            return Turn(back, rollout.stable, seconds=min(SETTLE_SECONDS, rollout.evaluation_seconds))
+        return _end(rollout, RolloutStatus.FAILED, reason, now)
     if rollout.is_promoting and sum(active.weights.values()) == active.weight_of(rollout.candidate.model_id):
         kept = f"{rollout.reason or EVERY_STEP} The old version is still up, without requests: {said}"
         return _end(rollout, RolloutStatus.SUCCEEDED, kept, now)

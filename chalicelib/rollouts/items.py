@@ -27,6 +27,8 @@ _PLAIN = (
     *("tenant", "deployment_id", "number", "user", "evaluation_seconds", "patience_seconds", "record_version"),
     *("step", "revision", "base", "reason", "executions"),
 )
+_LATER = {"overtook": False}
+"""What records of earlier releases lack."""
 
 
 def key_of(tenant: str, deployment_id: str, number: int) -> tuple[str, str]:
@@ -40,7 +42,7 @@ def item_of(rollout: Rollout) -> Item:
     return {
         "pk": pk,
         "sk": sk,
-        **{name: getattr(rollout, name) for name in _PLAIN},
+        **{name: getattr(rollout, name) for name in (*_PLAIN, *_LATER)},
         "stable": as_json([vars(variant) for variant in rollout.stable]),
         "candidate": as_json(vars(rollout.candidate)),
         "steps": as_json([vars(step) for step in rollout.steps]),
@@ -57,6 +59,7 @@ def item_of(rollout: Rollout) -> Item:
 
 def rollout_of(item: Mapping[str, Any]) -> Rollout:
     plain: dict[str, Any] = {name: item.get(name) for name in _PLAIN}
+    plain |= {name: item.get(name, initial) for name, initial in _LATER.items()}
     times: dict[str, Any] = {name: from_text(text) if (text := item.get(name)) else None for name in _TIMES}
     ending = item.get("ending")
     return Rollout(

@@ -143,6 +143,7 @@ class Rollout:
         judgements: of the gates, when they were looked at last.
         ending: what it becomes when the weights are back.
         breached_at, restored_at: when a gate was found breached, and when SageMaker had the old weights again.
+        overtook: it took the place of another one, which may have left more behind the endpoint than `stable`.
         executions: how many executions of the machine have driven it; the number of the last one.
     """
 
@@ -172,6 +173,7 @@ class Rollout:
     restored_at: datetime | None = None
     ended_at: datetime | None = None
     executions: int = 1
+    overtook: bool = False
 
     @property
     def is_promoting(self) -> bool:

@@ -81,13 +81,12 @@ def _of_strategy(strategy: Strategy) -> tuple[Step, ...]:
 def check_shadow(steps: Sequence[Step], stable: Sequence[Variant]) -> None:
     """
     Raises:
-        Conflict: the new version can't be a shadow of what is served.
+        RefusedValue: the new version can't be a shadow of what is served.
     """
     if steps[0].shadow and len(stable) > 1:
-        raise Conflict(
-            f"The endpoint serves {len(stable)} versions, and SageMaker copies the requests of one alone: "
-            "leave the shadow step out."
-        )
+        said = f"begin with a shadow, and the endpoint serves {len(stable)} versions"
+        cure = "Leave the shadow step out: SageMaker copies the requests of one version alone."
+        raise RefusedValue.about(FieldProblem("steps", said, cure))
 
 
 def gates(request: RolloutPlan, tenant: str) -> tuple[Gate, ...]:

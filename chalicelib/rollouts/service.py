@@ -83,6 +83,7 @@ class RolloutService:
                 patience_seconds=request.patience,
                 created_at=now,
                 updated_at=now,
+                overtook=running is not None,
             )
             if running and running.status is RolloutStatus.RUNNING and running.is_same_intent(rollout):
                 self.driving.start(running)

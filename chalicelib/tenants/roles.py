@@ -1,11 +1,12 @@
 """A tenant's own IAM roles: what its containers run as.
 
-The template has one policy for training and one for serving. Both say `${aws:PrincipalTag/aimatrix-tenant}` where a tenant's
-name belongs, so all that tells one tenant's role from another's is a tag. The policy is the role's permissions boundary too:
-whatever else should ever be attached, the role can do no more.
+The template has one policy each for training, serving and batch transform. All say `${aws:PrincipalTag/aimatrix-tenant}`
+where a tenant's name belongs, so all that tells one tenant's role from another's is a tag. The policy is the role's
+permissions boundary too: whatever else should ever be attached, the role can do no more.
 
     /aimatrix/<stack>/<region>/training/<tenant>-training-<digest>      tag aimatrix-tenant = <tenant>
     /aimatrix/<stack>/<region>/serving/<tenant>-serving-<digest>
+    /aimatrix/<stack>/<region>/transforming/<tenant>-transforming-<digest>
 
 A role is made before the first thing of its tenant that needs it. A new role is known everywhere some seconds later; until
 then SageMaker refuses it, which the state machines try again.
@@ -34,6 +35,7 @@ class Purpose(Enum):
 
     TRAINING = "training"
     SERVING = "serving"
+    TRANSFORMING = "transforming"
 
     @property
     def services(self) -> tuple[str, ...]:

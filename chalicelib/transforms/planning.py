@@ -22,7 +22,7 @@ class Planning:
     """
     Args:
         image_of: the inference image for (framework, whether it has a GPU).
-        role_of: the tenant's role that reads its data and writes its results.
+        role_of: the tenant's role that reads its data and writes the answers to it.
         output_of: the S3 URI of a key of the artifact store.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
-from chalicelib.clock import Clock, IdMaker, derived_id
+from chalicelib.clock import Clock, IdMaker, derived_id, is_id
 from chalicelib.cursor import Cursor
 from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.rules import check_model
@@ -62,6 +62,12 @@ class TransformService:
         settings, instance = rules.settings(request), rules.instance(request)
         transform_id = self._id(caller, key)
         while True:
+            existing = self.store.get(caller.tenant, transform_id) if key is not None else None
+            if existing is not None:
+                asked = (model_id, request.input, settings, request.instance_count)
+                if (existing.model_id, existing.source, existing.settings, existing.instance_count) != asked:
+                    raise Conflict("The idempotency key was used for another transform. Use another key.")
+                return self._driven(existing)
             model = self.models.get(caller.tenant, model_id)
             if model is None:
                 raise NotFound("model")
@@ -83,11 +89,6 @@ class TransformService:
                 created_at=now,
                 updated_at=now,
             )
-            existing = self.store.get(caller.tenant, transform_id) if key is not None else None
-            if existing is not None:
-                if not existing.is_same_intent(transform):
-                    raise Conflict("The idempotency key was used for another transform. Use another key.")
-                return self._driven(existing)
             self._check_input(source.key)
             try:
                 self._record(caller, transform, model)
@@ -100,6 +101,8 @@ class TransformService:
     ) -> TransformPage:
         """The tenant's transforms, newest first."""
         caller.require(Permission.DEPLOYMENTS_READ)
+        if model_id is not None and not is_id(model_id):
+            return TransformPage((), None)
         after = TransformStore.cursor(cursor, caller.tenant, model_id)
         return self.store.search(caller.tenant, model_id, limit, offset, after)
 
@@ -112,9 +115,17 @@ class TransformService:
         return self._there(caller, transform_id)
 
     def outputs(self, caller: Caller, transform_id: str, limit: int, cursor: str | None) -> OutputPage:
-        """The files with its answers, each with an address that gives it for a while. Raises as `get`."""
+        """The files with its answers, each with an address that gives it for a while: for who began it, and who may deploy.
+
+        Raises as `get`, and:
+            Forbidden: it is somebody else's.
+        """
         caller.require(Permission.DEPLOYMENTS_READ)
-        below = self._there(caller, transform_id).output_prefix
+        transform = self._there(caller, transform_id)
+        if transform.user != caller.user:
+            # They are about data that lies in a place of its user's own.
+            caller.require(Permission.MODELS_DEPLOY)
+        below = transform.output_prefix
         after = Cursor.decode(cursor, names=frozenset({"after"}))
         page = self.objects.page(below, limit, f"{below}{after.key['after']}" if after else None)
         outputs = tuple(

@@ -101,15 +101,6 @@ class Transform:
         """Where its answers lie in the artifact store, with a slash at the end."""
         return f"tenants/{self.tenant}/transforms/{self.transform_id}/"
 
-    def is_same_intent(self, other: Transform) -> bool:
-        return (self.model_id, self.source, self.settings, self.instance_type, self.instance_count) == (
-            other.model_id,
-            other.source,
-            other.settings,
-            other.instance_type,
-            other.instance_count,
-        )
-
     def cancelling(self) -> Transform:
         return self if self.status is TransformStatus.CANCELLING else self._become(TransformStatus.CANCELLING)
 

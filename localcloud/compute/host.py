@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,6 +120,16 @@ class MetricSink(Protocol):
         """Takes data as PutMetricData has them."""
 
 
+async def to_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which goes on to its end where the caller is cancelled; the caller is so once it is there."""
+    working = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.gather(working, return_exceptions=True)
+        raise
+
+
 class Blocking:
     """A bounded pool for blocking work (S3, logs, archives)."""
 
@@ -132,12 +142,7 @@ class Blocking:
 
     async def run_to_end(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, for what must not be left half done: a caller that is cancelled is so once it is done."""
-        working = asyncio.ensure_future(self.run(function, *args, **kwargs))
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await asyncio.gather(working, return_exceptions=True)
-            raise
+        return await to_end(self.run(function, *args, **kwargs))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

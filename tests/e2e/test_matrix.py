@@ -84,6 +84,8 @@ OTHERS = {
     Permission.USAGE_READ: (Permission.USAGE_READ_ALL, 404),
     Permission.MODELS_REGISTER: (Permission.MODELS_DEPRECATE_ALL, 403),
 }
+OF_THEIR_OWNERS = {"listTransformOutputs": (Permission.MODELS_DEPLOY, 403)}
+"""The same for operations on what lies in its owner's place, whatever permission they need."""
 # Fields that would make somebody more than they are, or a thing somebody else's.
 PRIVILEGED = (
     *("tenant", "user", "user_id", "owner", "roles", "permissions", "is_admin", "sub", "key_id", "job_id", "model_id"),
@@ -123,8 +125,9 @@ class Operation:
         """The refusal that somebody else in the tenant gets; None when it is allowed."""
         if self.needs and self.needs not in permissions:
             return 403
-        if self.needs in OTHERS and self.parameters:
-            wider, refusal = OTHERS[self.needs]
+        others = OF_THEIR_OWNERS.get(self.name) or (OTHERS.get(self.needs) if self.needs else None)
+        if others and self.parameters:
+            wider, refusal = others
             return None if wider in permissions else refusal
         return None
 

@@ -174,10 +174,7 @@ class TestRoles:
         ]
         own, checkpoints, through_mlflow = ([part["Fn::Sub"] for part in each["Resource"]] for each in writing)
         tenant = "tenants/${!aws:PrincipalTag/aimatrix-tenant}"
-        assert [f"tenants/{each.partition('tenants/')[2]}" for each in own] == [
-            f"{tenant}/jobs/*",
-            f"{tenant}/transforms/*",
-        ]
+        assert [f"tenants/{each.partition('tenants/')[2]}" for each in own] == [f"{tenant}/jobs/*"]
         assert [f"tenants/{each.partition('tenants/')[2]}" for each in checkpoints] == [
             f"{tenant}/users/*/checkpoints/*",
             f"{tenant}/shared/checkpoints/*",
@@ -185,7 +182,7 @@ class TestRoles:
         assert [each.rpartition(":::")[2].partition("/")[2] for each in through_mlflow] == ["mlflow/*"]
 
     def test_containers_reach_nothing_of_a_tenant_but_their_own(self, template: Json) -> None:
-        for policy_id in ("TrainingPolicy", "ServingPolicy"):
+        for policy_id in ("TrainingPolicy", "ServingPolicy", "TransformingPolicy"):
             text = json.dumps(properties(template, policy_id))
             assert "tenants/${!aws:PrincipalTag/aimatrix-tenant}/" in text
             assert "tenants/*" not in text

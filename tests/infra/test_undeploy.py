@@ -24,7 +24,7 @@ def test_the_roles_of_tenants_of_this_stack_go_and_no_others() -> None:
             for purpose in Purpose:
                 roles.require(tenant, purpose)
     iam.create_role(RoleName="somebody-elses", AssumeRolePolicyDocument=POLICY)
-    assert len(delete_tenant_roles(iam, "mine", "us-east-1")) == 4
+    assert len(delete_tenant_roles(iam, "mine", "us-east-1")) == 6
     assert delete_tenant_roles(iam, "mine", "us-east-1") == []
     left = {role["Path"] for role in iam.list_roles()["Roles"]}
     others = {f"/aimatrix/{place}/{p.value}/" for place in ("mine/eu-west-1", "mine-too/us-east-1") for p in Purpose}

@@ -89,10 +89,13 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, request_seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self, port: int, request_seconds: float = REQUEST_SECONDS, max_body_bytes: int = MAX_BODY_BYTES
+    ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.model: Model | None = None
         self.request_seconds = request_seconds
+        self.max_body_bytes = max_body_bytes
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="predict")
         self._changed = threading.Condition()
         self._active = 0
@@ -157,9 +160,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._error(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
             return None
-        if int(length) > MAX_BODY_BYTES:
+        most = self.server.max_body_bytes
+        if int(length) > most:
             self.close_connection = True
-            self._error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
+            self._error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes")
             return None
         return self.rfile.read(int(length))
 
@@ -207,13 +211,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", required=True, type=Path, help="directory that model.tar.gz was unpacked into")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
     parser.add_argument("--port-file", type=Path, help="file to write the port to, once the server listens")
+    parser.add_argument("--request-seconds", type=float, default=REQUEST_SECONDS, help="longest time of one prediction")
+    parser.add_argument("--max-body-bytes", type=int, default=MAX_BODY_BYTES, help="largest body of one request")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     python = _load_neighbour("environment").interpreter_for(options.model / "code" / "requirements.txt", os.environ)
     if python != sys.executable and ENVIRONMENT_CHOSEN not in os.environ:
         os.environ[ENVIRONMENT_CHOSEN] = python
         os.execv(python, [python, __file__, *arguments])  # noqa: S606 - an argument list; the same process id goes on
-    with Server(options.port) as server:
+    with Server(options.port, options.request_seconds, options.max_body_bytes) as server:
         if options.port_file is not None:
             _write_whole(options.port_file, str(server.server_address[1]))
         print(f"listening on 127.0.0.1:{server.server_address[1]}", flush=True)

@@ -35,6 +35,7 @@ def endpoint_config_changed(host: Host, document: Document) -> None:
         "EndpointConfigName": document["name"],
         "EndpointConfigArn": document["arn"],
         "ProductionVariants": document["request"]["ProductionVariants"],
+        "ShadowProductionVariants": document["request"].get("ShadowProductionVariants"),
         "CreationTime": _milliseconds(document["created"]),
         "Tags": document["tags"],
     }

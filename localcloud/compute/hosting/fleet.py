@@ -153,7 +153,13 @@ class Fleet:
             instance.recover()
 
     async def stop(self, *, drain: bool, remove: bool) -> None:
-        await asyncio.gather(*(instance.stop(drain=drain, remove=remove) for instance in self._instances()))
+        # Nobody waits for what a shadow still answers.
+        stopping = (
+            instance.stop(drain=drain and not variant.plan.shadow, remove=remove)
+            for variant in self.variants.values()
+            for instance in variant.instances
+        )
+        await asyncio.gather(*stopping)
         if remove:
             await self._host.blocking.run(shutil.rmtree, self._root, ignore_errors=True)
 

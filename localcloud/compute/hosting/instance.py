@@ -209,7 +209,8 @@ class Instance:
                 self._process.kill()
                 await self._process.wait()
         if self._output is not None:
-            await self._output
+            # Whoever is cancelled here must not take the log along: another one waits for it too.
+            await asyncio.shield(self._output)
         self._process = self._output = None
 
     # Preparing
@@ -237,7 +238,7 @@ class Instance:
             ) from error
         limits = (self._settings.model_bytes, self._settings.model_files)
         try:
-            await self._host.blocking.run(unpack, archive, self._directory.model, *limits)
+            await self._host.blocking.run_to_end(unpack, archive, self._directory.model, *limits)
         except ArchiveRefused as error:
             raise InstanceFailed(
                 f'Failed to extract model data archive for container "container_1" from URL "{url}". Please ensure that '
@@ -289,8 +290,16 @@ class Instance:
         if self._grant is not None:
             own |= self._grant.environment(self._host.settings.own_url)
         python = self._host.settings.python
+        limits = {
+            "--max-body-bytes": self._settings.payload_bytes,
+            # Of a shorter limit the emulator itself tells the caller.
+            "--request-seconds": max(server.REQUEST_SECONDS, self._settings.request_timeout),
+        }
         return Command(
-            [python, str(SERVER), "--model", str(self._directory.model), "--port-file", str(self._port_file)],
+            [
+                *(python, str(SERVER), "--model", str(self._directory.model), "--port-file", str(self._port_file)),
+                *(word for name, limit in limits.items() for word in (name, str(limit))),
+            ],
             environment_of(self._directory, self._host.settings, self._plan.environment, own),
             self._directory.ml,
         )

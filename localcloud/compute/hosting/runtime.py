@@ -31,7 +31,7 @@ CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 MESSAGE_CHARACTERS = 2048
 MOST_COPIES = 32
-"""For shadow variants at once: one that is slower than its production variant gets no more, and nobody waits for it."""
+"""For a shadow variant at once: one that is slower than its production variant gets no more, and nobody waits for it."""
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each "
     "container in Amazon CloudWatch, resolve the issue, and try again."
@@ -106,7 +106,7 @@ class Runtime:
             raise ApiError("ValidationError", f"Endpoint {name} of account {self._host.settings.account} not found.")
         variant = self._variant(fleet, params)
         shadow = fleet.shadow_of(variant, self._dice)
-        if shadow is not None and len(self._copies) < MOST_COPIES:
+        if shadow is not None and shadow.in_flight < MOST_COPIES:
             copy = asyncio.create_task(self._copy(name, shadow, params["Body"], _headers(params)))
             self._copies.add(copy)
             copy.add_done_callback(self._copies.discard)

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from localcloud.compute import listing
 from localcloud.compute.errors import ResourceInUse, ResourceNotFound, ValidationFailed
 from localcloud.compute.host import Host
+from localcloud.compute.hosting.arns import key_of
 from localcloud.compute.hosting.models import Models
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.jobs.capacity import Slots
@@ -20,7 +21,7 @@ from localcloud.compute.operations import Authorization, Call, Document, Operati
 from localcloud.compute.store import AlreadyThere
 from localcloud.compute.transforming.record import KIND, STOPPED, STOPPING, TransformRecord
 from localcloud.compute.transforming.requests import Transform
-from localcloud.compute.transforming.run import TransformRun
+from localcloud.compute.transforming.run import TransformRun, directory_of
 
 SOURCE = "aws.sagemaker"
 DETAIL_TYPE = "SageMaker Transform Job State Change"
@@ -53,6 +54,7 @@ class TransformPart:
         for key, document in list(self._host.store.scan(KIND)):
             record = TransformRecord(document)
             if record.stop_requested:
+                await self._host.blocking.run(directory_of(self._host, record.name).remove)
                 record.enter(STOPPED, self._host.now())
                 self._changed(record)
             elif not record.is_terminal:
@@ -72,17 +74,17 @@ class TransformPart:
         name, now = request["TransformJobName"], self._host.now()
         arn = self._arn(name)
         model = self._models.records.get(request["ModelName"])
-        if self._host.store.get(KIND, name) is not None:
+        if self._host.store.get(KIND, key_of(name)) is not None:
             raise _taken(arn)
         plan = VariantPlan.of({"VariantName": "transform", "ModelName": request["ModelName"]}, model)
         record = TransformRecord.new(request, arn, plan, now)
         try:
             with self._host.store.together():
-                self._host.store.insert(KIND, name, record.document)
+                self._host.store.insert(KIND, key_of(name), record.document)
                 self._publish(record)
         except AlreadyThere as error:
             raise _taken(arn) from error
-        self._begin(name, record)
+        self._begin(key_of(name), record)
         return {"TransformJobArn": arn}
 
     async def describe(self, call: Call) -> Document:
@@ -96,7 +98,7 @@ class TransformPart:
         if not record.stop_requested:
             record.enter(STOPPING, self._host.now())
             self._changed(record)
-            self._runs[name][1].stop()
+            self._runs[key_of(name)][1].stop()
         return {}
 
     async def list_jobs(self, call: Call) -> Document:
@@ -115,20 +117,21 @@ class TransformPart:
     def replace_tags(self, arn: str, tags: dict[str, str]) -> None:
         record = self._record(arn.rpartition("/")[2])
         record.document["tags"] = tags
-        self._host.store.put(KIND, record.name, record.document)
+        self._host.store.put(KIND, key_of(record.name), record.document)
 
     # Within
 
-    def _begin(self, name: str, record: TransformRecord) -> None:
+    def _begin(self, key: str, record: TransformRecord) -> None:
         run = TransformRun(self._host, record, self._slots, self._changed)
-        task = asyncio.create_task(run.run(), name=f"transform-job {name}")
-        self._runs[name] = (record, run, task)
-        task.add_done_callback(lambda _: self._runs.pop(name, None))
+        task = asyncio.create_task(run.run(), name=f"transform-job {key}")
+        self._runs[key] = (record, run, task)
+        task.add_done_callback(lambda _: self._runs.pop(key, None))
 
     def _record(self, name: str) -> TransformRecord:
-        if name in self._runs:
-            return self._runs[name][0]
-        document = self._host.store.get(KIND, name)
+        key = key_of(name)
+        if key in self._runs:
+            return self._runs[key][0]
+        document = self._host.store.get(KIND, key)
         if document is None:
             raise ResourceNotFound("Requested resource not found.")
         return TransformRecord(document)
@@ -136,7 +139,7 @@ class TransformPart:
     def _changed(self, record: TransformRecord) -> None:
         # A kill in between must not leave an end that nobody is told of.
         with self._host.store.together():
-            self._host.store.put(KIND, record.name, record.document)
+            self._host.store.put(KIND, key_of(record.name), record.document)
             self._publish(record)
         if record.is_terminal:
             self._finishes.announce(record.name)
@@ -146,7 +149,7 @@ class TransformPart:
 
     def _arn(self, name: str) -> str:
         settings = self._host.settings
-        return f"arn:aws:sagemaker:{settings.region}:{settings.account}:transform-job/{name.lower()}"
+        return f"arn:aws:sagemaker:{settings.region}:{settings.account}:transform-job/{key_of(name)}"
 
     def _may(self, operation: str) -> Callable[[Document], Authorization]:
         return lambda params: Authorization(f"sagemaker:{operation}", (self._arn(params["TransformJobName"]),))

@@ -56,7 +56,8 @@ class Transform:
         split, strategy = given.get("SplitType", "None"), request.get("BatchStrategy", "MultiRecord")
         if split not in {"None", "Line"}:
             raise not_here(f"SplitType {split}")
-        payload = request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB) or MOST_MB
+        # 0 is no limit of one's own, and SageMaker's choice.
+        payload = request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB)
         at_once = request.get("MaxConcurrentTransforms", 1) or 1
         if payload * at_once > MOST_MB:
             raise ValidationFailed(
@@ -71,7 +72,7 @@ class Transform:
             by_line=split == "Line",
             together=strategy == "MultiRecord",
             joined_by=b"\n" if output.get("AssembleWith") == "Line" else b"",
-            payload_bytes=payload * MEBIBYTE,
+            payload_bytes=(payload or MOST_MB) * MEBIBYTE,
             at_once=at_once,
             timeout_seconds=float(client.get("InvocationsTimeoutInSeconds", DEFAULT_TIMEOUT_SECONDS)),
             retries=client.get("InvocationsMaxRetries", DEFAULT_RETRIES),

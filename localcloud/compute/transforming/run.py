@@ -15,7 +15,8 @@ from typing import IO
 from localcloud.compute.aws_clients import ObjectError
 from localcloud.compute.credentials import Grant
 from localcloud.compute.errors import ApiError
-from localcloud.compute.host import Host, ObjectStore
+from localcloud.compute.host import Host, ObjectStore, to_end
+from localcloud.compute.hosting.arns import key_of
 from localcloud.compute.hosting.instance import (
     AnswerTooLarge,
     ConnectionLost,
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
 RETRY_SECONDS = 1.0
+POLL_SECONDS = 0.1
 MESSAGE_CHARACTERS = 2048
 
 
@@ -73,13 +75,17 @@ class TransformRun:
         self._slots = slots
         self._changed = changed
         self._transform = Transform.of(record.request)
-        self._directory = JobDirectory(host.settings.state / "transforms" / record.name)
+        self._directory = directory_of(host, record.name)
         self._cancelled = Event()
+        self._is_storing = False
         self._work: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Returns when the job is terminal, or when the emulator is ending: the next one begins it again."""
         self._work = asyncio.create_task(self._run())
+        if self._cancelled.is_set():
+            # Stopped before it came to its first step.
+            self._work.cancel()
         status, reason = COMPLETED, None
         try:
             await self._work
@@ -93,13 +99,13 @@ class TransformRun:
             # Whatever the fault in the emulator, the job must end and say so; the log has the story.
             logger.exception("transform job failed inside the emulator", extra={"job": self._record.name})
             status, reason = FAILED, INTERNAL
-        if self._record.stop_requested and status == COMPLETED:
-            status = STOPPED
         self._record.enter(status, self._host.now(), reason)
         self._changed(self._record)
 
     def stop(self) -> None:
-        """The user wants it stopped: nothing more is asked or stored."""
+        """The user wants it stopped: nothing more is asked or stored. What is being stored is stored as a whole."""
+        if self._is_storing:
+            return
         self._cancelled.set()
         if self._work is not None:
             self._work.cancel()
@@ -163,7 +169,7 @@ class TransformRun:
             JobFailed: one of them could not be transformed; the others are stored.
         """
         source = self._transform.source
-        planned = await storage.run(_objects_of, source)
+        planned = await to_end(storage.run(_objects_of, source))
         if not planned:
             raise DownloadFailed(f'No S3 objects found under S3 URL "{source}" given in input data source.')
         await instance.start()
@@ -176,9 +182,10 @@ class TransformRun:
                 failures.append(failure)
                 await self._say(f"{source.bucket}/{item.key}: {failure}")
         # All at the end: of a job that is stopped SageMaker stores nothing.
+        self._is_storing = True
         for item, output in done:
             target = self._transform.target.under(f"{item.path}.out")
-            await storage.run(_upload, output, target)
+            await to_end(storage.run(_upload, output, target))
         if failures:
             raise JobFailed(f"{failures[0].whose}: See job logs for more information")
 
@@ -189,7 +196,7 @@ class TransformRun:
             ObjectFailed: it could not be transformed.
         """
         given, output = self._directory.root / "input", self._directory.root / f"output-{number}"
-        await storage.run(_download, self._transform.source.bucket, item.key, given, self._cancelled)
+        await to_end(storage.run(_download, self._transform.source.bucket, item.key, given, self._cancelled))
         transform = self._transform
         pieces = payloads(
             given, by_line=transform.by_line, together=transform.together, most_bytes=transform.payload_bytes
@@ -224,6 +231,7 @@ class TransformRun:
         for attempt in range(self._transform.retries + 1):
             if attempt:
                 await self._host.sleep(RETRY_SECONDS)
+            await self._until_healthy(instance)
             try:
                 reply = await instance.invoke(body, self._headers)
             except (ConnectionLost, InvocationTimedOut):
@@ -239,6 +247,19 @@ class TransformRun:
         assert failure is not None  # noqa: S101  an answer was returned
         raise failure
 
+    async def _until_healthy(self, instance: Instance) -> None:
+        """A container that died over one record comes up again for the next.
+
+        Raises:
+            JobFailed: it does not.
+        """
+        try:
+            async with asyncio.timeout(self._settings.startup_timeout):
+                while not instance.healthy:
+                    await self._host.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise JobFailed("AlgorithmError: The container does not come up again. See job logs") from error
+
     @property
     def _headers(self) -> dict[str, str]:
         given = {"Content-Type": self._transform.content_type, "Accept": self._transform.accept}
@@ -251,6 +272,11 @@ class TransformRun:
         with contextlib.suppress(LogDeliveryError):
             await self._host.blocking.run(self._host.logs.create_stream, LOG_GROUP, stream)
             await self._host.blocking.run(self._host.logs.put, LOG_GROUP, stream, [line])
+
+
+def directory_of(host: Host, name: str) -> JobDirectory:
+    """Where a job's model, input and answers lie while it lasts."""
+    return JobDirectory(host.settings.state / "transforms" / key_of(name))
 
 
 def _refusal(reply: Reply) -> ObjectFailed:

@@ -98,6 +98,16 @@ class TestDeploying:
         assert again.active.shadow == active.active.shadow
         assert deployments.sagemaker.describe(active.endpoint).shadows == {"v2"}
 
+    def test_is_passed_over_when_the_version_itself_is_to_be_undone(
+        self, deployments: Deployments, two: tuple[Model, Model]
+    ) -> None:
+        one, other = two
+        deployments.active(one)
+        shadowed(deployments, one, other)
+        active = deployments.active(other)
+        back = deployments.rolling_back.roll_back(DEPLOYER, active.deployment_id, RollbackRequest())
+        assert (back.target.model_id, back.target.shadow) == (one.model_id, None)
+
     def test_taking_it_down_leaves_nothing(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
         active = shadowed(deployments, *two)
         deployments.service.undeploy(DEPLOYER, active.deployment_id)

@@ -122,6 +122,17 @@ class TestACompletedJob:
         counts = [answer.split(" ")[0] for answer in outputs(world)["a.csv.out"].splitlines()]
         assert counts == ["3"] * 6 + ["1"]
 
+    def test_has_taken_a_request_as_large_as_a_payload_may_be(self, world: World) -> None:
+        async def scenario(hosting: Hosting) -> None:
+            await prepare(hosting, a="x" * (30 * 1024 * 1024))
+            wanted = request(MaxPayloadInMB=40, ModelClientConfig={"InvocationsMaxRetries": 0})
+            wanted["TransformInput"]["SplitType"] = "None"
+            await hosting.call("CreateTransformJob", **wanted)
+            assert (await ended(hosting))["TransformJobStatus"] == "Completed"
+
+        play(world, scenario)
+        assert len(outputs(world)["a.csv.out"]) > 30 * 1024 * 1024
+
     def test_is_told_with_its_tags_and_found_in_the_list(self, world: World) -> None:
         async def scenario(hosting: Hosting) -> None:
             await prepare(hosting, a="one")
@@ -222,6 +233,18 @@ class TestStopping:
         play(world, scenario)
         assert outputs(world) == {}
 
+    def test_ends_one_that_has_not_begun(self, world: World) -> None:
+        async def scenario(hosting: Hosting) -> None:
+            await prepare(hosting, a="one")
+            await asyncio.gather(
+                hosting.call("CreateTransformJob", **request()),
+                hosting.call("StopTransformJob", TransformJobName="t"),
+            )
+            assert (await ended(hosting))["TransformJobStatus"] == "Stopped"
+
+        play(world, scenario)
+        assert outputs(world) == {}
+
     def test_ends_one_that_waits_for_room(self, world: World) -> None:
         async def scenario(hosting: Hosting) -> None:
             await prepare(hosting, a="wait")
@@ -251,6 +274,37 @@ class TestARestartOfTheEmulator:
         world.objects.put("s3://data/in/a.csv", b"one")
         play(world, second)
         assert outputs(world) == {"a.csv.out": "1 ONE\n", "b.csv.out": "1 TWO\n"}
+
+    def test_ends_what_was_being_stopped_and_leaves_nothing_of_it(self, world: World) -> None:
+        async def first(hosting: Hosting) -> None:
+            await prepare(hosting, a="wait")
+            await hosting.call("CreateTransformJob", **request())
+            await eventually(lambda: list((world.state / "transforms").glob("*/**/waiting")) != [])
+            document = hosting.host.store.get("transform-job", "t")
+            assert document is not None
+            hosting.host.store.put("transform-job", "t", {**document, "status": "Stopping"})
+
+        async def second(hosting: Hosting) -> None:
+            assert (await ended(hosting))["TransformJobStatus"] == "Stopped"
+            assert not (world.state / "transforms" / "t").exists()
+
+        play(world, first)
+        # As a kill leaves it.
+        (world.state / "transforms" / "t").mkdir(parents=True, exist_ok=True)
+        play(world, second)
+
+
+class TestNames:
+    def test_are_the_same_in_capitals(self, world: World) -> None:
+        async def scenario(hosting: Hosting) -> None:
+            await prepare(hosting, a="one")
+            made = await hosting.call("CreateTransformJob", **request("MyJob"))
+            refused = await hosting.refused("CreateTransformJob", **request("myjob"))
+            assert refused.code == "ResourceInUse"
+            assert (await ended(hosting, "MYJOB"))["TransformJobName"] == "MyJob"
+            assert made["TransformJobArn"].endswith("transform-job/myjob")
+
+        play(world, scenario)
 
 
 class TestRefusals:

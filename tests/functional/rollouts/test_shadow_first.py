@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.invocations import Answer
-from chalicelib.errors import Conflict, InvalidRequest
+from chalicelib.errors import InvalidRequest, RefusedValue
 from chalicelib.models.model import Model, ModelStatus
 from chalicelib.rollouts import views
 from chalicelib.rollouts.rollout import Rollout, RolloutStatus
@@ -170,6 +170,32 @@ class TestFailures:
         assert rollouts.get(begun).status is RolloutStatus.OVERTAKEN
         assert shadows(rollouts, rollout) == {"v3"}
 
+    def test_one_that_overtook_it_and_fails_leaves_what_was_there_before_both(
+        self, rollouts: Rollouts, begun: Rollout
+    ) -> None:
+        deployment = rollouts.deployment(begun)
+        rollouts.room.sagemaker.broken.add(f"{deployment.endpoint}-{deployment.revisions + 1}")
+        rollout = rollouts.start(deployment, rollouts.room.model("3"), **PLAN)
+        done = end(rollouts, rollout)
+        assert (done.status, "could not be served" in (done.reason or "")) == (RolloutStatus.FAILED, True)
+        assert (rollouts.weights(begun), shadows(rollouts, begun)) == ({"v1": 1}, frozenset())
+
+    def test_one_that_overtook_it_and_is_aborted_at_once_does_too(self, rollouts: Rollouts, begun: Rollout) -> None:
+        rollout = rollouts.start(rollouts.deployment(begun), rollouts.room.model("3"), **PLAN)
+        rollouts.service.abort(DEPLOYER, begun.deployment_id, str(rollout.number))
+        rollouts.settle(rollout)
+        assert end(rollouts, rollout).status is RolloutStatus.ABORTED
+        assert (rollouts.weights(begun), shadows(rollouts, begun)) == ({"v1": 1}, frozenset())
+
+    def test_aborted_before_it_touched_anything_leaves_a_shadow_that_was_deployed_by_hand(
+        self, rollouts: Rollouts, old: Model, new: Model
+    ) -> None:
+        active = rollouts.room.active(old, shadow={"model_id": new.model_id})
+        rollout = rollouts.start(active, new, **PLAN)
+        rollouts.service.abort(DEPLOYER, active.deployment_id, "1")
+        assert end(rollouts, rollout).status is RolloutStatus.ABORTED
+        assert shadows(rollouts, rollout) == {"v2"}
+
 
 class TestThePlan:
     def test_has_a_name(self, rollouts: Rollouts, active: Deployment, new: Model) -> None:
@@ -194,5 +220,5 @@ class TestThePlan:
     def test_has_none_where_several_versions_serve(self, rollouts: Rollouts, old: Model, new: Model) -> None:
         both = [{"model_id": model.model_id, "weight": 1} for model in (old, new)]
         active = rollouts.room.active(old, variants=both)
-        with pytest.raises(Conflict, match="leave the shadow step out"):
+        with pytest.raises(RefusedValue, match="begin with a shadow"):
             rollouts.start(active, rollouts.room.model("3"), **PLAN)

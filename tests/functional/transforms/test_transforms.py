@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -53,6 +54,20 @@ class TestStarting:
             transforms.start(model, key="nightly", instance_count=2)
         others = transforms.service.search(DEPLOYER, None, 10, 0, None).transforms
         assert [each.transform_id for each in others] == [again.transform_id]
+
+    def test_under_the_key_of_one_that_has_ended_is_that_one_whatever_became_of_its_model(
+        self, transforms: Transforms, model: Model
+    ) -> None:
+        transform = transforms.start(model, key="nightly")
+        transforms.begin(transform)
+        transforms.jobs.become(transform.resource, "Completed")
+        done = transforms.finish(transform)
+        again = transforms.room.again(model)
+        gone = replace(again, status=ModelStatus.DEPRECATED)
+        transforms.room.models.update(again, gone, transforms.room.clock())
+        assert transforms.start(model, key="nightly") == done
+        with pytest.raises(Conflict, match="deprecated"):
+            transforms.start(model, key="another")
 
     @pytest.mark.parametrize(
         ("asked", "field"),
@@ -271,8 +286,9 @@ class TestApi:
         for name in ("a.csv.out", "b/c.csv.out"):
             transforms.objects.stored[f"{begun.output_prefix}{name}"] = 7
         path = f"/v1/transforms/{begun.transform_id}/outputs?limit=1"
-        first = api.send(USER, "GET", path).json
-        second = api.send(USER, "GET", f"{path}&cursor={first['next_cursor']}").json
+        assert api.send(USER, "GET", path).status == 403
+        first = api.send(DEPLOYER, "GET", path).json
+        second = api.send(DEPLOYER, "GET", f"{path}&cursor={first['next_cursor']}").json
         assert [each["name"] for each in (*first["outputs"], *second["outputs"])] == ["a.csv.out", "b/c.csv.out"]
         assert first["outputs"][0]["url"].startswith(f"https://artifacts/{begun.output_prefix}a.csv.out?")
         assert api.send(STRANGER, "GET", path).status == 404

@@ -58,6 +58,7 @@ class TestTenantRoles:
         [
             (Purpose.TRAINING, ["sagemaker.amazonaws.com", "ecs-tasks.amazonaws.com"]),
             (Purpose.SERVING, ["sagemaker.amazonaws.com"]),
+            (Purpose.TRANSFORMING, ["sagemaker.amazonaws.com"]),
         ],
     )
     def test_are_taken_by_the_services_of_this_account_only(self, purpose: Purpose, services: list[str]) -> None:
@@ -96,5 +97,5 @@ class TestTenantRoles:
             for tenant in (alike + "1", alike + "2")
             for purpose in Purpose
         }
-        assert len(made) == len(iam.roles) == 8
+        assert len(made) == len(iam.roles) == 12
         assert all(len(name) <= 64 for name in iam.roles)
