@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any
 
 
@@ -330,6 +332,12 @@ def same_shares(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
         return False
     whole, others = sum(one.values()) or 1.0, sum(other.values()) or 1.0
     return all(abs(weight / whole - other[name] / others) < _SAME_SHARE for name, weight in one.items())
+
+
+def same_weights(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two sets of weights are the same, as far as SageMaker keeps them."""
+    close = partial(math.isclose, rel_tol=_SAME_SHARE)
+    return one.keys() == other.keys() and all(close(weight, other[name]) for name, weight in one.items())
 
 
 def variant_name(model_version: str, beside: Sequence[Variant] = ()) -> str:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code
-from chalicelib.deployments.deployment import Revision, model_name, same_shares
+from chalicelib.deployments.deployment import Revision, model_name, same_shares, same_weights
 from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
@@ -113,8 +113,11 @@ class Endpoint:
             name: the endpoint's.
         """
         is_up = self.state is EndpointState.IN_SERVICE and self.config == revision.resource(name)
-        shadows = {revision.shadow.name} if revision.shadow else set()
-        return is_up and self.shadows == shadows and same_shares(self.weights, revision.weights)
+        if revision.shadow is None:
+            return is_up and not self.shadows and same_shares(self.weights, revision.weights)
+        # What a shadow gets is the ratio of two weights: there the production variant's own counts.
+        is_shadowed = self.shadows == {revision.shadow.name}
+        return is_up and is_shadowed and same_weights(self.weights, revision.weights)
 
 
 ABSENT = Endpoint(EndpointState.ABSENT)

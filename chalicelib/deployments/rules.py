@@ -10,6 +10,7 @@ from chalicelib.deployments.deployment import Variant, variant_name
 from chalicelib.deployments.request import DeploymentConfig, VariantRequest
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, RefusedValue
 from chalicelib.jobs.instances import serving_instance
+from chalicelib.jobs.request import ResourceRequirements
 from chalicelib.jobs.rules import BOUNDS
 from chalicelib.models.model import Model, ModelStatus
 
@@ -51,7 +52,8 @@ def check_config(config: DeploymentConfig) -> None:
     Raises:
         InvalidRequest: names each bound that is crossed.
     """
-    _check_bounds(config)
+    if config.resource_limits is not None:
+        check_limits(config.resource_limits)
     _check_serverless(config)
     _check_shadow(config)
     _check_replicas(config)
@@ -165,10 +167,12 @@ def host(config: DeploymentConfig) -> Host:
     return Host(instance.name, instance.gpus, None)
 
 
-def _check_bounds(config: DeploymentConfig) -> None:
-    if config.resource_limits is None:
-        return
-    requirements = config.resource_limits.model_dump()
+def check_limits(limits: ResourceRequirements) -> None:
+    """
+    Raises:
+        InvalidRequest: names each bound that is crossed.
+    """
+    requirements = limits.model_dump()
     problems = [
         FieldProblem(f"resource_limits.{name}", f"is {requirements[name]!s:.40}", f"Use {least} to {most} {unit}.")
         for name, (least, most, unit) in BOUNDS.items()

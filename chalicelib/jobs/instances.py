@@ -275,6 +275,10 @@ def _problems(wanted: _Wanted, market: _Market, field: str) -> Iterator[FieldPro
     offered = wanted.offered(market.types)
     others = _alternatives(wanted, market)
     if not offered:
+        if market.use == "serving":
+            cure = f"Use {', or '.join(others)}."
+            yield FieldProblem(f"{field}.gpu_type", f"is {wanted.gpu_type}, which batch transform does not have", cure)
+            return
         # Of Batch's GPUs only these can be missing: see the template's parameter.
         begin = f"Use {', or '.join(others)}, or have" if others else "Have"
         cure = f"{begin} an administrator install the stack with BatchV100ImageId."

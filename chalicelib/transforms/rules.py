@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chalicelib.deployments.rules import check_limits
 from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.jobs.instances import InstanceType, serving_instance
 from chalicelib.transforms.request import TransformRequest
@@ -39,9 +40,10 @@ def instance(request: TransformRequest) -> InstanceType:
     """The cheapest type that batch transform has for the limits.
 
     Raises:
-        InvalidRequest: nothing fits.
+        InvalidRequest: a bound is crossed, or nothing fits.
     """
     limits = request.resource_limits
     if limits is None:
         return serving_instance(for_transform=True)
+    check_limits(limits)
     return serving_instance(limits.memory_gb, limits.cpu_cores, limits.gpu_count, limits.gpu_type, for_transform=True)

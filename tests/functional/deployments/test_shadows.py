@@ -88,6 +88,19 @@ class TestDeploying:
         assert without.active is not None
         assert not found.serves(active.endpoint, without.active)
 
+    def test_is_not_served_rightly_where_the_other_weight_was_changed(
+        self, deployments: Deployments, two: tuple[Model, Model]
+    ) -> None:
+        active = shadowed(deployments, *two)
+        assert active.active is not None
+        deployments.sagemaker.reweigh(active.endpoint, {"v1": 0.1})
+        deployments.sagemaker.settle(active.endpoint)
+        found = deployments.sagemaker.describe(active.endpoint)
+        assert not found.serves(active.endpoint, active.active)
+        deployments.sagemaker.go_back(active.endpoint, found, active.active)
+        deployments.sagemaker.settle(active.endpoint)
+        assert deployments.sagemaker.describe(active.endpoint).serves(active.endpoint, active.active)
+
     def test_can_be_rolled_back_to(self, deployments: Deployments, two: tuple[Model, Model]) -> None:
         active = shadowed(deployments, *two)
         deployments.active(deployments.model("3"))

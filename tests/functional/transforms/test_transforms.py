@@ -74,7 +74,8 @@ class TestStarting:
         [
             ({"content_type": "application/json", "batch_strategy": "single-record"}, "batch_strategy"),
             ({"max_payload_mb": 60, "max_concurrent_transforms": 2}, "max_concurrent_transforms"),
-            ({"resource_limits": {"gpu_count": 8, "gpu_type": "a100", "memory_gb": 8}}, "resource_limits.gpu_count"),
+            ({"resource_limits": {"gpu_count": 1, "gpu_type": "a100", "memory_gb": 8}}, "resource_limits.gpu_type"),
+            ({"resource_limits": {"gpu_count": -1}}, "resource_limits.gpu_count"),
         ],
     )
     def test_refuses_what_sagemaker_would_not_take(
@@ -82,7 +83,8 @@ class TestStarting:
     ) -> None:
         with pytest.raises(InvalidRequest) as refusal:
             transforms.start(model, **asked)
-        assert field.split(".")[0] in {problem.field.split(".")[0] for problem in refusal.value.problems}
+        assert field in {problem.field for problem in refusal.value.problems}
+        assert "Batch" not in str(refusal.value)
 
     @pytest.mark.parametrize(
         "uri",
