@@ -106,9 +106,13 @@ DESCRIBE_EXECUTIONS = Grant(
 CALL_FUNCTIONS = Grant(
     "CallFunctions", ("lambda:InvokeFunction",), tuple(names.function(f).arn for f in ("reconcile", "export_job"))
 )
+LIST_CAPTURES = Grant(
+    "ListCaptures", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["captures/*"]}}
+)
+READ_CAPTURES = (Grant("ReadCaptures", ("s3:GetObject",), (artifacts_arn("captures/*"),)), LIST_CAPTURES)
 CAPTURE_REQUESTS = (
     Grant("KeepCaptures", ("s3:PutObject", "s3:GetObject"), (artifacts_arn("captures/*"),)),
-    Grant("ListCaptures", ("s3:ListBucket",), (artifacts_arn(),), {"StringLike": {"s3:prefix": ["captures/*"]}}),
+    LIST_CAPTURES,
 )
 WRITE_EXPORTS = Grant("WriteExports", ("s3:PutObject",), (artifacts_arn("tenants/*/jobs/*/export/*"),))
 FIND_TRAINING = (

@@ -213,9 +213,9 @@ SHAPES: dict[str, Shape] = {
     "advance_rollout": Shape(
         "Takes a rollout's turn: looks at its gates, and asks for the next weights",
         50,
-        512,
+        1024,
         (
-            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "AUDIT_TABLE"),
+            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "AUDIT_TABLE", "ARTIFACTS_BUCKET"),
             *("DEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
         ),
     ),

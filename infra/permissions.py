@@ -214,6 +214,7 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         may.TAKE_BACK_ENDPOINTS,
         may.WEIGH_ENDPOINTS,
         WATCH_TRAFFIC,
+        *may.READ_CAPTURES,
         DRIVE_DEPLOYMENTS,
     ),
     "deploy_ready_models": (

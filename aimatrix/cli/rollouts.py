@@ -49,6 +49,10 @@ def start(
     max_p99_ms: Annotated[
         float | None, typer.Option(min=0.1, max=60_000, help="Go back when more than 1 % of them take longer.")
     ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=0.99, help="Go back when its answers are further than this from the old version's."),
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = 7 * 24 * 3600,
     api: options.Api = None,
@@ -70,7 +74,7 @@ def start(
     """
     from aimatrix.cli.models import resolve as resolve_model
 
-    wanted = _plan(plan, strategy, max_error_rate, max_p99_ms)
+    wanted = _plan(plan, strategy, max_error_rate, max_p99_ms, max_drift)
     output = Output(as_json)
     with tools(ctx).connect(Target(api, profile, state)) as client:
         deployment = resolve_deployment(client, reference)
@@ -236,7 +240,11 @@ def _resolve(client: Client, reference: str, rollout_id: str | None) -> Rollout:
 
 
 def _plan(
-    plan: Path | None, strategy: str | None, max_error_rate: float | None, max_p99_ms: float | None
+    plan: Path | None,
+    strategy: str | None,
+    max_error_rate: float | None,
+    max_p99_ms: float | None,
+    max_drift: float | None,
 ) -> dict[str, Any]:
     wanted: Any = {}
     if plan is not None:
@@ -250,6 +258,8 @@ def _plan(
         gates.append({"type": "error_rate", "maximum": max_error_rate})
     if max_p99_ms is not None:
         gates.append({"type": "latency", "percentile": 99.0, "maximum_ms": max_p99_ms})
+    if max_drift is not None:
+        gates.append({"type": "drift", "maximum": max_drift})
     if gates:
         wanted["gates"] = [*wanted.get("gates", ()), *gates]
     return dict(wanted)

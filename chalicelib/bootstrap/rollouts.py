@@ -53,7 +53,14 @@ class Rollouts(Experiments):
 
     @cached_property
     def _rollout_reader(self) -> Reader:
+        from chalicelib.captures.answers import CapturedAnswers
         from chalicelib.rollouts.driving import Reader
         from chalicelib.rollouts.traffic import Traffic
 
-        return Reader(Traffic(self.clients.cloudwatch), self._endpoints(), lambda: self.experiment_store, self.now)
+        return Reader(
+            traffic=Traffic(self.clients.cloudwatch),
+            endpoints=self._endpoints(),
+            experiments=lambda: self.experiment_store,
+            answers=lambda: CapturedAnswers(self.objects),
+            now=self.now,
+        )

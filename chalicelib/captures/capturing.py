@@ -1,8 +1,9 @@
 """Keeps a part of what an endpoint is asked, with its answers, as an object each.
 
-captures/<tenant>/<deployment>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<event id>.jsonl
+captures/<tenant>/<deployment>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<mm>-<ss>-<ms>-<event id>.jsonl
 
-The line in it is that of https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html.
+Key and line are those of https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html: a
+variant's keys are in the order of time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from chalicelib.aws import AwsError
@@ -64,9 +66,11 @@ class Capturing:
             return
         now, event_id = self.now(), self.new_id()
         line = json.dumps(_line(capture, exchange, event_id, to_text(now)), ensure_ascii=False, separators=(",", ":"))
-        where = f"{prefix(deployment.tenant, deployment.deployment_id)}{exchange.variant}/{now:%Y/%m/%d/%H}"
+        where = (
+            f"{prefix(deployment.tenant, deployment.deployment_id)}{exchange.variant}/{moment(now)}-{event_id}.jsonl"
+        )
         try:
-            self.objects.write(f"{where}/{event_id}.jsonl", f"{line}\n".encode(), "application/jsonlines")
+            self.objects.write(where, f"{line}\n".encode(), "application/jsonlines")
         except AwsError:
             logger.exception("a request was not captured", extra={"deployment_id": deployment.deployment_id})
 
@@ -74,6 +78,11 @@ class Capturing:
 def prefix(tenant: str, deployment_id: str) -> str:
     """Where all that is captured of a deployment lies."""
     return f"{PREFIX}/{tenant}/{deployment_id}/"
+
+
+def moment(at: datetime) -> str:
+    """What the keys of a variant begin with that are of this moment: `2026/03/01/12/04-59-120`."""
+    return f"{at:%Y/%m/%d/%H/%M-%S}-{at.microsecond // 1000:03d}"
 
 
 def _line(capture: DataCapture, exchange: Exchange, event_id: str, at: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
-from chalicelib.models.model import Model
+from chalicelib.models.model import Model, ModelStatus
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Write
 
@@ -79,12 +79,12 @@ class DeploymentService:
                     f"The deployment {existing.deployment_id} is busy with revision {existing.target.number} "
                     f"(version {existing.target.model_version}). Wait until it has settled."
                 )
-            serving = existing.active if existing else None
+            served = self._served_last(existing) if existing else None
             self.guard.check_change(
                 caller,
                 config.environment,
-                revision.not_in(serving),
-                shifts=serving is not None and not same_shares(_shares(serving), _shares(revision)),
+                revision.not_in(existing.active if existing else None),
+                shifts=served is not None and not same_shares(_shares(served), _shares(revision)),
             )
             if existing and existing.status is DeploymentStatus.INACTIVE:
                 raise Conflict(f"The deployment {existing.deployment_id} is being taken down. Wait until it has ended.")
@@ -190,6 +190,13 @@ class DeploymentService:
         if deployment is None:
             raise NotFound("deployment")
         return deployment
+
+    def _served_last(self, deployment: Deployment) -> Revision | None:
+        """What answers there, or did until it was taken down if that can come back: no way leads around a rollout."""
+        if deployment.status is not DeploymentStatus.TERMINATED or deployment.deployed_at is None:
+            return deployment.active
+        model = self.models.get(deployment.tenant, deployment.target.model_id)
+        return deployment.target if model and model.status is not ModelStatus.DEPRECATED else None
 
     def _models(self, deployed: Model, fields: Mapping[str, str]) -> list[Model]:
         """The models that are to be hosted, the deployed one first.

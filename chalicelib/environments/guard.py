@@ -42,7 +42,7 @@ class EnvironmentGuard:
 
         Args:
             brings: versions that are not served there yet.
-            shifts: whether requests go from one version to another.
+            shifts: whether requests go to another version than those that serve, or served last.
 
         Raises:
             Forbidden: the caller is not one of its deployers.
@@ -51,7 +51,10 @@ class EnvironmentGuard:
         policy = self._checked(caller, environment, brings)
         if shifts and policy.required_gates:
             gates = ", ".join(gate.value for gate in policy.required_gates)
-            said = f"In {environment} another version takes over only in a rollout with gates of these types: {gates}."
+            said = (
+                f"In {environment} another version takes over from what serves, or served last, only in a rollout "
+                f"with gates of these types: {gates}."
+            )
             raise EnvironmentRefusal(said, policy, "required_gates")
 
     def check_rollout(

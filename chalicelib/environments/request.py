@@ -17,7 +17,7 @@ MAX_WINDOWS = 20
 
 User = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-GateName = Literal["error_rate", "latency", "alarm", "metric", "experiment"]
+GateName = Literal["error_rate", "latency", "alarm", "metric", "experiment", "drift"]
 Hour = Annotated[str, StringConstraints(max_length=5, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 End = Annotated[str, StringConstraints(max_length=5, pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
+from chalicelib.captures.answers import LONGEST, CapturedAnswers
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, Variant
 from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, EndpointState
@@ -18,8 +20,9 @@ from chalicelib.errors import Conflict, FieldProblem
 from chalicelib.experiments.experiment import Decision, Verdict
 from chalicelib.experiments.store import ExperimentStore
 from chalicelib.identity.caller import Caller
+from chalicelib.rollouts.drift import Drift, drift
 from chalicelib.rollouts.following import Turn, following
-from chalicelib.rollouts.gates import Reading
+from chalicelib.rollouts.gates import FALSE_ALARM, NOT_LOOKED_AT, Reading
 from chalicelib.rollouts.rollout import Gate, GateType, Rollout, RolloutStatus
 from chalicelib.rollouts.store import RolloutStore
 from chalicelib.rollouts.traffic import Traffic
@@ -39,6 +42,7 @@ class Reader:
     traffic: Traffic
     endpoints: Endpoints
     experiments: Callable[[], ExperimentStore]
+    answers: Callable[[], CapturedAnswers]
     now: Clock
 
     def read(self, rollout: Rollout, deployment: Deployment) -> Reading:
@@ -60,9 +64,20 @@ class Reader:
             alarms=self.traffic.alarms(of(GateType.ALARM)),
             values=self.traffic.values(metrics_namespace(rollout.tenant), since, now, of(GateType.METRIC)),
             verdicts={gate: self._verdict(rollout.tenant, gate) for gate in of(GateType.EXPERIMENT)},
+            drift=self._drift(rollout, since, now),
         )
 
-    def problems(self, tenant: str, gates: Sequence[Gate]) -> list[FieldProblem]:
+    def _drift(self, rollout: Rollout, since: datetime, now: datetime) -> Drift:
+        if not any(gate.type is GateType.DRIFT for gate in rollout.watched):
+            return NOT_LOOKED_AT
+        answers, where = self.answers(), (rollout.tenant, rollout.deployment_id)
+        # The old version may get no requests any more: what it answered before counts as well.
+        old = answers.newest(*where, [variant.name for variant in rollout.stable], now - LONGEST, now)
+        new = answers.newest(*where, [rollout.candidate.name], since, now)
+        look = 1 + int((now - since).total_seconds() / rollout.evaluation_seconds)
+        return drift(old, new, look, FALSE_ALARM)
+
+    def problems(self, deployment: Deployment, gates: Sequence[Gate]) -> list[FieldProblem]:
         """What is wrong with gates that nothing could ever be judged by, by field."""
         watched = [gate for gate in gates if gate.type is GateType.ALARM]
         alarms = self.traffic.alarms(watched) if watched else {}
@@ -72,9 +87,14 @@ class Reader:
             if gate.type is GateType.ALARM and alarms[gate] is None:
                 cure = "Make the alarm first, or name one that is there."
                 found.append(FieldProblem(f"gates.{position}.alarm", f"is {name!r}, which is not there", cure))
-            elif gate.type is GateType.EXPERIMENT and self.experiments().get(tenant, name) is None:
+            elif gate.type is GateType.EXPERIMENT and self.experiments().get(deployment.tenant, name) is None:
                 cure = "Use the id of one of your experiments."
                 found.append(FieldProblem(f"gates.{position}.experiment_id", f"is {name!r}", cure))
+            elif gate.type is GateType.DRIFT and deployment.capture is None:
+                cure = (
+                    f"Capture some of its requests first: PUT /api/v1/deployments/{deployment.deployment_id}/capture."
+                )
+                found.append(FieldProblem(f"gates.{position}", "compares answers, and none are captured", cure))
         return found
 
     def _verdict(self, tenant: str, gate: Gate) -> Verdict | None:

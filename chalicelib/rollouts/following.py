@@ -88,7 +88,7 @@ def following(rollout: Rollout, deployment: Deployment, now: datetime, read: Cal
         # What is read now came before: the weights have just been read back.
         begun = rollout.began_step(now, reading.requests)
         return Turn(begun, seconds=_pause(begun, now))
-    judgements = [judge(gate, reading) for gate in rollout.gates]
+    judgements = [judge(gate, reading) for gate in rollout.watched]
     return _judged(rollout.judged(judgements, reading.requests), active, now)
 
 

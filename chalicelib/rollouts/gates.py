@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.experiments.experiment import Decision, Verdict
+from chalicelib.rollouts.drift import ENOUGH, Drift
 from chalicelib.rollouts.rollout import Finding, Gate, GateType, Judgement
 
+NOT_LOOKED_AT = Drift(0, 0)
 FALSE_ALARM = 0.01
 """The probability that a gate is ever found breached by a version that keeps it."""
 
@@ -30,6 +32,7 @@ class Reading:
         alarms: by gate, the state of its alarm; None where there is no such alarm.
         values: by gate, the last value of its metric; None where there is none.
         verdicts: by gate, how it stands with its experiment; None where there is no such experiment.
+        drift: how far its answers are from those of the version before.
     """
 
     is_served: bool = True
@@ -39,6 +42,7 @@ class Reading:
     alarms: Mapping[Gate, str | None] = field(default_factory=dict)
     values: Mapping[Gate, float | None] = field(default_factory=dict)
     verdicts: Mapping[Gate, Verdict | None] = field(default_factory=dict)
+    drift: Drift = NOT_LOOKED_AT
 
 
 def judge(gate: Gate, reading: Reading) -> Judgement:
@@ -55,6 +59,8 @@ def judge(gate: Gate, reading: Reading) -> Judgement:
             return _of_metric(gate, reading.values.get(gate))
         case GateType.EXPERIMENT:
             return _of_experiment(gate, reading.verdicts.get(gate))
+        case GateType.DRIFT:
+            return _of_drift(gate, reading.drift, gate.maximum or 0.0)
 
 
 def name_of(gate: Gate) -> str:
@@ -64,6 +70,8 @@ def name_of(gate: Gate) -> str:
             return f"error rate <= {gate.maximum:g}"
         case GateType.LATENCY:
             return f"p{gate.percentile:g} latency <= {gate.maximum:g} ms"
+        case GateType.DRIFT:
+            return f"drift <= {gate.maximum:g}"
         case GateType.METRIC:
             bounds = ((">=", gate.minimum), ("<=", gate.maximum))
             return (
@@ -135,3 +143,15 @@ def _of_experiment(gate: Gate, verdict: Verdict | None) -> Judgement:
         case Decision.PROMOTE if gate.promotes:
             return Judgement(name_of(gate), Finding.PROMOTES, verdict.reason)
     return Judgement(name_of(gate), Finding.PASSED, verdict.reason)
+
+
+def _of_drift(gate: Gate, drift: Drift, allowed: float) -> Judgement:
+    if not drift.is_known:
+        said = f"{drift.new:,} answers of the new version and {drift.old:,} of the old one were captured"
+        return Judgement(name_of(gate), Finding.WAITING, f"{said}; to compare them takes {ENOUGH} of each.")
+    where = f"at most {drift.where:g}" if isinstance(drift.where, float) else repr(drift.where[:80])
+    shares = f"{drift.new_share:.1%} of the new version's answers are {where}, {drift.old_share:.1%} of the old one's"
+    found = f"{shares}: a distance of {drift.distance:.3f} ± {drift.margin:.3f}"
+    if drift.distance - drift.margin > allowed:
+        return Judgement(name_of(gate), Finding.BREACHED, f"{found}, surely more than {allowed:g}.")
+    return Judgement(name_of(gate), Finding.PASSED, f"{found}; up to {allowed:g} is allowed.")

@@ -80,8 +80,13 @@ class ExperimentGate(Shape):
     promotes: bool = False
 
 
+class DriftGate(Shape):
+    type: Literal["drift"]
+    maximum: Annotated[float, Field(ge=0.01, le=0.99)] = 0.1
+
+
 GateRequest = Annotated[
-    ErrorRateGate | LatencyGate | AlarmGate | MetricGate | ExperimentGate, Field(discriminator="type")
+    ErrorRateGate | LatencyGate | AlarmGate | MetricGate | ExperimentGate | DriftGate, Field(discriminator="type")
 ]
 
 

@@ -47,6 +47,7 @@ class GateType(Enum):
     ALARM = "alarm"
     METRIC = "metric"
     EXPERIMENT = "experiment"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Gate:
     """What the new version has to keep.
 
     Attributes:
-        maximum: of an error rate a share from 0 to 1, of a latency milliseconds, of a metric its own unit.
+        maximum: of an error rate a share from 0 to 1, of a latency milliseconds, of a metric its own unit, of
+            drift a distance from 0 to 1.
         minimum: of a metric.
         percentile: of a latency, in percent: so many of the requests are to be answered within `maximum`.
         name: of an alarm or a metric; the id of an experiment.
@@ -183,6 +185,12 @@ class Rollout:
     def passage(self) -> Passage | None:
         """Of the present step, when its weights are in force."""
         return self.passages[self.step] if self.step < len(self.passages) else None
+
+    @property
+    def watched(self) -> tuple[Gate, ...]:
+        """The gates that the present step is judged by. What a shadow answers is kept nowhere: it can't be compared."""
+        is_shadow = self.step < len(self.steps) and self.steps[self.step].shadow
+        return tuple(gate for gate in self.gates if not (is_shadow and gate.type is GateType.DRIFT))
 
     def variants(self, weight: float) -> tuple[Variant, ...]:
         """All variants, the new one with so many percent, the others with what is left in their old proportions."""

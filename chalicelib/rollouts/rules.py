@@ -15,6 +15,7 @@ from chalicelib.rollouts.request import (
     LONGEST_SECONDS,
     MAX_STEPS,
     AlarmGate,
+    DriftGate,
     ErrorRateGate,
     GateRequest,
     LatencyGate,
@@ -105,6 +106,8 @@ def _gate(gate: GateRequest, field: str, tenant: str) -> Gate:
             return Gate(GateType.ERROR_RATE, maximum=gate.maximum)
         case LatencyGate():
             return Gate(GateType.LATENCY, maximum=gate.maximum_ms, percentile=gate.percentile)
+        case DriftGate():
+            return Gate(GateType.DRIFT, maximum=gate.maximum)
         case AlarmGate():
             # Alarms are the account's: a tenant must not learn of another's.
             if tenant != DEFAULT_TENANT and not gate.alarm.startswith(f"{tenant}-"):

@@ -94,7 +94,7 @@ class RolloutService:
                 )
             brings = [rollout.candidate] if active.weight_of(model.model_id) is None else []
             self.guard.check_rollout(caller, deployment.environment, brings, {gate.type for gate in gates})
-            self._check_gates(caller, gates)
+            self._check_gates(deployment, gates)
             try:
                 self._record(caller, deployment, rollout, running)
             except StaleDeployment:
@@ -180,14 +180,14 @@ class RolloutService:
                 self.driving.turn(caller.tenant, deployment_id, rollout.number)
             return self._there(caller, deployment_id, number)
 
-    def _check_gates(self, caller: Caller, gates: Sequence[Gate]) -> None:
+    def _check_gates(self, deployment: Deployment, gates: Sequence[Gate]) -> None:
         """
         Raises:
             RefusedValue: one watches what is not there: it would wait for ever.
         """
-        if {GateType.ALARM, GateType.EXPERIMENT}.isdisjoint(gate.type for gate in gates):
+        if {GateType.ALARM, GateType.EXPERIMENT, GateType.DRIFT}.isdisjoint(gate.type for gate in gates):
             return
-        if problems := self.driving.reader().problems(caller.tenant, gates):
+        if problems := self.driving.reader().problems(deployment, gates):
             raise RefusedValue.about(*problems)
 
     def _changed(self, caller: Caller, rollout: Rollout, after: Rollout, action: Action) -> bool:

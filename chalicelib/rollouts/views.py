@@ -82,6 +82,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
     names: dict[str, dict[str, Any]] = {
         "error_rate": {"maximum": gate.maximum},
         "latency": {"percentile": gate.percentile, "maximum_ms": gate.maximum},
+        "drift": {"maximum": gate.maximum},
         "alarm": {"alarm": gate.name},
         "metric": {
             "metric": gate.name,

@@ -167,6 +167,20 @@ class TestARollout:
         found = cloud.boto("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
         assert "ShadowProductionVariants" not in found
 
+    def test_whose_version_answers_otherwise_is_undone_by_its_drift_gate(
+        self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
+    ) -> None:
+        half = {"weight": 50.0, "duration": 2, "minimum_samples": 0}
+        plan = {"steps": [half, STEPS[-1]], "gates": [{"type": "drift", "maximum": 0.2}]}
+        dora.deployments.capture(deployed.id, percentage=100.0)
+        with Callers(cloud, deployed) as callers:
+            done = ended(cloud, start(cloud, deployed, versions[1], **plan))
+        assert done["status"] == "rolled-back", done
+        assert "drift <= 0.2 was breached. 0.0% of the new version's answers are at most 1, 100.0%" in done["reason"]
+        assert {code for code, _ in callers.answers} == {200}
+        now = dora.deployments.get(deployed.id)
+        assert [variant.model_id for variant in now.variants] == [versions[0].id]
+
     def test_is_paused_and_aborted_by_hand(self, cloud: Cloud, deployed: Deployment, versions: list[Model]) -> None:
         token = cloud.token("dora", "USER", "MODEL_DEPLOYER", tenant=TENANT)
         here = {"AIMATRIX_API": cloud.api, "AIMATRIX_TOKEN": token}

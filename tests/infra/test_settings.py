@@ -136,7 +136,9 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "on_endpoint_event": (lambda p: p.deployment_waiting,),
     "smoke_test": (lambda p: p.smoke_test,),
     "finish_deployment": (lambda p: p.deployment_finishing,),
-    "advance_rollout": (lambda p: (p.rollout_driving.reader().experiments(), p.audit.store()),),
+    "advance_rollout": (
+        lambda p: (p.rollout_driving.reader().experiments(), p.rollout_driving.reader().answers(), p.audit.store()),
+    ),
     "deploy_ready_models": (lambda p: (p.auto_deploying, p.audit.store(), p.rollout_driving.reader().experiments()),),
     "plan_transform": (lambda p: (p.transform_planning, p.transform_planning.role_of("acme")),),
     "finish_transform": (lambda p: p.transform_finishing,),

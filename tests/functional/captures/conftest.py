@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
@@ -37,6 +38,9 @@ class FakeObjects:
     def page(self, prefix: str, limit: int, after: str | None) -> list[Listed]:
         keys = sorted(key for key in self.stored if key.startswith(prefix) and (after is None or key > after))
         return [Listed(key, len(self.stored[key])) for key in keys[:limit]]
+
+    def read_json(self, key: str) -> Any:
+        return json.loads(self.stored[key])
 
     def presigned_get(self, key: str, seconds: int) -> str:
         return f"https://bucket/{key}?expires={seconds}"

@@ -193,6 +193,20 @@ class TestRequiredGates:
             room.rollouts.service.promote(DEPLOYER, active.deployment_id, str(rollout.number))
         room.rollouts.service.abort(DEPLOYER, active.deployment_id, str(rollout.number))
 
+    def test_are_not_passed_by_taking_down_what_serves(self, places: Deployments) -> None:
+        one, two = places.model("1"), places.model("2")
+        active = places.active(one)
+        ask_for(places, required_gates=["error_rate"])
+        places.take_down(places.service.undeploy(DEPLOYER, active.deployment_id))
+        with pytest.raises(EnvironmentRefusal, match="served last"):
+            places.deploy(two)
+        back = places.active(one)
+        places.take_down(places.service.undeploy(DEPLOYER, back.deployment_id))
+        # What can't come back holds nobody up.
+        last = places.again(one)
+        places.models.update(last, replace(last, status=ModelStatus.DEPRECATED), places.clock())
+        assert places.active(two).current.model_version == "2"
+
     def test_keep_weights_as_they_are(self, places: Deployments) -> None:
         one, two = places.model("1"), places.model("2")
         active = places.active(one, variants=[{"model_id": each.model_id, "weight": 1} for each in (one, two)])

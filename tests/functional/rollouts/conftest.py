@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.captures.answers import CapturedAnswers
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.identity.caller import Caller
 from chalicelib.models.model import Model
@@ -18,6 +19,7 @@ from chalicelib.rollouts.rollout import Gate, Rollout
 from chalicelib.rollouts.service import RolloutService
 from chalicelib.rollouts.store import RolloutStore
 from chalicelib.rollouts.traffic import Served
+from tests.functional.captures.conftest import FakeObjects
 from tests.functional.deployments.conftest import DEPLOYER, Deployments
 from tests.functional.deployments.conftest import deployments as deployments
 from tests.functional.deployments.conftest import dynamodb as dynamodb
@@ -54,6 +56,7 @@ class Rollouts:
     room: Deployments
     store: RolloutStore
     traffic: FakeTraffic
+    objects: FakeObjects
     machine: FakeMachine
     driving: Driving
     service: RolloutService
@@ -104,13 +107,14 @@ def rollouts(deployments: Deployments) -> Rollouts:
     machine: Any = FakeMachine()
     sagemaker: Any = deployments.sagemaker
     experiments: Callable[[], Any] = NoExperiments
+    objects = FakeObjects()
     store = RolloutStore(deployments.store.table)
     driving = Driving(
         store=store,
         deployments=deployments.store,
         revising=deployments.revising,
         machine=machine,
-        reader=lambda: Reader(traffic, sagemaker, experiments, deployments.clock),
+        reader=lambda: Reader(traffic, sagemaker, experiments, lambda: CapturedAnswers(objects), deployments.clock),
         now=deployments.clock,
         audit=deployments.log.recorder,
     )
@@ -123,4 +127,4 @@ def rollouts(deployments: Deployments) -> Rollouts:
         now=deployments.clock,
         audit=deployments.log.recorder,
     )
-    return Rollouts(deployments, store, traffic, machine, driving, service)
+    return Rollouts(deployments, store, traffic, objects, machine, driving, service)
