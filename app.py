@@ -34,6 +34,8 @@ from chalicelib.quotas import routes as quota_routes
 from chalicelib.quotas import tasks as quota_tasks
 from chalicelib.reconciler import routes as reconciler_routes
 from chalicelib.reconciler import tasks as reconciler_tasks
+from chalicelib.retraining import routes as retraining_routes
+from chalicelib.retraining import tasks as retraining_tasks
 from chalicelib.rollouts import routes as rollout_routes
 from chalicelib.rollouts import tasks as rollout_tasks
 from chalicelib.transforms import routes as transform_routes
@@ -60,6 +62,7 @@ for routes in (
     rollout_routes,
     transform_routes,
     policy_routes,
+    retraining_routes,
     environment_routes,
     capture_routes,
     experiment_routes,
@@ -202,6 +205,12 @@ def advance_rollout(event: dict[str, Any], _context: object) -> Any:
 @app.lambda_function(name="deploy_ready_models")
 def deploy_ready_models(event: dict[str, Any], _context: object) -> Any:
     return policy_tasks.deploy_ready_models(platform, event)
+
+
+@app.lambda_function(name="retrain")
+@platform.metered
+def retrain(event: dict[str, Any], _context: object) -> Any:
+    return retraining_tasks.retrain(platform, event)
 
 
 @app.lambda_function(name="plan_transform")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,6 +29,14 @@ class Stored:
 class Listed:
     key: str
     size: int
+
+
+@dataclass(frozen=True)
+class Version:
+    key: str
+    size: int
+    etag: str
+    version_id: str | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,22 @@ class Objects:
         more: Any = {"StartAfter": after} if after else {}
         answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **more)
         return [Listed(entry["Key"], entry["Size"]) for entry in answer.get("Contents", [])]
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        """The present version of every object below a prefix, in order of their keys."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            for entry in page.get("Versions", []):
+                if entry["IsLatest"]:
+                    yield Version(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry.get("VersionId"))
+
+    def head_bytes(self, key: str, most: int) -> bytes | None:
+        """What an object begins with; None when there is none."""
+        refused = self.client.exceptions
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read(most)
+        except refused.NoSuchKey:
+            return None
 
     def delete_below(self, prefix: str) -> None:
         """Delete every object below a prefix, as far as the bucket's versions allow."""

@@ -51,6 +51,15 @@ class Settings:
         return self._get("DEPLOYMENTS_TABLE")
 
     @property
+    def retraining_table(self) -> str:
+        return self._get("RETRAINING_TABLE")
+
+    @property
+    def retraining_queue(self) -> str:
+        """URL of the queue of uploads, runs that are to be looked at, and jobs that ended."""
+        return self._get("RETRAINING_QUEUE")
+
+    @property
     def experiments_table(self) -> str:
         return self._get("EXPERIMENTS_TABLE")
 

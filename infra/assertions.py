@@ -85,7 +85,9 @@ def events_are_confined_to_our_names(template: Json) -> Iterator[str]:
         pattern = properties["EventPattern"]
         machines = [names.machine_arn(machine) for machine in names.MACHINES]
         is_ours = any(
-            wanted == [{"prefix": names.NAME_PREFIX}] or (wanted and all(each in machines for each in wanted))
+            wanted == [{"prefix": names.NAME_PREFIX}]
+            or wanted == {"name": [names.ref("ArtifactsBucket")]}
+            or (wanted and all(each in machines for each in wanted))
             for wanted in pattern.get("detail", {}).values()
         )
         if any(source.startswith("aws.") for source in pattern["source"]) and not is_ours:

@@ -320,6 +320,13 @@ WAKE_WEBHOOKS = Grant("WakeWebhooks", ("sqs:SendMessage",), _WEBHOOKS_QUEUE)
 _TAKE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 TAKE_IN_EVENTS = Grant("TakeInEvents", _TAKE, _WEBHOOKS_QUEUE)
 TAKE_IN_MODELS = Grant("TakeInModels", _TAKE, (arn("sqs", "${AWS::StackName}-ready-models"),))
+_RETRAINING_QUEUE = (arn("sqs", "${AWS::StackName}-retraining"),)
+HAVE_RUNS_LOOKED_AT = Grant("HaveRunsLookedAt", ("sqs:SendMessage",), _RETRAINING_QUEUE)
+TAKE_IN_UPLOADS = Grant("TakeInUploads", _TAKE, _RETRAINING_QUEUE)
+LIST_DATA = (
+    Grant("ListVersions", ("s3:ListBucketVersions",), (artifacts_arn(),)),
+    Grant("WriteManifests", ("s3:PutObject",), (artifacts_arn("tenants/*/retraining/*"),)),
+)
 SEAL_WEBHOOK_SECRETS = Grant(
     "SealWebhookSecrets", ("kms:Encrypt",), (names.att(NOTIFICATIONS_KEY),), BOUND_TO_A_WEBHOOK
 )

@@ -25,6 +25,8 @@ SETTINGS: dict[str, Json | str] = {
     "MODELS_TABLE": ref("ModelsTable"),
     "DEPLOYMENTS_TABLE": ref("DeploymentsTable"),
     "EXPERIMENTS_TABLE": ref("ExperimentsTable"),
+    "RETRAINING_TABLE": ref("RetrainingTable"),
+    "RETRAINING_QUEUE": ref("RetrainingQueue"),
     "QUOTAS_TABLE": ref("QuotasTable"),
     "CAPACITY_TABLE": ref("CapacityTable"),
     "AUDIT_TABLE": ref("AuditTable"),
@@ -129,6 +131,7 @@ SHAPES: dict[str, Shape] = {
             *("USAGE_TABLE", "RECEIPT_KEY_ARN", "RECONCILE_ARN", "EXPORT_ARN", "SPOT_RATES"),
             *("STACK", "EVENT_BUS", "EVENT_ARCHIVE_ARN", "EVENTS_TABLE"),
             *("WEBHOOKS_TABLE", "WEBHOOKS_QUEUE", "NOTIFICATIONS_KEY"),
+            *("RETRAINING_TABLE", "RETRAINING_QUEUE"),
         ),
     ),
     "authorize": Shape(
@@ -226,6 +229,18 @@ SHAPES: dict[str, Shape] = {
         (
             *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "AUDIT_TABLE"),
             *("DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
+        ),
+    ),
+    "retrain": Shape(
+        "Makes training jobs of uploads, by the policies of retraining",
+        120,
+        1024,
+        (
+            *_ATTEMPTS,
+            *("RETRAINING_TABLE", "RETRAINING_QUEUE", "QUOTAS_TABLE", "CAPACITY_TABLE", "AUDIT_TABLE"),
+            *("DEPLOYMENTS_TABLE", "MODELS_TABLE", "EXPERIMENTS_TABLE", "EVENTS_TABLE"),
+            *("TRAIN_JOB_ARN", "DEPLOY_MODEL_ARN", "UNDEPLOY_MODEL_ARN", "SHIFT_TRAFFIC_ARN"),
+            *("TRAINING_QUEUE", "BATCH_GPU_TYPES", "BATCH_DISK_GIB", "SPOT_RATES", "SECRETS_KEY"),
         ),
     ),
     "plan_transform": Shape(

@@ -68,6 +68,10 @@ class Action(Enum):
     REMOVE_DEPLOYMENT_POLICY = "remove_deployment_policy"
     START_TRANSFORM = "start_transform"
     CANCEL_TRANSFORM = "cancel_transform"
+    CREATE_RETRAINING_POLICY = "create_retraining_policy"
+    SET_RETRAINING_POLICY = "set_retraining_policy"
+    DELETE_RETRAINING_POLICY = "delete_retraining_policy"
+    START_RETRAINING_RUN = "start_retraining_run"
     CREATE_EXPERIMENT = "create_experiment"
     STOP_EXPERIMENT = "stop_experiment"
 

@@ -47,7 +47,7 @@ class AutoDeploying:
         model = self.models.get(tenant, model_id)
         if model is None or model.auto_deployment is not None:
             return model.auto_deployment if model else None
-        decision = self._decide(model)
+        decision = self.decide(model, self.policies.of(tenant, model.name))
         while model is not None and model.auto_deployment is None:
             try:
                 self.models.update(model, replace(model, auto_deployment=decision), self.now())
@@ -57,8 +57,12 @@ class AutoDeploying:
                 break
         return decision
 
-    def _decide(self, model: Model) -> AutoDeployment:
-        policy = self.policies.of(model.tenant, model.name)
+    def decide(self, model: Model, policy: Policy) -> AutoDeployment:
+        """Deploy a model if a policy wants it. Nothing is noted; doing it again changes nothing.
+
+        Raises:
+            PlaceBusy: another revision is on its way there.
+        """
         reason = policy.refusal(model.metrics) or _unfit(model)
         if reason is not None:
             return AutoDeployment(policy.name, False, reason, self.now())

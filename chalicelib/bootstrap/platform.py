@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.bootstrap.transforms import Transforms
+from chalicelib.bootstrap.retraining import Retraining
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.transforms import TransformRepairs
 
 
-class Platform(Transforms):
+class Platform(Retraining):
     """All services of one process."""
 
     @cached_property

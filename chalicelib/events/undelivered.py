@@ -60,6 +60,10 @@ class Undelivered:
     def keep_refused(self, message: Message, reason: str) -> None:
         self.store.keep(dead_letter.of_message(message, Stage.PUBLISHING, reason, self.now()))
 
+    def keep_lost(self, content: str, reason: str) -> None:
+        """Keep what nobody can act on, for a person to look at."""
+        self.store.keep(dead_letter.lost(content, reason, self.now()))
+
     def _letters(self, body: str, attributes: Mapping[str, Any]) -> Iterator[DeadLetter]:
         try:
             document = json.loads(body)

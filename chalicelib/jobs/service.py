@@ -127,9 +127,24 @@ class JobService:
         self.quotas.refuse(allowance, allocation, job.reservation, self._held_by)
         return JobPlan(job, image, self._spot(caller, request, job))
 
+    def check_template(self, caller: Caller, request: TrainingJobRequest) -> None:
+        """Whether a request could be submitted, whatever its dataset holds by then; makes nothing.
+
+        Raises:
+            InvalidRequest, RefusedValue: what is wrong, by field.
+        """
+        rules.confined("config.dataset_path", request.config.dataset_path, caller, self.objects.bucket)
+        if problems := self._script_problems(self._script(caller, request)):
+            raise InvalidRequest.about(*problems)
+        self._fitted(caller, request)
+
     def _checked(self, caller: Caller, request: TrainingJobRequest) -> tuple[Allocation, str]:
         """What a request gets, and the image it runs in, once everything about it is in order."""
         self._check_artifacts(caller, request)
+        return self._fitted(caller, request)
+
+    def _fitted(self, caller: Caller, request: TrainingJobRequest) -> tuple[Allocation, str]:
+        """As `_checked`, of a request whose script and dataset are there."""
         self._check_environment(caller, request)
         rules.check_resources(request.config)
         rules.check_framework(request)
@@ -236,15 +251,24 @@ class JobService:
         return job
 
     def _check_artifacts(self, caller: Caller, request: TrainingJobRequest) -> None:
-        script = rules.confined("config.script_path", request.config.script_path, caller, self.objects.bucket)
+        script = self._script(caller, request)
         dataset = rules.confined("config.dataset_path", request.config.dataset_path, caller, self.objects.bucket)
-        if request.config.checkpoint_path is not None:
-            rules.checkpoint_folder(request.config.checkpoint_path, caller, self.objects.bucket)
         of_script, of_dataset = self.together(
             lambda: self._script_problems(script), lambda: self._dataset_problems(dataset)
         )
         if problems := [*of_script, *of_dataset]:
             raise InvalidRequest.about(*problems)
+
+    def _script(self, caller: Caller, request: TrainingJobRequest) -> ArtifactPath:
+        """Where the script lies; the checkpoints' folder is the caller's, too.
+
+        Raises:
+            RefusedValue: one of them is not.
+        """
+        path = rules.confined("config.script_path", request.config.script_path, caller, self.objects.bucket)
+        if request.config.checkpoint_path is not None:
+            rules.checkpoint_folder(request.config.checkpoint_path, caller, self.objects.bucket)
+        return path
 
     def _script_problems(self, script: ArtifactPath) -> list[FieldProblem]:
         field = "config.script_path"

@@ -1,0 +1,103 @@
+"""The queue of retraining, to which what is to be looked at again is sent, and the data as S3 has it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.clock import derived_id
+from chalicelib.objects import Objects
+from chalicelib.retraining.run import DataVersion, Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+LONGEST_DELAY_SECONDS = 900
+"""https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+
+_LOOK = "look"
+
+
+@dataclass(frozen=True)
+class Look:
+    """A run is to be looked at."""
+
+    tenant: str
+    policy_id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Looks:
+    client: Callable[[], SQSClient]
+    url: str
+
+    def send(self, look: Look, seconds: float) -> None:
+        """Have a run looked at after a while, `LONGEST_DELAY_SECONDS` at most. Who comes early finds nothing due."""
+        delay = max(0, min(LONGEST_DELAY_SECONDS, int(-(-seconds // 1))))
+        self.client().send_message(QueueUrl=self.url, MessageBody=json.dumps({_LOOK: vars(look)}), DelaySeconds=delay)
+
+
+def look_of(document: Mapping[str, Any]) -> Look | None:
+    """What a message asks for; None for any other message."""
+    match document.get(_LOOK):
+        case {"tenant": str(tenant), "policy_id": str(policy_id), "number": int(number)}:
+            return Look(tenant, policy_id, number)
+    return None
+
+
+class TooMuch(Exception):
+    """More objects than a job may be given."""
+
+
+@dataclass(frozen=True)
+class Data:
+    objects: Objects
+
+    def version(self, run: Run, prefix: str, manifest: str, most: int) -> DataVersion | None:
+        """What lies below a prefix now, written down object by object; None where nothing does.
+
+        Args:
+            manifest: key of the list that is written.
+            most: objects.
+
+        Raises:
+            TooMuch: there are more.
+        """
+        lines: list[str] = []
+        size = 0
+        for found in self.objects.versions(prefix):
+            lines.append(json.dumps({"key": found.key, "version_id": found.version_id, "etag": found.etag}))
+            size += found.size
+            if len(lines) > most:
+                raise TooMuch
+        if not lines:
+            return None
+        body = "".join(f"{line}\n" for line in lines).encode()
+        checksum = hashlib.sha256(body).hexdigest()
+        self.objects.write(manifest, body, "application/jsonlines")
+        uri = self.objects.uri(prefix)
+        data_id = derived_id("data", run.tenant, uri, checksum)
+        return DataVersion(data_id, uri, len(lines), size, checksum, manifest)
+
+    def samples(self, keys: Iterator[str], most: int) -> Iterator[str]:
+        """What some CSV files begin with; what is gone or no text is left out."""
+        read = 0
+        for key in keys:
+            if read == most:
+                return
+            if not key.lower().endswith(".csv"):
+                continue
+            head = self.objects.head_bytes(key, _SAMPLE_BYTES)
+            if head is None:
+                continue
+            read += 1
+            text = head.decode("utf-8", "replace")
+            # The last line may be cut off.
+            yield text if len(head) < _SAMPLE_BYTES else text.rpartition("\n")[0]
+
+
+_SAMPLE_BYTES = 256 * 1024
