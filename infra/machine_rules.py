@@ -51,6 +51,9 @@ def _retries(definition: Definition, finishing: str) -> Iterator[str]:
         if state.kind == "Task" and not state.body.get("Retry"):
             yield f"{state.name} never retries"
         for retry in state.body.get("Retry", []):
+            if retry.get("MaxAttempts") == 0:
+                # An error that is final: there is nothing to wait for.
+                continue
             if missing := _RETRY_FIELDS - retry.keys():
                 yield f"{state.name} has a retry without {', '.join(sorted(missing))}"
             elif retry["JitterStrategy"] != "FULL":

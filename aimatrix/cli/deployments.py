@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -326,12 +326,18 @@ def scaling(
     instances = [(each["model_version"], str(each["instances"]), bounds) for each in report["variants"]]
     lines = [*table(("VERSION", "INSTANCES", "BOUNDS"), instances)]
     done = [
-        (each["started_at"], each["variant"], each["status"], each["description"], each["cause"])
+        (each["started_at"], each["variant"], each["status"], each["description"], _why(each))
         for each in report["activities"]
     ]
     if done:
         lines += ["", *table(("AT", "VARIANT", "STATUS", "WHAT", "WHY"), done)]
     Output(as_json).finish(report, *lines)
+
+
+def _why(activity: Mapping[str, Any]) -> str:
+    """What it was for; of one that failed, what it failed of."""
+    failed = activity["status"] == "Failed" and activity.get("message")
+    return str(failed or activity["cause"])
 
 
 @app.command()

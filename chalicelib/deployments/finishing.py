@@ -9,6 +9,7 @@ from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Fail
 from chalicelib.deployments.gateways import Endpoint, Endpoints, EndpointState
 from chalicelib.deployments.history import RevisionHistory
 from chalicelib.deployments.planning import EndpointBusy
+from chalicelib.deployments.reasons import explained
 from chalicelib.deployments.scaling import Scaling, scaled
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.deployments.waiting import why_not
@@ -122,7 +123,7 @@ class Finishing:
             )
             replaced = {key: model for key, model in models.items() if key not in ids}
             return deployment.activated(self.now()), (*served, *self._released(deployment, replaced))
-        reason = (error or why_not(endpoint))[:MAX_REASON]
+        reason = explained(error or why_not(endpoint), target, is_update=active is not None)[:MAX_REASON]
         if active is None or not is_up:
             return deployment.failed(reason), self._released(deployment, models)
         unclaimed = ((model, model.unclaimed_by(me)) for model in models.values())
@@ -131,11 +132,8 @@ class Finishing:
 
     def _tidy(self, deployment: Deployment, endpoint: Endpoint) -> None:
         """Make the endpoint agree with a settled record. It comes after the record: what is lost here is done again."""
-        if deployment.status is DeploymentStatus.FAILED and endpoint.state in {
-            EndpointState.IN_SERVICE,
-            EndpointState.FAILED,
-        }:
-            self.endpoints.delete(deployment.endpoint)
+        if deployment.status is DeploymentStatus.FAILED:
+            self._remove(deployment, endpoint)
         active = deployment.active
         if deployment.status is not DeploymentStatus.ACTIVE or active is None:
             return
@@ -143,6 +141,13 @@ class Finishing:
             self.scaling.apply(scaled(deployment.endpoint, active))
         elif endpoint.state is EndpointState.IN_SERVICE:
             self.endpoints.go_back(deployment.endpoint, endpoint, active)
+
+    def _remove(self, deployment: Deployment, endpoint: Endpoint) -> None:
+        """Nothing of a failed deployment stays in SageMaker. A configuration may go once its endpoint is going."""
+        if endpoint.state in {EndpointState.IN_SERVICE, EndpointState.FAILED}:
+            self.endpoints.delete(deployment.endpoint)
+        for number, models in deployment.resources:
+            self.endpoints.delete_revision(resource_name(deployment.endpoint, number), models)
 
     def _models_of(self, deployment: Deployment) -> dict[str, Model]:
         """The models that the deployment's revisions are of, by id."""

@@ -58,6 +58,7 @@ def _activity(found: dict[str, Any]) -> dict[str, Any]:
         "description": found["Description"],
         "cause": found["Cause"],
         "status": found["StatusCode"],
+        "message": found.get("StatusMessage"),
         "started_at": to_text(found["StartTime"]),
         "ended_at": to_text(ended) if ended else None,
     }

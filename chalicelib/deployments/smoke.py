@@ -11,7 +11,7 @@ from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Variant
 from chalicelib.deployments.invocations import Answer, Invocation, ModelEndpoint
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
-from chalicelib.errors import ServiceError
+from chalicelib.errors import ServiceError, Unavailable
 from chalicelib.models.store import ModelStore
 
 ATTEMPTS = 3
@@ -69,7 +69,7 @@ class SmokeTest:
             except ServiceError as error:
                 # The workers of a container may still be loading the model after its first ping.
                 if attempt == ATTEMPTS:
-                    raise SmokeTestFailed(f"The model's input example was refused: {error.detail}") from error
+                    raise SmokeTestFailed(_refusal(error)) from error
                 self.sleep(PAUSE_SECONDS)
         raise AssertionError("unreachable")
 
@@ -89,16 +89,33 @@ class SmokeTest:
         return deployment
 
 
+def _refusal(error: ServiceError) -> str:
+    if isinstance(error, Unavailable):
+        return f"The model did not answer its input example, asked {ATTEMPTS} times: {error.detail}"
+    return f"The model's input example was refused: {error.detail}"
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def judge(example: Any, answer: Answer, *, strict: bool) -> str:
     """Whether an answer has a prediction for each row of the request.
 
     Args:
-        strict: False for a model whose user wrote its own input and output functions: its answers have any form.
+        strict: False for a model whose user wrote its own input and output functions: its answers have any form, which
+            is the one that they say.
 
     Raises:
         SmokeTestFailed: it has not.
     """
     if not strict:
+        if answer.media_type.partition(";")[0].strip() == "application/json" and not _is_json(answer.body):
+            raise SmokeTestFailed("The answer to the model's input example is said to be JSON, and is not.")
         return "The endpoint answered the model's input example."
     try:
         predictions = json.loads(answer.body)["predictions"]

@@ -1,8 +1,9 @@
 """What the simulated AWS account allows, and the Service Quotas API that tells it.
 
 `PUT /_compute/limits` changes it while the emulator runs:
-`{"instances": {"ml.p3.2xlarge": 2}, "vcpus": {"L-417A185B": 64}}`. CreateTrainingJob keeps to the same numbers. The names
-of the quotas are AWS's, and so are the codes of EC2's; SageMaker's codes are made up here.
+`{"instances": {"ml.p3.2xlarge": 2}, "endpoints": {"ml.m5.large": 4, "serverless": 10}, "vcpus": {"L-417A185B": 64}}`.
+CreateTrainingJob, and whatever brings instances to an endpoint, keep to the same numbers. The names of the quotas are AWS's,
+and so are the codes of EC2's; SageMaker's codes are made up here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import botocore.loaders
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from localcloud.compute.errors import ApiError, ValidationFailed
+from localcloud.compute.errors import ApiError, ResourceLimitExceeded, ValidationFailed
 from localcloud.compute.operations import Authorization, Call, Document, Operation
 from localcloud.compute.paging import page_of
 from localcloud.compute.settings import Settings
@@ -36,44 +37,88 @@ _EC2 = {
     "L-1216C47A": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
 }
 _VCPUS = 1152
-_USES = ("training job usage", "spot training job usage", "endpoint usage")
+_GIVEN = ("instances", "endpoints", "vcpus")
+SERVERLESS = "serverless"
+_SERVERLESS_QUOTA = "Maximum total concurrency that can be allocated across all serverless endpoints"
+_SERVERLESS_CONCURRENCY = 1000  # us-east-1: https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One limit of the account, under AWS's name for it."""
+
+    name: str
+    limit: int
+    unit: str = "Instances"
+
+    def check(self, used: int, asked: int) -> None:
+        """
+        Raises:
+            ResourceLimitExceeded: it would be passed; in SageMaker's words.
+        """
+        if used + asked > self.limit:
+            unit = self.unit
+            raise ResourceLimitExceeded(
+                f"The account-level service limit '{self.name}' is {self.limit} {unit}, with current utilization of "
+                f"{used} {unit} and a request delta of {asked} {unit}. Please use AWS Service Quotas to request an "
+                f"increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an "
+                f"increase for this quota."
+            )
 
 
 @dataclass
 class AccountLimits:
-    """Instances of training jobs by type, and EC2's vCPUs by quota code."""
+    """Instances of training jobs by type, instances of endpoints by type, and EC2's vCPUs by quota code.
+
+    Attributes:
+        endpoints: under `serverless` the requests at once of all serverless endpoints together.
+    """
 
     default_instances: int
     instances: dict[str, int] = field(default_factory=dict)
     vcpus: dict[str, int] = field(default_factory=dict)
+    endpoints: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> AccountLimits:
         return cls(settings.default_instance_limit, dict(settings.instance_limits), dict.fromkeys(_EC2, _VCPUS))
 
-    def of_type(self, instance_type: str) -> int:
-        return self.instances.get(instance_type, self.default_instances)
+    def of_training(self, instance_type: str) -> Quota:
+        limit = self.instances.get(instance_type, self.default_instances)
+        return Quota(f"{instance_type} for training job usage", limit)
+
+    def of_endpoints(self, instance_type: str) -> Quota:
+        """
+        Args:
+            instance_type: or `serverless`.
+        """
+        if instance_type == SERVERLESS:
+            return Quota(_SERVERLESS_QUOTA, self.endpoints.get(SERVERLESS, _SERVERLESS_CONCURRENCY), "None")
+        limit = self.endpoints.get(instance_type, self.default_instances)
+        return Quota(f"{instance_type} for endpoint usage", limit)
 
     def change(self, document: Mapping[str, Any]) -> None:
         """
         Raises:
             ValidationFailed: an unknown name, or a limit out of range; nothing is changed.
         """
-        unknown = set(document) - {"instances", "vcpus"}
-        given = [document.get(name, {}) for name in ("instances", "vcpus")]
+        unknown = set(document) - set(_GIVEN)
+        given = [document.get(name, {}) for name in _GIVEN]
         if unknown or not all(isinstance(each, dict) for each in given):
-            raise ValidationFailed('limits are {"instances": {type: count}, "vcpus": {quota code: count}}')
-        instances, vcpus = given
-        for name, value in {**instances, **vcpus}.items():
+            shown = '{"instances": {type: count}, "endpoints": {type: count}, "vcpus": {quota code: count}}'
+            raise ValidationFailed(f"limits are {shown}")
+        instances, endpoints, vcpus = given
+        for name, value in [item for each in given for item in each.items()]:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT:
                 raise ValidationFailed(f"{name}: must be an integer from 0 to {MAX_LIMIT}")
         if unknown := set(vcpus) - set(_EC2):
             raise ValidationFailed(f"vcpus: {min(unknown)} is none of {', '.join(_EC2)}")
         self.instances |= instances
+        self.endpoints |= endpoints
         self.vcpus |= vcpus
 
     def document(self) -> dict[str, Any]:
-        return {"default_instances": self.default_instances, "instances": self.instances, "vcpus": self.vcpus}
+        return {"default_instances": self.default_instances, **{name: getattr(self, name) for name in _GIVEN}}
 
 
 class AccountPart:
@@ -127,24 +172,18 @@ class AccountPart:
         match service:
             case "sagemaker":
                 return [
-                    self._quota(service, _made_up(name), name, value) for name, value in self._of_training().items()
+                    self._quota(service, _made_up(name), name, value) for name, value in self._of_sagemaker().items()
                 ]
             case "ec2":
                 return [self._quota(service, code, name, self._limits.vcpus[code]) for code, name in _EC2.items()]
         raise ApiError("NoSuchResourceException", f"The request failed because the service {service} does not exist.")
 
-    def _of_training(self) -> dict[str, int]:
-        return {
-            f"{instance_type} for {use}": self._limits.of_type(instance_type) if use == _USES[0] else 0
-            for instance_type in self._types
-            for use in _USES
-        }
-
-    @cached_property
-    def _types(self) -> list[str]:
-        """Every instance type that SageMaker's own model knows for training."""
-        model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
-        return sorted(model["shapes"]["TrainingInstanceType"]["enum"])
+    def _of_sagemaker(self) -> dict[str, int]:
+        limits = self._limits
+        training = [limits.of_training(each) for each in _types("TrainingInstanceType")]
+        spot = [Quota(each.name.replace(" for training", " for spot training"), 0) for each in training]
+        endpoints = [limits.of_endpoints(each) for each in (*_types("ProductionVariantInstanceType"), SERVERLESS)]
+        return {quota.name: quota.limit for quota in (*training, *spot, *endpoints)}
 
     def _quota(self, service: str, code: str, name: str, value: int) -> Document:
         settings = self._settings
@@ -162,6 +201,13 @@ class AccountPart:
             "GlobalQuota": False,
             "QuotaAppliedAtLevel": "ACCOUNT",
         }
+
+
+@cache
+def _types(shape: str) -> list[str]:
+    """Every instance type that SageMaker's own model knows for a use."""
+    model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
+    return sorted(model["shapes"][shape]["enum"])
 
 
 def _made_up(name: str) -> str:

@@ -1,9 +1,9 @@
 """Faults on demand: throttling, no capacity, spot interruptions, crashes, lost events; seeded, so a run can be repeated.
 
-``PUT /_compute/faults`` takes a plan. Each rule is asked once per occasion (a call of its operation, the start of a job,
-or an event), in order; the first rule that fires wins. Whether a rule fires is decided by a generator that is seeded with
-the plan's seed and the rule's position: the n-th question to a rule has the same answer in every run, whatever the other
-rules do.
+``PUT /_compute/faults`` takes a plan. Each rule is asked once per occasion (a call of its operation, the start of a job or
+of an endpoint's instances, or an event), in order; the first rule that fires wins. Whether a rule fires is decided by a
+generator that is seeded with the plan's seed and the rule's position: the n-th question to a rule has the same answer in
+every run, whatever the other rules do.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ JOB_FAULTS = frozenset(
         *("out_of_memory", "image_pull", "data_missing", "host_failure"),
     }
 )
+ENDPOINT_FAULTS = frozenset({"no_capacity", "ping_timeout"})
 EVENT_FAULTS = frozenset({"event_lost", "event_doubled"})
-_FAULTS = CALL_FAULTS | JOB_FAULTS | EVENT_FAULTS
+_FAULTS = CALL_FAULTS | JOB_FAULTS | ENDPOINT_FAULTS | EVENT_FAULTS
 MAX_RULES = 100
 _FIELDS = frozenset(
     {
@@ -39,13 +40,14 @@ class Rule:
 
     Attributes:
         operation: the call it concerns, or the detail type of an event; None: any (job faults: any backend).
-        fault: one of CALL_FAULTS, JOB_FAULTS or EVENT_FAULTS.
+        fault: one of CALL_FAULTS, JOB_FAULTS, ENDPOINT_FAULTS or EVENT_FAULTS.
         probability: of firing at each occasion.
         times: fires at most this often; None: always.
         after_seconds: job faults: how long after the training process started.
         after_line: of those that end a running process: not after some time, but when it prints a line that begins so.
-        seconds: ``slow_start``: length of the delay before the job leaves Starting.
-        name_prefix: only jobs whose name begins so.
+        seconds: ``slow_start``: length of the delay before the job leaves Starting; ``ping_timeout``: how long a container
+            has until it answers the ping.
+        name_prefix: only jobs and endpoints whose name begins so.
     """
 
     fault: str
@@ -111,6 +113,10 @@ class FaultPlan:
     def on_job(self, operation: str, name: str) -> Rule | None:
         """The fault that this job (or attempt of a Batch job) is to meet, if any."""
         return self._fire(JOB_FAULTS, operation, name)
+
+    def on_endpoint(self, operation: str, name: str) -> Rule | None:
+        """The fault that the instances meet which this operation brings to an endpoint, if any."""
+        return self._fire(ENDPOINT_FAULTS, operation, name)
 
     def times_told(self, detail_type: str, name: str) -> int:
         """How often EventBridge gets to know of this event: AWS may lose one, or tell it twice."""

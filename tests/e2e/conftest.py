@@ -21,6 +21,8 @@ from aimatrix.client import Client, Limits
 Faults = Callable[[list[dict[str, object]]], None]
 """Sets the rules of the compute emulator's faults."""
 
+EndpointLimit = Callable[[str, int], None]
+
 ROOT = Path(__file__).parents[2]
 AIMATRIX = [sys.executable, "-m", "aimatrix.cli"]
 
@@ -140,12 +142,25 @@ def alice(cloud: Cloud) -> Iterator[Client]:
 @pytest.fixture
 def faults(cloud: Cloud) -> Iterator[Faults]:
     """Sets the compute emulator's faults, and ends them."""
-    settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
-    address = f"http://127.0.0.1:{settings['compute_port']}/_compute/faults"
-    headers = {"X-Aimatrix-Control": settings["control_secret"]}
+    yield lambda rules: _put(cloud, "faults", {"rules": rules})
+    _put(cloud, "faults", {"rules": []})
 
-    def put(rules: list[dict[str, object]]) -> None:
-        httpx.put(address, headers=headers, json={"rules": rules}, trust_env=False).raise_for_status()
+
+@pytest.fixture
+def endpoint_limit(cloud: Cloud) -> Iterator[EndpointLimit]:
+    """Sets how many instances of a type the account's endpoints may have, and takes the limit off again."""
+    limited = set()
+
+    def put(instance_type: str, limit: int) -> None:
+        limited.add(instance_type)
+        _put(cloud, "limits", {"endpoints": {instance_type: limit}})
 
     yield put
-    put([])
+    _put(cloud, "limits", {"endpoints": dict.fromkeys(limited, 100)})
+
+
+def _put(cloud: Cloud, what: str, document: dict[str, Any]) -> None:
+    settings = json.loads((cloud.state / "settings.json").read_text(encoding="utf-8"))
+    address = f"http://127.0.0.1:{settings['compute_port']}/_compute/{what}"
+    headers = {"X-Aimatrix-Control": settings["control_secret"]}
+    httpx.put(address, headers=headers, json=document, trust_env=False).raise_for_status()

@@ -5,17 +5,16 @@ The time of the cloud is real, so the steps are of seconds; what is waited for i
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
 
 from aimatrix.client import Client, Deployment, DeploymentConfig, Model
 from tests.e2e import scripts
+from tests.e2e.callers import Callers
 from tests.e2e.conftest import Cloud, aimatrix, last_json
 from tests.e2e.listener import Listener
 
@@ -69,32 +68,8 @@ def deployed(dora: Client, versions: list[Model]) -> Iterator[Deployment]:
     dora.deployments.wait_down(active.id, timeout=120)
 
 
-class Callers:
-    """Ask for predictions until they are told to stop; what became of each request is counted."""
-
-    def __init__(self, cloud: Cloud, deployment: Deployment, threads: int = 2) -> None:
-        self.answers: Counter[Any] = Counter()
-        self._url = f"{cloud.api}/deployments/{deployment.id}/invocations"
-        self._headers = {"Authorization": f"Bearer {cloud.token('dora', 'USER', tenant=TENANT)}"}
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        with httpx.Client(headers=self._headers, timeout=30) as client:
-            while not self._over.is_set():
-                number += 1
-                answer = client.post(self._url, json={"inputs": [[number]]})
-                self.answers[answer.status_code, answer.headers.get("x-variant")] += 1
+def calling(cloud: Cloud, deployment: Deployment) -> Callers:
+    return Callers(cloud, deployment, cloud.token("dora", "USER", tenant=TENANT))
 
 
 def start(cloud: Cloud, deployment: Deployment, model: Model, **plan: Any) -> str:
@@ -124,7 +99,7 @@ class TestARollout:
     def test_of_a_good_version_goes_through_its_steps_though_its_machine_is_aborted_and_no_request_fails(
         self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
     ) -> None:
-        with Callers(cloud, deployed) as callers:
+        with calling(cloud, deployed) as callers:
             url = start(cloud, deployed, versions[1], steps=[SHADOW, *STEPS])
             (execution,) = _executions(cloud)
             cloud.boto("stepfunctions").stop_execution(executionArn=execution, error="Operator", cause="tidying")
@@ -138,7 +113,7 @@ class TestARollout:
     def test_of_a_bad_version_is_undone_and_says_why_and_the_good_one_fails_nobody(
         self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
     ) -> None:
-        with Callers(cloud, deployed) as callers:
+        with calling(cloud, deployed) as callers:
             done = ended(cloud, start(cloud, deployed, versions[2]))
         assert done["status"] == "rolled-back", done
         assert "error rate <= 0.05 was breached" in done["reason"]
@@ -156,7 +131,7 @@ class TestARollout:
         self, cloud: Cloud, dora: Client, deployed: Deployment, versions: list[Model]
     ) -> None:
         listener = Listener(cloud, TENANT)
-        with Callers(cloud, deployed) as callers:
+        with calling(cloud, deployed) as callers:
             done = ended(cloud, start(cloud, deployed, versions[2], steps=[SHADOW, *STEPS]))
         assert done["status"] == "rolled-back", done
         assert "At 100 % as shadow: error rate <= 0.05 was breached" in done["reason"]

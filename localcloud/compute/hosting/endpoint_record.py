@@ -116,7 +116,7 @@ class EndpointRecord:
         if pending is not None and pending["config_name"] is not None:
             shown["PendingDeploymentSummary"] = {
                 "EndpointConfigName": pending["config_name"],
-                **_by_kind(self._pending_plans(), document["modified"], "Creating"),
+                **_by_kind(self.pending_plans, document["modified"], "Creating"),
                 "StartTime": pending["started"],
             }
         return shown
@@ -126,7 +126,8 @@ class EndpointRecord:
         status = {UPDATING: "Updating", DELETING: "Deleting"}.get(self.status)
         return _by_kind(self.plans, self.document["modified"], status)
 
-    def _pending_plans(self) -> list[VariantPlan]:
+    @property
+    def pending_plans(self) -> list[VariantPlan]:
         pending = self.pending or {"variants": []}
         return [VariantPlan.from_document(document) for document in pending["variants"]]
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from localcloud.compute.errors import ValidationFailed
 from localcloud.compute.host import Host
-from localcloud.compute.hosting.arns import ENDPOINT, already_exists, key_of, not_here
+from localcloud.compute.hosting.arns import ENDPOINT, already_exists, key_of
+from localcloud.compute.hosting.capacity import Capacity, is_more
 from localcloud.compute.hosting.endpoint_configs import EndpointConfigs
 from localcloud.compute.hosting.endpoint_record import (
     CREATING,
@@ -33,6 +34,7 @@ from localcloud.compute.hosting.models import Models
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.hosting.records import Records, tags_from
 from localcloud.compute.hosting.settings import HostingSettings
+from localcloud.compute.hosting.updates import check_deployment, check_serverless, retained
 from localcloud.compute.operations import Authorization, Call, Document, Operation
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Endpoints:
         self._models = models
         self._configs = configs
         self.records = Records(host, ENDPOINT)
+        self._capacity = Capacity(host, self.records)
         self._fleets: dict[str, Fleet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_scaled: Callable[[str, str], bool] = lambda _endpoint, _variant: False
@@ -77,11 +80,12 @@ class Endpoints:
     async def create(self, call: Call) -> Document:
         params = call.params
         name, config_name = params["EndpointName"], params["EndpointConfigName"]
-        _check_deployment(params.get("DeploymentConfig"))
+        check_deployment(params.get("DeploymentConfig"))
         arn = self.records.arn(name)
         if self.records.find(name) is not None:
             raise already_exists(ENDPOINT, arn)
         plans = self._plans_of(config_name)
+        self._capacity.check(plans)
         now = self._host.now()
         record = EndpointRecord.new(name, arn, config_name, plans, self._host.new_id(), tags_from(params), now)
         self.records.insert(name, record.document)
@@ -91,14 +95,15 @@ class Endpoints:
 
     async def update(self, call: Call) -> Document:
         params = call.params
-        _check_deployment(params.get("DeploymentConfig"))
+        check_deployment(params.get("DeploymentConfig"))
         record = self._changeable(params["EndpointName"])
         plans = self._plans_of(params["EndpointConfigName"])
         if params.get("RetainAllVariantProperties"):
             excluded = {p["VariantPropertyType"] for p in params.get("ExcludeRetainedVariantProperties", [])}
-            plans = _retained(plans, record.plans, excluded)
+            plans = retained(plans, record.plans, excluded)
         self._check_scaled(record, plans)
-        _check_serverless(record, plans)
+        check_serverless(record, plans)
+        self._capacity.check(plans)
         record.begin_update(params["EndpointConfigName"], plans, self._host.new_id(), self._host.now())
         self._changed(record)
         self._begin(self._update(record))
@@ -114,6 +119,7 @@ class Endpoints:
             plans[name] = plans[name].changed(wanted.get("DesiredWeight"), wanted.get("DesiredInstanceCount"))
         if all(plan.weight == 0 for plan in plans.values() if not plan.shadow):
             raise ValidationFailed("At least one production variant must have a weight greater than zero.")
+        self._capacity.check(list(plans.values()), record.plans)
         record.begin_update(record.document["config_name"], list(plans.values()), record.generation, self._host.now())
         self._changed(record)
         self._begin(self._rescale(record))
@@ -123,10 +129,11 @@ class Endpoints:
         """Another number of instances for a variant, as auto scaling asks for it.
 
         Raises:
-            ApiError: it can't be changed now.
+            ApiError: it can't be changed now, or the account may not have so many.
         """
         record = self._changeable(name)
         plans = [plan.changed(None, count) if plan.name == variant else plan for plan in record.plans]
+        self._capacity.check(plans, record.plans)
         record.begin_update(record.document["config_name"], plans, record.generation, self._host.now())
         self._changed(record)
         self._begin(self._rescale(record))
@@ -165,6 +172,11 @@ class Endpoints:
             plan.name == variant and not plan.shadow and is_serverless in {None, bool(plan.serverless)}
             for plan in plans
         )
+
+    def failure_reason(self, name: str) -> str | None:
+        """Of the last change, where that failed."""
+        document = self.records.find(name)
+        return document.get("failure_reason") if document else None
 
     def settled_count(self, name: str, variant: str) -> int | None:
         """How many instances a variant has; None while the endpoint changes, or does not serve."""
@@ -218,22 +230,19 @@ class Endpoints:
     # Tasks
 
     async def _create(self, record: EndpointRecord) -> None:
-        fleet = self._fleet(record, record.generation, record.plans)
-        reason = await self._start(fleet)
-        if reason is None:
+        fleet = await self._start("CreateEndpoint", record, record.generation, record.plans)
+        if isinstance(fleet, Fleet):
             self._fleets[key_of(record.name)] = fleet
             record.enter(IN_SERVICE, self._host.now())
         else:
-            record.enter(FAILED, self._host.now(), reason)
+            record.enter(FAILED, self._host.now(), fleet)
         self._changed(record)
 
     async def _update(self, record: EndpointRecord) -> None:
         pending = record.pending or {}
-        plans = [VariantPlan.from_document(document) for document in pending["variants"]]
-        fleet = self._fleet(record, pending["generation"], plans)
-        reason = await self._start(fleet)
-        if reason is not None:
-            record.roll_back(reason, self._host.now())
+        fleet = await self._start("UpdateEndpoint", record, pending["generation"], record.pending_plans)
+        if not isinstance(fleet, Fleet):
+            record.roll_back(fleet, self._host.now())
             self._changed(record)
             return
         key = key_of(record.name)
@@ -246,11 +255,11 @@ class Endpoints:
             await _retire(old)
 
     async def _rescale(self, record: EndpointRecord) -> None:
-        pending = record.pending or {}
-        fleet = self._fleets[key_of(record.name)]
+        fleet, plans = self._fleets[key_of(record.name)], record.pending_plans
         try:
-            for document in pending["variants"]:
-                plan = VariantPlan.from_document(document)
+            if is_more(plans, fleet.plans):
+                plans = await self._capacity.provision("UpdateEndpointWeightsAndCapacities", record.name, plans)
+            for plan in plans:
                 await fleet.variants[plan.name].rescale(plan)
         except InstanceFailed as failure:
             record.document["variants"] = [plan.document() for plan in fleet.plans]
@@ -268,21 +277,27 @@ class Endpoints:
         self.records.delete(record.name)
         self._publish(record)
 
-    async def _start(self, fleet: Fleet) -> str | None:
-        """Why the fleet did not come up, None when it did."""
+    async def _start(
+        self, operation: str, record: EndpointRecord, generation: str, plans: Sequence[VariantPlan]
+    ) -> Fleet | str:
+        """The fleet that came up, or why none did."""
+        fleet: Fleet | None = None
         try:
+            given = await self._capacity.provision(operation, record.name, plans)
+            fleet = self._fleet(record, generation, given)
             await fleet.start()
         except InstanceFailed as failure:
             return str(failure)
         except asyncio.CancelledError:
             # The emulator is ending: the directories stay, the record says what to take up again.
-            await asyncio.shield(fleet.stop(drain=False, remove=False))
+            if fleet is not None:
+                await asyncio.shield(fleet.stop(drain=False, remove=False))
             raise
         except Exception:
             # A task that dies silently would leave the endpoint in Creating for ever.
             logger.exception("the endpoint could not be started")
             return INTERNAL
-        return None
+        return fleet
 
     # Within
 
@@ -368,31 +383,3 @@ async def _retire(fleet: Fleet) -> None:
 
 def _in_progress(record: EndpointRecord) -> ValidationFailed:
     return ValidationFailed(f'Cannot update in-progress endpoint "{record.arn}".')
-
-
-def _retained(plans: Sequence[VariantPlan], old: Sequence[VariantPlan], excluded: set[str]) -> list[VariantPlan]:
-    """Weights and counts of variants that were there before stay as they are now."""
-    before = {plan.name: plan for plan in old}
-    return [
-        plan.changed(
-            None if plan.name not in before or "DesiredWeight" in excluded else before[plan.name].weight,
-            None if plan.name not in before or "DesiredInstanceCount" in excluded else before[plan.name].count,
-        )
-        for plan in plans
-    ]
-
-
-def _check_serverless(record: EndpointRecord, plans: Sequence[VariantPlan]) -> None:
-    """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html: no way back to instances."""
-    if any(plan.serverless for plan in record.plans) and not all(plan.serverless for plan in plans):
-        raise ValidationFailed(f'Serverless endpoint "{record.arn}" cannot be updated to use instances.')
-
-
-def _check_deployment(config: Document | None) -> None:
-    if not config:
-        return
-    routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
-    if "RollingUpdatePolicy" in config or routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise not_here("A deployment that shifts traffic in steps")
-    if config.get("AutoRollbackConfiguration", {}).get("Alarms"):
-        raise not_here("Rolling back on alarms")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from localcloud.compute.errors import ApiError
@@ -48,13 +49,18 @@ class ScalingSettings:
 
 @dataclass
 class _Watched:
-    """What has been seen of a target since it was first looked at."""
+    """What has been seen of a target since it was first looked at.
+
+    Attributes:
+        refusal: why the last change was not begun.
+    """
 
     seen: dict[str, deque[float]]
     used: Used | None = None
     requests: int = 0
     since: Since = field(default_factory=Since)
     activity: Document | None = None
+    refusal: str | None = None
 
 
 class Watching:
@@ -103,7 +109,7 @@ class Watching:
         if current is None:
             # It is changing: nothing is added or removed meanwhile.
             return
-        self._end_activity(watched, current)
+        self._end_activity(resource, watched, current)
         await self._measure(resource, watched)
         policies = [tracked(policy) for policy in self._targets.policies(resource)]
         periods = self._settings.adding, self._settings.removing
@@ -133,8 +139,9 @@ class Watching:
         try:
             self._endpoints.scale(resource.endpoint, resource.variant, change.count)
         except ApiError as error:
-            logger.warning("instances were not changed", extra={"target": resource.id, "reason": error.message})
+            self._refused(resource, watched, change, error)
             return
+        watched.refusal = None
         now = self._host.now()
         is_more = change.count > current
         watched.since = replace(watched.since, **{"added" if is_more else "removed": now})
@@ -145,6 +152,16 @@ class Watching:
             values.clear()
         watched.activity = self._activity(resource, change, now)
         self._targets.note(watched.activity)
+
+    def _refused(self, resource: Resource, watched: _Watched, change: Change, error: ApiError) -> None:
+        """It is tried again as long as it is wanted; the same refusal is told once."""
+        logger.warning("instances were not changed", extra={"target": resource.id, "reason": error.message})
+        if error.message == watched.refusal:
+            return
+        watched.refusal = error.message
+        now = self._host.now()
+        why = f"{error.message} (Service: AmazonSageMaker; Status Code: {error.status}; Error Code: {error.code})."
+        self._targets.note(_failed(self._activity(resource, change, now), why, now))
 
     def _activity(self, resource: Resource, change: Change, now: Any) -> Document:
         policy = change.policy
@@ -163,21 +180,31 @@ class Watching:
             "wanted": change.count,
         }
 
-    def _end_activity(self, watched: _Watched, current: int) -> None:
-        activity = watched.activity
+    def _end_activity(self, resource: Resource, watched: _Watched, current: int) -> None:
+        activity, now = watched.activity, self._host.now()
         if activity is None:
             return
         watched.activity = None
-        wanted = activity.pop("wanted")
-        is_done = current == wanted
-        said = f"Successfully set desired instance count to {wanted}." if is_done else f"There are {current} instances."
-        ended = {
-            "EndTime": self._host.now(),
-            "StatusCode": "Successful" if is_done else "Failed",
-            "StatusMessage": said,
-        }
-        self._targets.note({**activity, **ended})
+        wanted = activity["wanted"]
+        if current != wanted:
+            why = self._endpoints.failure_reason(resource.endpoint) or f"There are {current} instances."
+            self._targets.note(_failed(activity, why, now))
+            return
+        said = f"Successfully set desired instance count to {wanted}."
+        self._targets.note(_ended(activity, "Successful", said, now))
 
     def _new(self) -> _Watched:
         kept = max(self._settings.adding, self._settings.removing)
         return _Watched(seen=defaultdict(lambda: deque(maxlen=kept)))
+
+
+def _ended(activity: Document, status: str, said: str, now: datetime) -> Document:
+    kept = {name: value for name, value in activity.items() if name != "wanted"}
+    return {**kept, "EndTime": now, "StatusCode": status, "StatusMessage": said}
+
+
+def _failed(activity: Document, why: str, now: datetime) -> Document:
+    """In the words of https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-query-history.html"""
+    return _ended(
+        activity, "Failed", f"Failed to set desired instance count to {activity['wanted']}. Reason: {why}", now
+    )

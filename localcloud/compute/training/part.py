@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from localcloud.compute import listing
-from localcloud.compute.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationFailed
+from localcloud.compute.errors import ResourceInUse, ResourceNotFound, ValidationFailed
 from localcloud.compute.host import Host
 from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.waiting import Finishes, answer_at_the_end
@@ -158,14 +157,10 @@ class TrainingPart:
         self._host.events.record(SOURCE, DETAIL_TYPE, detail_of(record), [record.arn], self._host.now())
 
     def _check_limit(self, instance_type: str) -> None:
-        limit = self._host.limits.of_type(instance_type)
-        used = Counter(record.instance_type for record, _, _ in self._runs.values() if not record.is_terminal)
-        if used[instance_type] >= limit:
-            raise ResourceLimitExceeded(
-                f"The account-level service limit '{instance_type} for training job usage' is {limit} Instances, with "
-                f"current utilization of {used[instance_type]} Instances and a request delta of 1 Instances. Please use "
-                f"AWS Service Quotas to request an increase for this quota."
-            )
+        used = sum(
+            not record.is_terminal and record.instance_type == instance_type for record, _, _ in self._runs.values()
+        )
+        self._host.limits.of_training(instance_type).check(used, 1)
 
     def _arn(self, name: str) -> str:
         settings = self._host.settings

@@ -267,11 +267,14 @@ class TestServiceQuotas:
         found = {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
         assert found["ml.m5.xlarge for training job usage"]["Value"] == 0.0
         assert found["ml.p3.2xlarge for training job usage"]["Value"] == 100.0
-        limits = {"instances": {"ml.p3.2xlarge": 0}, "vcpus": {"L-417A185B": 64}}
+        assert found["ml.m5.large for endpoint usage"]["Value"] == 100.0
+        limits = {"instances": {"ml.p3.2xlarge": 0}, "endpoints": {"ml.m5.large": 3}, "vcpus": {"L-417A185B": 64}}
         assert running.internal("PUT", "/_compute/limits", json=limits).status_code == 200
         code = found["ml.p3.2xlarge for training job usage"]["QuotaCode"]
         assert quotas.get_service_quota(ServiceCode="sagemaker", QuotaCode=code)["Quota"]["Value"] == 0.0
         assert quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-417A185B")["Quota"]["Value"] == 64.0
+        code = found["ml.m5.large for endpoint usage"]["QuotaCode"]
+        assert quotas.get_service_quota(ServiceCode="sagemaker", QuotaCode=code)["Quota"]["Value"] == 3.0
         resources = {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
         with pytest.raises(ClientError) as refused:
             sagemaker.create_training_job(**training_request("http-quota", "pass", ResourceConfig=resources))
@@ -292,7 +295,15 @@ class TestServiceQuotas:
         assert code_of(refused) == (code, 400)
 
     @pytest.mark.parametrize(
-        "limits", [{"instances": {"ml.m5.large": -1}}, {"vcpus": {"L-0": 1}}, {"instances": 1}, {"other": {}}, [1]]
+        "limits",
+        [
+            {"instances": {"ml.m5.large": -1}},
+            {"endpoints": {"ml.m5.large": -1}, "instances": {"ml.m5.large": 1}},
+            {"vcpus": {"L-0": 1}},
+            {"instances": 1},
+            {"other": {}},
+            [1],
+        ],
     )
     def test_keep_their_limits_when_new_ones_make_no_sense(self, running: Served, limits: Any) -> None:
         before = running.internal("GET", "/_compute/limits").json()

@@ -47,12 +47,18 @@ class FakeWaiters:
         self.answers.setdefault(token, (error_name, cause))
 
 
+class ResourceLimitExceededException(Exception):
+    """As Step Functions names it."""
+
+
 @dataclass
 class FakeSageMaker:
     """Endpoints that change in two steps, as SageMaker's do; what is created is checked by botocore's own model.
 
     Attributes:
         broken: configurations whose containers never come up.
+        reason: what is said of those.
+        refusal: why no endpoint is created or updated.
     """
 
     validate: Callable[[str, dict[str, Any]], None]
@@ -60,6 +66,8 @@ class FakeSageMaker:
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    reason: str = "The container did not pass the ping."
+    refusal: str | None = None
     deleted: list[str] = field(default_factory=list)
     reweighed: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -75,6 +83,8 @@ class FakeSageMaker:
         assert all(each["ModelName"] in self.models for each in (*production, *(shadows or ())))
         assert shadows is None or (len(production), len(shadows)) == (1, 1), "SageMaker takes one of each"
         self.configs[plan["config"]["EndpointConfigName"]] = plan["config"]
+        if self.refusal:
+            raise ResourceLimitExceededException(self.refusal)
         endpoint, config = plan["endpoint"]["EndpointName"], plan["endpoint"]["EndpointConfigName"]
         if plan["next"] == "create":
             self.validate("CreateEndpoint", plan["endpoint"])
@@ -103,11 +113,9 @@ class FakeSageMaker:
                 shadows=frozenset(each["VariantName"] for each in shadows),
             )
         elif found.coming:
-            self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None)
+            self.endpoints[name] = replace(found, state=EndpointState.IN_SERVICE, coming=None, reason=self.reason)
         else:
-            self.endpoints[name] = Endpoint(
-                EndpointState.FAILED, found.config, reason="The container did not pass the ping."
-            )
+            self.endpoints[name] = Endpoint(EndpointState.FAILED, found.config, reason=self.reason)
 
     def describe(self, name: str) -> Endpoint:
         return self.endpoints.get(name, ABSENT)

@@ -129,6 +129,22 @@ class TestReport:
         (activity,) = report["activities"]
         assert (activity["variant"], activity["status"]) == ("v1", "Successful")
 
+    def test_says_why_an_instance_was_not_added(self, deployments: Deployments) -> None:
+        active = deployments.active(deployments.model(), scaling_policy=POLICY)
+        why = "Failed to set desired instance count to 2. Reason: The account-level service limit"
+        deployments.auto_scaling.done.append(
+            {
+                "ResourceId": f"endpoint/{active.endpoint}/variant/v1",
+                "Description": "Setting desired instance count to 2.",
+                "Cause": "monitor alarm",
+                "StatusCode": "Failed",
+                "StatusMessage": why,
+                "StartTime": datetime(2026, 3, 1, tzinfo=UTC),
+            }
+        )
+        (activity,) = deployments.scaling_report.of(USER, active.deployment_id)["activities"]
+        assert (activity["status"], activity["message"]) == ("Failed", why)
+
     def test_says_that_its_targets_are_not_there(self, deployments: Deployments) -> None:
         active = deployments.active(deployments.model(), scaling_policy=POLICY)
         deployments.auto_scaling.policies.clear()

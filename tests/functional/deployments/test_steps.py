@@ -9,7 +9,7 @@ from chalicelib.deployments.gateways import Endpoint, EndpointState
 from chalicelib.deployments.invocations import Answer
 from chalicelib.deployments.planning import EndpointBusy
 from chalicelib.deployments.smoke import NO_EXAMPLE, PAUSE_SECONDS
-from chalicelib.errors import ModelFailed
+from chalicelib.errors import ModelFailed, Unavailable
 from tests.functional.deployments.conftest import Deployments
 
 
@@ -102,6 +102,17 @@ class TestSmoke:
     def test_leaves_the_form_of_the_answer_to_a_custom_model(self, deployments: Deployments) -> None:
         deployments.runtime.answers = [Answer(b"<xml/>", "application/xml", "v1")]
         assert deployments.active(deployments.model(kind="custom")).status is DeploymentStatus.ACTIVE
+
+    def test_takes_a_custom_model_at_its_word_that_its_answer_is_json(self, deployments: Deployments) -> None:
+        deployments.runtime.answers = [Answer(b"<xml/>", "application/json; charset=utf-8", "v1")]
+        failed = deployments.active(deployments.model(kind="custom"))
+        assert failed.failure_reason == "The answer to the model's input example is said to be JSON, and is not."
+
+    def test_says_how_often_a_model_was_asked_that_did_not_answer_in_time(self, deployments: Deployments) -> None:
+        deployments.runtime.answers = [Unavailable("The endpoint has not answered in time.")]
+        failed = deployments.active(deployments.model())
+        told = "The model did not answer its input example, asked 3 times: The endpoint has not answered in time."
+        assert failed.failure_reason == told
 
 
 class TestFinishing:

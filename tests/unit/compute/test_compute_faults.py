@@ -50,6 +50,15 @@ class TestRules:
         assert rule is not None
         assert rule.after_seconds == 2
 
+    def test_missing_capacity_meets_jobs_and_endpoints_and_what_only_a_job_meets_leaves_endpoints_alone(self) -> None:
+        plan = plan_of({"fault": "crash"}, {"fault": "no_capacity", "operation": "CreateEndpoint"})
+
+        assert plan.on_endpoint("UpdateEndpoint", "e") is None
+        found = plan.on_endpoint("CreateEndpoint", "e")
+        assert found is not None
+        assert found.fault == "no_capacity"
+        assert plan_of({"fault": "ping_timeout", "seconds": 1}).on_job("CreateTrainingJob", "e") is None
+
     @pytest.mark.parametrize(
         ("fault", "code", "status"),
         [
