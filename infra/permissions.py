@@ -225,6 +225,14 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         DRIVE_DEPLOYMENTS,
         may.TAKE_IN_MODELS,
     ),
+    "steer_traffic": (
+        may.read_and_write("experiments"),
+        may.read_and_write("deployments"),
+        may.RECORD_AUDIT,
+        Grant("WeighEndpointsAnew", ("states:StartExecution",), (machine_arn("deploy-model"),)),
+        may.read_stream("experiments"),
+        may.read_stream("deployments"),
+    ),
     "publish_events": (
         may.PUBLISH_EVENTS,
         may.KEEP_DEAD_LETTERS,

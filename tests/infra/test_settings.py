@@ -138,6 +138,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
     "finish_deployment": (lambda p: p.deployment_finishing,),
     "advance_rollout": (lambda p: (p.rollout_driving.reader().experiments(), p.audit.store()),),
     "deploy_ready_models": (lambda p: (p.auto_deploying, p.audit.store(), p.rollout_driving.reader().experiments()),),
+    "steer_traffic": (lambda p: (p.steering, p.audit.store()),),
     "plan_transform": (lambda p: (p.transform_planning, p.transform_planning.role_of("acme")),),
     "finish_transform": (lambda p: p.transform_finishing,),
     "chain_audit": (lambda p: p.audit_sealing,),
