@@ -264,7 +264,9 @@ def _found(found: Results) -> list[str]:
             )
         )
     headers = ("METRIC", "ROLE", "VARIANT", "ITS VALUE", "CONTROL'S", "CHANGE", "INTERVAL", "N")
-    return [decided, printable(found.reason), *(["", *table(headers, rows)] if rows else [])]
+    weights = ", ".join(f"{name} {weight * 100:.3g} %" for name, weight in found.weights.items())
+    said = [decided, printable(found.reason), *([dim(f"weights: {weights}")] if weights else [])]
+    return [*said, *(["", *table(headers, rows)] if rows else [])]
 
 
 def _draw(found: Results, path: Path) -> None:

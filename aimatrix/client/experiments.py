@@ -129,6 +129,7 @@ class Results:
         reason: in one plain sentence.
         promoted: the variant that won.
         looks: how many there have been.
+        weights: what each variant gets now.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Results:
     reason: str
     promoted: str | None
     looks: int
+    weights: Mapping[str, float]
     comparisons: tuple[Comparison, ...]
     document: Mapping[str, Any] = field(repr=False)
 
@@ -147,6 +149,7 @@ class Results:
             reason=document["reason"],
             promoted=document.get("promoted"),
             looks=int(document.get("looks") or 0),
+            weights={each["name"]: each["weight"] for each in document.get("variants") or ()},
             comparisons=tuple(Comparison.from_document(each) for each in document.get("metrics") or ()),
             document=document,
         )

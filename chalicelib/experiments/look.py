@@ -25,7 +25,7 @@ from chalicelib.experiments.report import Comparison, Split, report
 from chalicelib.experiments.statistics import bandit, mismatch
 from chalicelib.experiments.statistics.effects import LEAST_SAMPLES, Effect, compare
 from chalicelib.experiments.statistics.moments import Estimate, estimates
-from chalicelib.experiments.statistics.sequences import TIGHTEST, margin
+from chalicelib.experiments.statistics.sequences import TIGHTEST, margin, margin_of_each
 from chalicelib.experiments.statistics.spending import Analysis, next_analysis
 
 POINTS = 40
@@ -137,7 +137,7 @@ class _Looking:
         found = Comparison(plan.primary, self.experiment.variants[0], self.variant, effect, 1 - alpha)
         if effect is None:
             return found
-        valid = margin(self._time(effect), plan.samples * TIGHTEST, alpha)
+        valid = self._margin(effect, plan.samples * TIGHTEST, alpha)
         bound = valid if plan.method is Method.ALWAYS_VALID else analysis.bound if analysis else None
         z = effect.z if effect.is_decidable else None
         return replace(
@@ -155,7 +155,7 @@ class _Looking:
         if effect is None:
             return found
         # Guardrails are there for harm that shows early.
-        valid = margin(self._time(effect), max(LEAST_SAMPLES, self.experiment.plan.samples / 10), alpha)
+        valid = self._margin(effect, max(LEAST_SAMPLES, self.experiment.plan.samples / 10), alpha)
         decidable = effect.is_decidable
         excess = effect.excess(metric.direction.sign, metric.max_relative_change) if decidable else None
         return replace(
@@ -167,9 +167,13 @@ class _Looking:
             is_worse=excess is not None and excess >= valid,
         )
 
-    def _time(self, effect: Effect) -> float:
-        # With fixed shares the two are in proportion; where shares move, the sequence is one in the information.
-        return effect.samples if self.experiment.plan.floor is None else effect.informed_samples
+    def _margin(self, effect: Effect, tightest_at: float, alpha: float) -> float:
+        """Half the width of the always-valid interval, in standard errors, for the shares that the plan has."""
+        if self.experiment.plan.floor is None:
+            return margin(effect.samples, tightest_at, alpha)
+        if len(self.experiment.variants) == 2:
+            return margin(effect.informed_samples, tightest_at, alpha)
+        return margin_of_each(effect.control.n, effect.variant.n, tightest_at, alpha)
 
     def _verdict(self, primary: Comparison, guardrails: Sequence[Comparison]) -> Verdict:
         plan = self.experiment.plan

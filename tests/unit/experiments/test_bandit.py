@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from chalicelib.experiments.look import Counted, State, look
 from chalicelib.experiments.metric import Direction, Metric, MetricType
 from chalicelib.experiments.statistics.effects import compare
 from chalicelib.experiments.statistics.moments import Estimate
+from chalicelib.experiments.statistics.sequences import TIGHTEST, margin
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 CONVERSION = Metric("conversion", MetricType.PROPORTION, Direction.INCREASE)
@@ -96,6 +98,15 @@ class TestWhatIsDecided:
     def test_with_one_is_found(self) -> None:
         rng = np.random.default_rng(2)
         assert sum(_decides(experiment(0.5, 0.5), rng, {"a": 0.1, "b": 0.2}) for _ in range(20)) >= 18
+
+    def test_among_three_takes_an_interval_of_each(self) -> None:
+        state = looked(experiment(0.4, 0.3, 0.3), a=(900, 90), b=(300, 40), c=(400, 40))
+        shown = {each["variant"]: each["boundary"] for each in state.report["metrics"]}
+        each = {n: margin(n, PLAN.samples * TIGHTEST, PLAN.alpha / 2 / 2) for n in (900, 300, 400)}
+        assert shown == {
+            "b": pytest.approx(math.hypot(each[900], each[300]), rel=1e-5),
+            "c": pytest.approx(math.hypot(each[900], each[400]), rel=1e-5),
+        }
 
     def test_takes_information_for_time_however_units_are_spread(self) -> None:
         products = []
