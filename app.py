@@ -25,6 +25,7 @@ from chalicelib.environments import routes as environment_routes
 from chalicelib.events import routes as event_routes
 from chalicelib.events import tasks as event_tasks
 from chalicelib.experiments import routes as experiment_routes
+from chalicelib.experiments import tasks as experiment_tasks
 from chalicelib.identity import authorizer
 from chalicelib.jobs import routes as job_routes
 from chalicelib.jobs import tasks as job_tasks
@@ -211,6 +212,11 @@ def deploy_ready_models(event: dict[str, Any], _context: object) -> Any:
 @platform.metered
 def retrain(event: dict[str, Any], _context: object) -> Any:
     return retraining_tasks.retrain(platform, event)
+
+
+@app.lambda_function(name="steer_traffic")
+def steer_traffic(event: dict[str, Any], _context: object) -> Any:
+    return experiment_tasks.steer_traffic(platform, event)
 
 
 @app.lambda_function(name="plan_transform")

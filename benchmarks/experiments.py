@@ -74,7 +74,8 @@ class Bench:
             self.dynamodb.add_table(name, name)
         store = ExperimentStore(Table(client, "experiments"))
         audit = Recorder(lambda: AuditStore(Table(client, "audit")), utc_now, new_id)
-        self.service = ExperimentService(store, utc_now, new_id, audit)
+        nowhere: Any = None  # no experiment here names a deployment
+        self.service = ExperimentService(store, nowhere, utc_now, new_id, audit)
         self.outcomes = OutcomeService(store, utc_now)
 
     def create(self, **changes: Any) -> str:

@@ -243,6 +243,12 @@ SHAPES: dict[str, Shape] = {
             *("TRAINING_QUEUE", "BATCH_GPU_TYPES", "BATCH_DISK_GIB", "SPOT_RATES", "SECRETS_KEY"),
         ),
     ),
+    "steer_traffic": Shape(
+        "Splits an endpoint's requests as the last look of an experiment says",
+        60,
+        512,
+        ("EXPERIMENTS_TABLE", "DEPLOYMENTS_TABLE", "MODELS_TABLE", "AUDIT_TABLE", "DEPLOY_MODEL_ARN"),
+    ),
     "plan_transform": Shape(
         "Decides how a model is asked for its answers to a dataset",
         30,

@@ -109,6 +109,7 @@ FUNCTIONS = tuple(
         "advance_rollout",
         "deploy_ready_models",
         "retrain",
+        "steer_traffic",
         "plan_transform",
         "finish_transform",
         "chain_audit",
@@ -128,7 +129,7 @@ _ASYNCHRONOUS = {
 ASYNCHRONOUS = tuple(f for f in FUNCTIONS if f.name in _ASYNCHRONOUS)
 """Functions that a service invokes without waiting for the answer: what they cannot handle goes to a dead-letter queue."""
 
-STREAMED = (Function("chain_audit"), Function("record_history"), Function("publish_events"))
+STREAMED = tuple(Function(name) for name in ("chain_audit", "record_history", "publish_events", "steer_traffic"))
 """Functions that changes of a table call; what they fail on is named in a dead-letter queue."""
 
 

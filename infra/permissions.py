@@ -252,6 +252,14 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         may.TAKE_IN_UPLOADS,
         may.HAVE_RUNS_LOOKED_AT,
     ),
+    "steer_traffic": (
+        may.read_and_write("experiments"),
+        may.read_and_write("deployments"),
+        may.RECORD_AUDIT,
+        Grant("WeighEndpointsAnew", ("states:StartExecution",), (machine_arn("deploy-model"),)),
+        may.read_stream("experiments"),
+        may.read_stream("deployments"),
+    ),
     "publish_events": (
         may.PUBLISH_EVENTS,
         may.KEEP_DEAD_LETTERS,

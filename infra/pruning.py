@@ -45,12 +45,16 @@ _NEEDLESS_PACKAGES = (
     "pycparser",
     "pydantic/v1",  # the old interface, for models of the old kind
 )
-# Modules that serve tools, tests, or types that nothing of ours has.
-_NEEDLESS_MODULES = {
+# What serves tools, tests, or types that nothing of ours has; of the time zones what `zoneinfo` does not read.
+_NEEDLESS_FILES = {
     "annotated_types/test_cases.py",
     "pydantic/color.py",
     "pydantic/experimental/pipeline.py",
     "pydantic/mypy.py",
+    *(
+        f"tzdata/zoneinfo/{name}"
+        for name in ("tzdata.zi", "zone.tab", "zone1970.tab", "zonenow.tab", "iso3166.tab", "leapseconds")
+    ),
 }
 
 
@@ -61,7 +65,7 @@ class PruningError(Exception):
 def needed(name: str) -> bool:
     """Whether a file of a library belongs into the zip; `name` is its path inside, with slashes."""
     path = PurePosixPath(name)
-    if name in _NEEDLESS_MODULES or path.name in _NEEDLESS_NAMES or path.suffix in _NEEDLESS_SUFFIXES:
+    if name in _NEEDLESS_FILES or path.name in _NEEDLESS_NAMES or path.suffix in _NEEDLESS_SUFFIXES:
         return False
     if path.parts[0].endswith(".dist-info") and path.name in _NEEDLESS_IN_METADATA:
         return False

@@ -46,6 +46,25 @@ STREAMS = (
         names.function("record_history"),
         {"dynamodb": {"NewImage": {"sk": {"S": ["job"]}, "event": {"S": [{"exists": True}]}}}},
     ),
+    # What was counted of experiments that split an endpoint's requests, and endpoints that have settled: one of those
+    # experiments may wait for it.
+    Stream(
+        "experiments",
+        names.function("steer_traffic"),
+        {"dynamodb": {"NewImage": {"sk": {"S": ["progress"]}, "deployment_id": {"S": [{"exists": True}]}}}},
+    ),
+    Stream(
+        "deployments",
+        names.function("steer_traffic"),
+        {
+            "dynamodb": {
+                "NewImage": {
+                    "sk": {"S": ["deployment"]},
+                    "status": {"S": ["active", "failed", "inactive", "terminated"]},
+                }
+            }
+        },
+    ),
     *(
         Stream(table, names.function("publish_events"), {"dynamodb": {"NewImage": wanted}})
         for table, wanted in (

@@ -222,11 +222,29 @@ def _shown(experiment: Experiment) -> list[str]:
         "primary metric": experiment.primary_metric,
         "guardrails": " ".join(each["name"] for each in document.get("guardrails") or ()) or None,
         "method": document.get("method"),
+        "allocation": _allocation(experiment),
+        "traffic": _traffic(experiment),
         "samples per variant": f"{document.get('max_samples_per_variant'):,} at most",
         "that it takes": None if needed is None else f"{needed:,} at a power of {document.get('power'):.0%}",
         "note": size.get("note"),
     }
     return [f"{bold(experiment.id)}  {printable(experiment.name)}", *facts(pairs)]
+
+
+def _allocation(experiment: Experiment) -> str | None:
+    found = experiment.document.get("allocation")
+    if not found:
+        return None
+    where = f", of deployment {found['deployment_id']}" if found.get("deployment_id") else ""
+    return f"{found['type']}, no variant below {found['floor']:.3g}{where}"
+
+
+def _traffic(experiment: Experiment) -> str | None:
+    found = experiment.traffic
+    if found is None:
+        return None
+    look = f", by look {found.look}" if found.look else ""
+    return f"{coloured(found.status)}{look}{f': {printable(found.reason)}' if found.reason else ''}"
 
 
 def _found(found: Results) -> list[str]:
@@ -246,7 +264,9 @@ def _found(found: Results) -> list[str]:
             )
         )
     headers = ("METRIC", "ROLE", "VARIANT", "ITS VALUE", "CONTROL'S", "CHANGE", "INTERVAL", "N")
-    return [decided, printable(found.reason), *(["", *table(headers, rows)] if rows else [])]
+    weights = ", ".join(f"{name} {weight * 100:.3g} %" for name, weight in found.weights.items())
+    said = [decided, printable(found.reason), *([dim(f"weights: {weights}")] if weights else [])]
+    return [*said, *(["", *table(headers, rows)] if rows else [])]
 
 
 def _draw(found: Results, path: Path) -> None:

@@ -47,7 +47,7 @@ from aimatrix.client.errors import (
     WaitTimeoutError,
 )
 from aimatrix.client.events import DeadLetter, Redrive, Replay
-from aimatrix.client.experiments import Comparison, Experiment, Joined, PlotPoint, Results
+from aimatrix.client.experiments import Comparison, Experiment, Joined, PlotPoint, Results, Traffic
 from aimatrix.client.history import History, JobChange
 from aimatrix.client.jobs import (
     Amounts,
@@ -136,6 +136,7 @@ __all__ = [
     "Shadow",
     "SweepReport",
     "TimeLimit",
+    "Traffic",
     "Transform",
     "TransformOutput",
     "UnreachableError",

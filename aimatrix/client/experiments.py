@@ -10,6 +10,27 @@ DECIDED: frozenset[str] = frozenset({"promote", "rollback", "inconclusive"})
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """How it stands with the requests of the deployment that an experiment splits.
+
+    Attributes:
+        status: ``following``, ``changing``, ``refused`` (the next look tries again), ``given-up`` or ``ended``.
+        look: whose weights were asked for last; 0: none yet.
+        revision: the deployment's, with those weights.
+        reason: why it is refused, given up or ended.
+    """
+
+    status: str
+    look: int
+    revision: int
+    reason: str | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Traffic:
+        return cls(document["status"], document["look"], document["revision"], document.get("reason"))
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What was fixed when an experiment began, and how it ended.
 
@@ -17,6 +38,7 @@ class Experiment:
         status: ``running``, ``decided`` or ``stopped``.
         decision: ``continue``, ``promote``, ``rollback`` or ``inconclusive``.
         sample_size: samples per variant that the smallest effect worth finding takes; None where the baseline is not known.
+        traffic: of an experiment whose allocation names a deployment; a list has none.
     """
 
     id: str
@@ -27,6 +49,7 @@ class Experiment:
     primary_metric: str
     sample_size: int | None
     created_at: str
+    traffic: Traffic | None
     document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -40,6 +63,7 @@ class Experiment:
             primary_metric=(document.get("primary_metric") or {}).get("name", ""),
             sample_size=(document.get("sample_size") or {}).get("per_variant"),
             created_at=document.get("created_at", ""),
+            traffic=Traffic.from_document(document["traffic"]) if document.get("traffic") else None,
             document=document,
         )
 
@@ -105,6 +129,7 @@ class Results:
         reason: in one plain sentence.
         promoted: the variant that won.
         looks: how many there have been.
+        weights: what each variant gets now.
     """
 
     id: str
@@ -112,6 +137,7 @@ class Results:
     reason: str
     promoted: str | None
     looks: int
+    weights: Mapping[str, float]
     comparisons: tuple[Comparison, ...]
     document: Mapping[str, Any] = field(repr=False)
 
@@ -123,6 +149,7 @@ class Results:
             reason=document["reason"],
             promoted=document.get("promoted"),
             looks=int(document.get("looks") or 0),
+            weights={each["name"]: each["weight"] for each in document.get("variants") or ()},
             comparisons=tuple(Comparison.from_document(each) for each in document.get("metrics") or ()),
             document=document,
         )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chalicelib.experiments.joining import JoiningService
     from chalicelib.experiments.outcomes import OutcomeService
     from chalicelib.experiments.service import ExperimentService
+    from chalicelib.experiments.steering import Steering
     from chalicelib.experiments.store import ExperimentStore
 
 
@@ -29,7 +30,15 @@ class Experiments(Webhooks):
     def experiments(self) -> ExperimentService:
         from chalicelib.experiments.service import ExperimentService
 
-        return ExperimentService(self.experiment_store, self.now, self.new_id, self.audit)
+        return ExperimentService(self.experiment_store, self.steering, self.now, self.new_id, self.audit)
+
+    @cached_property
+    def steering(self) -> Steering:
+        from chalicelib.experiments.steering import Steering
+        from chalicelib.experiments.traffic_store import TrafficStore
+
+        store = self.experiment_store
+        return Steering(store, TrafficStore(store.table), self.deployment_store, self.weighing, self.now)
 
     @cached_property
     def outcomes(self) -> OutcomeService:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chalicelib.deployments.service import DeploymentService
     from chalicelib.deployments.smoke import SmokeTest
     from chalicelib.deployments.waiting import Waiting
+    from chalicelib.deployments.weighing import Weighing
     from chalicelib.environments.guard import EnvironmentGuard
     from chalicelib.environments.service import EnvironmentService
     from chalicelib.models.registration import Registration
@@ -72,6 +73,7 @@ class Models(Jobs):
             store=self.deployment_store,
             models=self.model_store,
             revising=self.revising,
+            weighing=self.weighing,
             guard=self.environment_guard,
             undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
             now=self.now,
@@ -115,6 +117,12 @@ class Models(Jobs):
 
         machine = DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn)
         return Revising(self.deployment_store, self.model_store, machine, self.now)
+
+    @cached_property
+    def weighing(self) -> Weighing:
+        from chalicelib.deployments.weighing import Weighing
+
+        return Weighing(self.revising, self.environment_guard, self.audit)
 
     @cached_property
     def captures(self) -> CaptureService:

@@ -2,6 +2,7 @@
 
 `deployment.py` the noun and its states · `request.py` the shape · `rules.py` what a valid configuration obeys ·
 `store.py` records in DynamoDB · `service.py` deploy, list, get, undeploy · `revising.py` the one way to a next revision ·
+`weighing.py` one with other weights ·
 `history.py` the revisions that have settled · `rolling_back.py` to one of them · `invocations.py` predictions ·
 `scaling.py`, `scaling_report.py` instances that follow the load ·
 `gateways.py` Step Functions and SageMaker behind small interfaces · `plan.py` the calls to SageMaker, as data ·

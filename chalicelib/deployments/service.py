@@ -23,6 +23,7 @@ from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
+from chalicelib.deployments.weighing import Weighing, weighed
 from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
@@ -37,6 +38,7 @@ class DeploymentService:
     store: DeploymentStore
     models: ModelStore
     revising: Revising
+    weighing: Weighing
     guard: EnvironmentGuard
     undeploy_machine: DeploymentMachine
     now: Clock
@@ -116,8 +118,7 @@ class DeploymentService:
                     f"Name {', '.join(variant.model_id for variant in active.variants)}, or deploy again with others."
                 )
                 raise RefusedValue.about(FieldProblem("variants", "are not those of the endpoint", cure))
-            variants = tuple(replace(variant, weight=split[variant.model_id]) for variant in active.variants)
-            target = active.weighed(deployment.revisions + 1, variants, active.own, active.shadow)
+            target = weighed(deployment, active, split)
             if deployment.status is DeploymentStatus.DEPLOYING:
                 # Asked for again, perhaps because the answer was lost.
                 if replace(target, number=deployment.target.number) == deployment.target:
@@ -127,16 +128,8 @@ class DeploymentService:
                 )
             if same_shares(active.weights, target.weights):
                 return deployment
-            self.guard.check_change(caller, deployment.environment, shifts=True)
-            entry = self.audit.entry(
-                caller,
-                Action.CHANGE_WEIGHTS,
-                subject("deployment", deployment_id),
-                revision=str(target.number),
-                weights=" ".join(f"{variant.name}={variant.weight:g}" for variant in variants),
-            )
             try:
-                return self.revising.begin(deployment, deployment.deploying(target, caller.user), entry)
+                return self.weighing.weigh(caller, deployment, target)
             except StaleDeployment:
                 continue
 

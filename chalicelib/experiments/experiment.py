@@ -56,7 +56,7 @@ class Plan:
         minimum_effect: the smallest effect that is worth finding, for the power calculation.
         looks: how many are expected; any other number is fine.
         samples: per variant, at most.
-        floor: the least weight of a variant that is suggested; None without Thompson sampling.
+        floor: the least weight of a variant that is not rolled back; None without Thompson sampling.
     """
 
     primary: Metric
@@ -102,6 +102,7 @@ class Experiment:
         shares: what each variant gets; they add up to 1.
         assignment_key: what units are told apart by, for people: `user_id`.
         sample_size: the power calculation, as it is shown.
+        deployment_id: whose requests its allocation splits; see `traffic.py`.
     """
 
     tenant: str
@@ -119,6 +120,7 @@ class Experiment:
     status: Status = Status.RUNNING
     verdict: Verdict = NOTHING_YET
     ended_at: datetime | None = None
+    deployment_id: str | None = None
     record_version: int = 1
 
     def decided(self, verdict: Verdict, now: datetime) -> Experiment:

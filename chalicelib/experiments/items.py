@@ -32,6 +32,7 @@ def experiment_item(experiment: Experiment) -> Item:
             name: getattr(experiment, name)
             for name in ("tenant", "experiment_id", "user", "name", "hypothesis", "assignment_key", "record_version")
         },
+        "deployment_id": experiment.deployment_id,
         "variants": list(experiment.variants),
         "shares": as_json(experiment.shares),
         "plan": as_json(_plan_document(experiment.plan)),
@@ -66,6 +67,7 @@ def experiment_of(item: Mapping[str, Any]) -> Experiment:
         status=Status(item["status"]),
         verdict=_verdict(json.loads(item["verdict"])),
         ended_at=from_text(ended_at) if ended_at else None,
+        deployment_id=item.get("deployment_id"),
         record_version=item["record_version"],
     )
 

@@ -25,7 +25,7 @@ from chalicelib.experiments.report import Comparison, Split, report
 from chalicelib.experiments.statistics import bandit, mismatch
 from chalicelib.experiments.statistics.effects import LEAST_SAMPLES, Effect, compare
 from chalicelib.experiments.statistics.moments import Estimate, estimates
-from chalicelib.experiments.statistics.sequences import TIGHTEST, margin
+from chalicelib.experiments.statistics.sequences import TIGHTEST, margin, margin_of_each
 from chalicelib.experiments.statistics.spending import Analysis, next_analysis
 
 POINTS = 40
@@ -137,7 +137,7 @@ class _Looking:
         found = Comparison(plan.primary, self.experiment.variants[0], self.variant, effect, 1 - alpha)
         if effect is None:
             return found
-        valid = margin(effect.samples, plan.samples * TIGHTEST, alpha)
+        valid = self._margin(effect, plan.samples * TIGHTEST, alpha)
         bound = valid if plan.method is Method.ALWAYS_VALID else analysis.bound if analysis else None
         z = effect.z if effect.is_decidable else None
         return replace(
@@ -155,7 +155,7 @@ class _Looking:
         if effect is None:
             return found
         # Guardrails are there for harm that shows early.
-        valid = margin(effect.samples, max(LEAST_SAMPLES, self.experiment.plan.samples / 10), alpha)
+        valid = self._margin(effect, max(LEAST_SAMPLES, self.experiment.plan.samples / 10), alpha)
         decidable = effect.is_decidable
         excess = effect.excess(metric.direction.sign, metric.max_relative_change) if decidable else None
         return replace(
@@ -166,6 +166,14 @@ class _Looking:
             always_valid=valid,
             is_worse=excess is not None and excess >= valid,
         )
+
+    def _margin(self, effect: Effect, tightest_at: float, alpha: float) -> float:
+        """Half the width of the always-valid interval, in standard errors, for the shares that the plan has."""
+        if self.experiment.plan.floor is None:
+            return margin(effect.samples, tightest_at, alpha)
+        if len(self.experiment.variants) == 2:
+            return margin(effect.informed_samples, tightest_at, alpha)
+        return margin_of_each(effect.control.n, effect.variant.n, tightest_at, alpha)
 
     def _verdict(self, primary: Comparison, guardrails: Sequence[Comparison]) -> Verdict:
         plan = self.experiment.plan
@@ -224,19 +232,22 @@ def _split(experiment: Experiment, counted: Counted, before: State) -> Split:
 def _weights(
     experiment: Experiment, values: Sequence[Estimate | None], arms: Mapping[str, Arm]
 ) -> dict[str, float] | None:
-    """What Thompson sampling suggests each variant to get from now on."""
+    """What each variant is to get from now on, by Thompson sampling; by the plan's shares while too little is known."""
     floor = experiment.plan.floor
     if floor is None:
         return None
     left_out = {variant for variant, arm in arms.items() if arm.verdict.decision is Decision.ROLLBACK}
-    kept = [pair for pair in zip(experiment.variants, values, strict=True) if pair[0] not in left_out]
+    kept = [
+        each for each in zip(experiment.variants, experiment.shares, values, strict=True) if each[0] not in left_out
+    ]
     sign = experiment.plan.primary.direction.sign
-    known = [(sign * value.mean, value.variance) for _, value in kept if value and value.n >= LEAST_SAMPLES]
+    known = [(sign * value.mean, value.variance) for _, _, value in kept if value and value.n >= LEAST_SAMPLES]
     if len(known) < len(kept) or not all(variance > 0 for _, variance in known):
-        suggested: Sequence[float] = [1 / len(kept)] * len(kept)
+        whole = sum(share for _, share, _ in kept)
+        suggested: Sequence[float] = [share / whole for _, share, _ in kept]
     else:
         suggested = bandit.weights(known, floor)
-    found = dict(zip((variant for variant, _ in kept), suggested, strict=True))
+    found = dict(zip((variant for variant, _, _ in kept), suggested, strict=True))
     return {variant: found.get(variant, 0.0) for variant in experiment.variants}
 
 

@@ -43,8 +43,14 @@ class GuardrailRequest(MetricRequest):
 
 
 class AllocationRequest(Shape):
+    """
+    Attributes:
+        deployment_id: whose requests are split so too; its variants are the experiment's.
+    """
+
     type: Literal["thompson"]
     floor: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    deployment_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
 
 
 class ExperimentRequest(Shape):
@@ -61,7 +67,7 @@ class ExperimentRequest(Shape):
     minimum_effect_kind: Literal["relative", "absolute"] = "relative"
     looks: Annotated[int, Field(ge=1, le=MAX_LOOKS)] = 20
     max_samples_per_variant: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
-    method: Literal["group_sequential", "always_valid"] = "group_sequential"
+    method: Literal["group_sequential", "always_valid"] | None = None
     allocation: AllocationRequest | None = None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.api.rest import Reply, Request, Room
 from chalicelib.errors import FieldProblem, InvalidRequest
 from chalicelib.experiments import views
-from chalicelib.experiments.experiment import Status
+from chalicelib.experiments.experiment import Experiment, Status
 from chalicelib.experiments.request import (
     AssignmentsRequest,
     ExperimentRequest,
@@ -29,13 +29,16 @@ _ONE = "/v1/experiments/{experiment_id}"
 def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     room = Room(__name__)
 
+    def shown(experiment: Experiment) -> dict[str, Any]:
+        return views.document(experiment, platform.experiments.traffic(experiment))
+
     @room.view("POST", "/v1/experiments", authorizer=authorizer, needs=Permission.EXPERIMENTS_MANAGE)
     def create_experiment(request: Request) -> Reply:
         request.only()
         wanted, key = request.shape(ExperimentRequest), request.headers.get("idempotency-key")
         experiment = platform.experiments.create(request.caller, wanted, key)
         location = f"/api/v1/experiments/{experiment.experiment_id}"
-        return Reply(views.document(experiment), status=201, headers={"Location": location})
+        return Reply(shown(experiment), status=201, headers={"Location": location})
 
     @room.view("GET", "/v1/experiments", authorizer=authorizer, needs=Permission.EXPERIMENTS_READ)
     def list_experiments(request: Request) -> Reply:
@@ -49,13 +52,13 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
     @room.view("GET", _ONE, authorizer=authorizer, needs=Permission.EXPERIMENTS_READ)
     def get_experiment(request: Request, experiment_id: str) -> Reply:
         request.only()
-        return Reply(views.document(platform.experiments.get(request.caller, experiment_id)))
+        return Reply(shown(platform.experiments.get(request.caller, experiment_id)))
 
     @room.view("POST", f"{_ONE}/stop", authorizer=authorizer, needs=Permission.EXPERIMENTS_MANAGE)
     def stop_experiment(request: Request, experiment_id: str) -> Reply:
         request.only()
         wanted = request.shape(StopRequest) if request.body else StopRequest()
-        return Reply(views.document(platform.experiments.stop(request.caller, experiment_id, wanted)))
+        return Reply(shown(platform.experiments.stop(request.caller, experiment_id, wanted)))
 
     @room.view("GET", f"{_ONE}/results", authorizer=authorizer, needs=Permission.EXPERIMENTS_READ)
     def get_experiment_results(request: Request, experiment_id: str) -> Reply:

@@ -50,7 +50,7 @@ def plan(request: ExperimentRequest) -> Plan:
         minimum_effect_kind=EffectKind(request.minimum_effect_kind),
         looks=request.looks,
         samples=request.max_samples_per_variant or MAX_SAMPLES,
-        method=Method(request.method),
+        method=_method(request),
         floor=request.allocation.floor if request.allocation else None,
     )
     if request.max_samples_per_variant is not None:
@@ -144,9 +144,30 @@ def _of_variants(request: ExperimentRequest) -> Iterator[FieldProblem]:
 
 def _of_allocation(request: ExperimentRequest) -> Iterator[FieldProblem]:
     allocation = request.allocation
-    if allocation and allocation.floor * len(request.variants) > 1:
+    if allocation is None:
+        return
+    if allocation.floor * len(request.variants) > 1:
         cure = f"Use at most {1 / len(request.variants):.3g} with {len(request.variants)} variants."
         yield FieldProblem("allocation.floor", f"is {allocation.floor:g}", cure)
+    if request.method == Method.GROUP_SEQUENTIAL.value:
+        said = "is group_sequential, whose boundaries do not hold while weights follow the outcomes"
+        cure = "Use always_valid with an allocation, or leave it out."
+        yield FieldProblem("method", said, cure)
+    if request.weights is None or set(request.weights) != set(request.variants):
+        return
+    if allocation.deployment_id is not None:
+        cure = "Leave them out: the deployment's own count."
+        yield FieldProblem("weights", "are given beside allocation.deployment_id", cure)
+    for variant, share in zip(request.variants, shares(request), strict=True):
+        if share < allocation.floor * (1 - _ROUNDING):
+            cure = f"Begin with at least {allocation.floor:g} of all, or lower allocation.floor."
+            yield FieldProblem(f"weights.{variant}", f"is {share:.3g} of all, less than allocation.floor", cure)
+
+
+def _method(request: ExperimentRequest) -> Method:
+    if request.method is not None:
+        return Method(request.method)
+    return Method.ALWAYS_VALID if request.allocation else Method.GROUP_SEQUENTIAL
 
 
 def _of_metrics(request: ExperimentRequest) -> Iterator[FieldProblem]:

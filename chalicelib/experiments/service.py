@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from chalicelib.assignment import assigned
 from chalicelib.audit.entry import Action, subject
@@ -11,18 +12,23 @@ from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.experiments import rules
-from chalicelib.experiments.experiment import Decision, Experiment, Status, Verdict
+from chalicelib.experiments.allocation import allocation
+from chalicelib.experiments.experiment import Decision, Experiment, Plan, Status, Verdict
 from chalicelib.experiments.planning import sample_size
 from chalicelib.experiments.request import ExperimentRequest, StopRequest
+from chalicelib.experiments.steering import Steering
 from chalicelib.experiments.store import ExperimentPage, ExperimentStore, Key, KeyUsed, Progress, Stale
+from chalicelib.experiments.traffic import Traffic
 from chalicelib.idempotency import check_key, fingerprint, used_otherwise
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
+from chalicelib.table import Write
 
 
 @dataclass(frozen=True)
 class ExperimentService:
     store: ExperimentStore
+    steering: Steering
     now: Clock
     new_id: IdMaker
     audit: Recorder
@@ -36,12 +42,35 @@ class ExperimentService:
         Raises:
             InvalidRequest: what is wrong, by field.
             Conflict: the key was used for another request.
+            Forbidden, EnvironmentRefusal, RefusedValue: it may not split the requests of the deployment that it names.
         """
         caller.require(Permission.EXPERIMENTS_MANAGE)
         if key is not None:
             check_key(key)
         plan = rules.plan(request)
-        now = self.now()
+        used_for = Key(key, fingerprint(request.model_dump_json())) if key else None
+        while True:
+            now = self.now()
+            try:
+                # Before the deployment is looked at: what it is asked for again has taken it already.
+                if used_for and (used := self.store.made_by(caller.tenant, caller.user, used_for.text, now)):
+                    raise used
+                return self._create(caller, request, plan, used_for, now)
+            except Stale:
+                continue
+            except KeyUsed as used:
+                if used_for is None or used.fingerprint != used_for.fingerprint:
+                    raise used_otherwise() from None
+                return self._there(caller, used.experiment_id)
+
+    def _create(
+        self, caller: Caller, request: ExperimentRequest, plan: Plan, key: Key | None, now: datetime
+    ) -> Experiment:
+        """
+        Raises:
+            KeyUsed: it came before.
+            Stale: somebody else took the deployment meanwhile.
+        """
         experiment = Experiment(
             tenant=caller.tenant,
             experiment_id=self.new_id(),
@@ -56,6 +85,9 @@ class ExperimentService:
             created_at=now,
             updated_at=now,
         )
+        begun: list[Write] = []
+        if request.allocation and request.allocation.deployment_id is not None:
+            experiment, begun = self.steering.begin(caller, request.allocation, experiment)
         about = subject("experiment", experiment.experiment_id)
         created = self.audit.entry(
             caller,
@@ -65,14 +97,9 @@ class ExperimentService:
             variants=" ".join(experiment.variants),
             primary_metric=plan.primary.name,
             samples=str(plan.samples),
+            deployment=experiment.deployment_id,
         )
-        used_for = Key(key, fingerprint(request.model_dump_json())) if key else None
-        try:
-            self.store.create(experiment, used_for, created)
-        except KeyUsed as used:
-            if used_for is None or used.fingerprint != used_for.fingerprint:
-                raise used_otherwise() from None
-            return self._there(caller, used.experiment_id)
+        self.store.create(experiment, key, created, *begun)
         return experiment
 
     def search(
@@ -100,11 +127,17 @@ class ExperimentService:
         caller.require(Permission.EXPERIMENTS_READ)
         return self.find(caller, experiment_id)
 
-    def assign(self, caller: Caller, experiment_id: str, keys: Sequence[str]) -> list[str]:
-        """The variant of each key, in their order: the same one whenever it is asked for.
+    def traffic(self, experiment: Experiment) -> Traffic | None:
+        """How it stands with the requests of the deployment that it names."""
+        if experiment.deployment_id is None:
+            return None
+        return self.steering.traffic.get(experiment.tenant, experiment.experiment_id)
 
-        A variant that is rolled back gets nobody any more: its keys move, the others stay. Of an experiment that has ended
-        everybody gets what was decided.
+    def assign(self, caller: Caller, experiment_id: str, keys: Sequence[str]) -> list[str]:
+        """The variant of each key, in their order: the same one whenever it is asked for, while the weights stay.
+
+        Of a bandit they are those of its last look: keys move to variants that gained, and no others. A variant that is
+        rolled back gets nobody any more. Of an experiment that has ended everybody gets what was decided.
 
         Raises:
             NotFound: not there, or another tenant's.
@@ -113,10 +146,7 @@ class ExperimentService:
         experiment, progress = self.find(caller, experiment_id)
         if experiment.status.is_over:
             return [experiment.verdict.variant or experiment.variants[0]] * len(keys)
-        weights = dict(zip(experiment.variants, experiment.shares, strict=True))
-        for variant, arm in progress.state.arms.items():
-            if arm.verdict.decision is Decision.ROLLBACK:
-                weights[variant] = 0.0
+        weights = allocation(experiment, progress.state)
         return [assigned(experiment_id, key, weights) for key in keys]
 
     def stop(self, caller: Caller, experiment_id: str, request: StopRequest) -> Experiment:

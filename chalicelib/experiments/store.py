@@ -51,7 +51,7 @@ class Closed(Exception):
 
 
 class Stale(Exception):
-    """Somebody else looked, or ended the experiment, since it was read: read again and decide anew."""
+    """Somebody else changed one of the records since it was read: read again and decide anew."""
 
 
 class UnitsKnown(Exception):
@@ -117,11 +117,18 @@ class ExperimentStore:
     def create(self, experiment: Experiment, key: Key | None, *also: Write) -> None:
         """Record a new experiment, and the key that made it.
 
+        Args:
+            also: writes that happen in the same transaction, or not at all.
+
         Raises:
             KeyUsed: it made one before.
+            Stale: one of the other writes failed.
         """
         place = pk(experiment.tenant, experiment.experiment_id)
         progress = {"pk": place, "sk": "progress", "is_open": True, "version": 0, "looks": 0, "seen": 0}
+        if experiment.deployment_id is not None:
+            # What the stream is filtered by: nobody is called for other experiments.
+            progress["deployment_id"] = experiment.deployment_id
         writes = [self.table.put_if_absent(experiment_item(experiment)), self.table.put(progress)]
         if key:
             owner = {"pk": f"{experiment.tenant}#user#{experiment.user}", "sk": f"idempotency#{key.text}"}
@@ -130,13 +137,16 @@ class ExperimentStore:
         try:
             self.table.transact(*writes, *also)
         except ConditionFailed:
-            if key and (used := self.made_by(experiment.tenant, experiment.user, key.text)):
+            if key and (used := self.made_by(experiment.tenant, experiment.user, key.text, experiment.created_at)):
                 raise used from None
-            raise
+            raise Stale from None
 
-    def made_by(self, tenant: str, user: str, key: str) -> KeyUsed | None:
+    def made_by(self, tenant: str, user: str, key: str, now: datetime) -> KeyUsed | None:
+        """What a key has made, while it is remembered."""
         item = self.table.get(f"{tenant}#user#{user}", f"idempotency#{key}")
-        return KeyUsed(item["fingerprint"], item["experiment_id"]) if item else None
+        if item is None or item["expires_at"] < int(now.timestamp()):
+            return None
+        return KeyUsed(item["fingerprint"], item["experiment_id"])
 
     def get(self, tenant: str, experiment_id: str) -> Experiment | None:
         item = self.table.get(pk(tenant, experiment_id), "experiment") if is_id(experiment_id) else None

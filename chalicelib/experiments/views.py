@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.clock import to_text
+from chalicelib.experiments.allocation import allocation
 from chalicelib.experiments.experiment import Decision, Experiment
 from chalicelib.experiments.joining import Joined
 from chalicelib.experiments.metric import Metric
 from chalicelib.experiments.store import Progress
+from chalicelib.experiments.traffic import Traffic
 
 
-def document(experiment: Experiment) -> dict[str, Any]:
-    """An experiment: what was fixed when it began, and how it ended. What is not known is left out."""
+def document(experiment: Experiment, traffic: Traffic | None = None) -> dict[str, Any]:
+    """An experiment: what was fixed when it began, and how it ended. What is not known is left out.
+
+    Args:
+        traffic: how it stands with the deployment that it names.
+    """
     plan, verdict = experiment.plan, experiment.verdict
     values = {
         "id": experiment.experiment_id,
@@ -36,7 +42,8 @@ def document(experiment: Experiment) -> dict[str, Any]:
         "looks": plan.looks,
         "max_samples_per_variant": plan.samples,
         "method": plan.method.value,
-        "allocation": None if plan.floor is None else {"type": "thompson", "floor": plan.floor},
+        "allocation": _allocation(experiment),
+        "traffic": _traffic(traffic) if traffic else None,
         "sample_size": {name: value for name, value in experiment.sample_size.items() if value is not None},
         "tenant": experiment.tenant,
         "user_id": experiment.user,
@@ -91,7 +98,7 @@ def _variant(experiment: Experiment, progress: Progress, name: str, units: int) 
     shown = {
         "name": name,
         "role": "control" if name == experiment.variants[0] else "variant",
-        "weight": _weights(experiment)[name],
+        "weight": allocation(experiment, progress.state)[name],
         "units": units,
         "exposures": progress.state.report.get("exposures", {}).get(name, 0),
     }
@@ -104,6 +111,24 @@ def _variant(experiment: Experiment, progress: Progress, name: str, units: int) 
 def _weights(experiment: Experiment) -> dict[str, float]:
     pairs = zip(experiment.variants, experiment.shares, strict=True)
     return {name: float(f"{share:.6g}") for name, share in pairs}
+
+
+def _allocation(experiment: Experiment) -> dict[str, Any] | None:
+    if experiment.plan.floor is None:
+        return None
+    named = {"deployment_id": experiment.deployment_id} if experiment.deployment_id else {}
+    return {"type": "thompson", "floor": experiment.plan.floor, **named}
+
+
+def _traffic(traffic: Traffic) -> dict[str, Any]:
+    values = {
+        "status": traffic.status.value,
+        "reason": traffic.reason,
+        "look": traffic.look,
+        "revision": traffic.revision,
+        "updated_at": to_text(traffic.updated_at),
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _metric(metric: Metric) -> dict[str, Any]:

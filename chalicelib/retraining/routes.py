@@ -52,7 +52,7 @@ def rooms(platform: Platform, authorizer: CustomAuthorizer) -> Room:
         request.only()
         request.no_body()
         platform.retraining.remove(request.caller, policy_id)
-        return Reply(None, status=204)
+        return Reply(status=204)
 
     @room.view("POST", f"{_ONE}/runs", authorizer=authorizer, needs=Permission.JOBS_SUBMIT)
     def start_retraining_run(request: Request, policy_id: str) -> Reply:

@@ -145,6 +145,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
         lambda p: (p.undelivered, p.audit.store(), p.rollout_driving.reader().experiments()),
         lambda p: (p.backends.batch, p.jobs.batch_machines()),
     ),
+    "steer_traffic": (lambda p: (p.steering, p.audit.store()),),
     "plan_transform": (lambda p: (p.transform_planning, p.transform_planning.role_of("acme")),),
     "finish_transform": (lambda p: p.transform_finishing,),
     "chain_audit": (lambda p: p.audit_sealing,),

@@ -35,6 +35,31 @@ class TestSealing:
         assert _match_esm_filter(record, stream.pattern) is called
 
 
+def _changed(sk: str, **more: str) -> dict[str, Any]:
+    return {"dynamodb": {"NewImage": {name: {"S": text} for name, text in {"sk": sk, **more}.items()}}}
+
+
+class TestSteering:
+    @pytest.mark.parametrize(
+        ("table", "record", "called"),
+        [
+            ("experiments", _changed("progress", deployment_id="d"), True),
+            ("experiments", _changed("progress"), False),
+            ("experiments", _changed("traffic", deployment_id="d"), False),
+            ("deployments", _changed("deployment", status="active"), True),
+            ("deployments", _changed("deployment", status="deploying"), False),
+            ("deployments", _changed("transform", status="failed"), False),
+        ],
+    )
+    def test_is_called_for_looks_of_those_that_split_an_endpoint_and_for_endpoints_that_have_settled(
+        self, table: str, record: dict[str, Any], called: bool
+    ) -> None:
+        from ministack.services.lambda_svc import _match_esm_filter
+
+        (stream,) = (each for each in STREAMS if (each.function.name, each.table) == ("steer_traffic", table))
+        assert _match_esm_filter(record, stream.pattern) is called
+
+
 class TestStreams:
     def test_each_have_what_lambda_needs_to_read_them(self) -> None:
         for stream in STREAMS:

@@ -41,6 +41,14 @@ class Effect:
         return 2 * one * other / (one + other)
 
     @property
+    def informed_samples(self) -> float:
+        """As `samples`, in proportion to the information, one over the squared standard error, however the groups differ
+        in size and in how much their units vary."""
+        squared = self.standard_error**2
+        one, other = self.control, self.variant
+        return (one.unit_variance + other.unit_variance) / squared if squared > 0 else self.samples
+
+    @property
     def is_decidable(self) -> bool:
         """Whether there is enough for the normal approximation."""
         if min(self.control.n, self.variant.n) < LEAST_SAMPLES:

@@ -30,6 +30,15 @@ def margin(samples: float, tightest_at: float, alpha: float) -> float:
     return math.sqrt((1 + 1 / v) * (math.log1p(v) - 2 * math.log(alpha)))
 
 
+def margin_of_each(one: float, other: float, tightest_at: float, alpha: float) -> float:
+    """The same for a contrast of two means, whatever decides how many samples each of them gets: even the samples of others.
+
+    Each mean has an interval in its own number of samples, with half of α. Both hold at once, so a contrast with standard
+    errors s and t lies within `m·s + n·t` of its estimate, which is at most `√(m² + n²)·√(s² + t²)`.
+    """
+    return math.hypot(*(margin(samples, tightest_at, alpha / 2) for samples in (one, other)))
+
+
 def _time_at_optimum(alpha: float) -> float:
     """tρ² where the interval is about the narrowest: `-2 log α + log(1 - 2 log α)`, appendix B.2 of the paper."""
     return -2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))

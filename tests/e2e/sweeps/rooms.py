@@ -12,6 +12,7 @@ from tests.e2e.conftest import Cloud
 from tests.e2e.receiver import receiving
 from tests.e2e.sweeps import (
     administration,
+    bandits,
     deployments,
     environments,
     experiments,
@@ -36,6 +37,7 @@ ROOMS = (
     "policies",
     "environments",
     "experiments",
+    "bandits",
     "administration",
     "streams",
     "webhooks",
@@ -43,22 +45,26 @@ ROOMS = (
 
 
 @contextmanager
-def _nobody_takes_ready_models(cloud: Cloud) -> Iterator[None]:
-    """The cloud's own function would deploy what is swept here."""
+def _nobody_else_deploys(cloud: Cloud) -> Iterator[None]:
+    """The cloud's own functions would deploy what is swept here."""
     client = cloud.boto("lambda")
     mappings = client.list_event_source_mappings()["EventSourceMappings"]
-    (uuid,) = (each["UUID"] for each in mappings if "deploy-ready-models" in each["FunctionArn"])
-    client.update_event_source_mapping(UUID=uuid, Enabled=False)
+    deploying = ("deploy-ready-models", "steer-traffic")
+    found = [each["UUID"] for each in mappings if each["FunctionArn"].endswith(deploying)]
+    assert found
+    for uuid in found:
+        client.update_event_source_mapping(UUID=uuid, Enabled=False)
     try:
         yield
     finally:
-        client.update_event_source_mapping(UUID=uuid, Enabled=True)
+        for uuid in found:
+            client.update_event_source_mapping(UUID=uuid, Enabled=True)
 
 
 @contextmanager
 def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]]:
     services = services_on(cloud)
-    with receiving(cloud.webhook_port) as receiver, _nobody_takes_ready_models(cloud):
+    with receiving(cloud.webhook_port) as receiver, _nobody_else_deploys(cloud):
         yield (
             services,
             {
@@ -70,6 +76,7 @@ def rooms_on(cloud: Cloud) -> Iterator[tuple[Services, dict[str, list[Handler]]]
                 "policies": policies.handlers(services),
                 "environments": environments.handlers(services),
                 "experiments": experiments.handlers(services),
+                "bandits": bandits.handlers(services),
                 "administration": administration.handlers(services),
                 "streams": streams.handlers(services, cloud),
                 "webhooks": webhooks.handlers(services, receiver),

@@ -29,6 +29,7 @@ from chalicelib.deployments.smoke import SmokeTest
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.deployments.tasks import error_text
 from chalicelib.deployments.waiting import Waiting
+from chalicelib.deployments.weighing import Weighing
 from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.environments.service import EnvironmentService
 from chalicelib.environments.store import ApprovalStore, EnvironmentStore
@@ -85,6 +86,7 @@ class Deployments:
     environments: EnvironmentService
     guard: EnvironmentGuard
     rolling_back: RollingBack
+    weighing: Weighing
     service: DeploymentService
     invocations: Invocations
     planning: Planning
@@ -229,6 +231,7 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
         exposures = FakeExposures()
         history = RevisionHistory(store.table)
         guard = EnvironmentGuard(EnvironmentStore(store.table), ApprovalStore(models.table), clock)
+        weighing = Weighing(revising, guard, log.recorder)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
         yield Deployments(
             clock=clock,
@@ -247,7 +250,10 @@ def deployments(dynamodb: DynamoDBClient, validate: Callable[[str, dict[str, Any
             environments=EnvironmentService(guard.policies, guard.approvals, models, clock, log.recorder),
             guard=guard,
             rolling_back=RollingBack(store, history, revising, guard, log.recorder),
-            service=DeploymentService(store, models, revising, guard, undeploy, clock, lambda: next(ids), log.recorder),
+            weighing=weighing,
+            service=DeploymentService(
+                store, models, revising, weighing, guard, undeploy, clock, lambda: next(ids), log.recorder
+            ),
             invocations=Invocations(
                 store, runtime, Capturing(NOWHERE, clock, lambda: next(ids), lambda *_: 100.0), exposures
             ),

@@ -31,6 +31,9 @@ USER = Caller("acme", "alice", frozenset({"USER"}))
 VIEWER = Caller("acme", "vera", frozenset({"VIEWER"}))
 STRANGER = Caller("umbrella", "dora", frozenset({"ADMIN"}))
 
+NOWHERE: Any = None
+"""Whose requests are split: no experiment of these tests names a deployment."""
+
 CONVERSION = {"name": "conversion", "type": "proportion", "direction": "increase"}
 ERRORS = {"name": "error_rate", "type": "proportion", "direction": "decrease", "max_relative_change": 0.1}
 SHAPE: dict[str, Any] = {
@@ -94,7 +97,7 @@ def experiments(dynamodb: DynamoDBClient) -> Iterator[Experiments]:
         clock = Ticking()
         log = AuditLog.create(dynamodb, clock)
         ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
-        service = ExperimentService(store, clock, lambda: next(ids), log.recorder)
+        service = ExperimentService(store, NOWHERE, clock, lambda: next(ids), log.recorder)
         outcomes = OutcomeService(store, clock)
         platform: Any = SimpleNamespace(experiments=service, outcomes=outcomes, joining=JoiningService(outcomes))
         authorizer: Any = None

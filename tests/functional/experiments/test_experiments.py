@@ -32,6 +32,11 @@ class TestCreate:
         del body["max_samples_per_variant"]
         assert experiments.send("POST", "", body).json["max_samples_per_variant"] == 4016
 
+    def test_takes_the_method_that_holds_for_its_allocation(self, experiments: Experiments) -> None:
+        assert experiments.send("POST", "", SHAPE).json["method"] == "group_sequential"
+        answer = experiments.send("POST", "", {**SHAPE, "allocation": {"type": "thompson"}}).json
+        assert (answer["method"], answer["allocation"]) == ("always_valid", {"type": "thompson", "floor": 0.05})
+
     def test_makes_one_experiment_of_one_key(self, experiments: Experiments) -> None:
         headers = {"idempotency-key": "k"}
         first, again = (experiments.send("POST", "", SHAPE, headers=headers) for _ in range(2))
@@ -63,6 +68,8 @@ class TestCreate:
             ({"max_samples_per_variant": 99}, "max_samples_per_variant"),
             ({"max_samples_per_variant": None}, "max_samples_per_variant"),
             ({"allocation": {"type": "thompson", "floor": 0.5}, "variants": ["a", "b", "c"]}, "allocation.floor"),
+            ({"allocation": {"type": "thompson"}, "method": "group_sequential"}, "method"),
+            ({"allocation": {"type": "thompson", "floor": 0.1}, "weights": {"a": 19, "b": 1}}, "weights.b"),
             ({"name": "x" * 101}, "name"),
             ({"hypothesis": "x" * 2001}, "hypothesis"),
             ({"colour": "green"}, "colour"),

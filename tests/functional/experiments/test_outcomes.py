@@ -104,12 +104,25 @@ class TestLooks:
         answer = experiments.count(made, *batch).json
         assert (answer["decision"], answer["promoted"]) == ("promote", "c")
 
-    def test_suggest_weights_where_asked_to(self, experiments: Experiments) -> None:
+    def test_move_a_bandits_keys_to_what_is_better_and_no_others(self, experiments: Experiments) -> None:
         made = experiments.create(allocation={"type": "thompson", "floor": 0.1})
+        keys = {"keys": [f"user-{number}" for number in range(1000)]}
+
+        def assigned() -> list[str]:
+            variants: list[str] = experiments.send("POST", f"/{made}/assignments", keys).json["variants"]
+            return variants
+
         assert experiments.conversions(made, 50, 5, 9).json["suggested_weights"] == {"a": 0.5, "b": 0.5}
-        weights = experiments.conversions(made, 300, 30, 42).json["suggested_weights"]
+        before = assigned()
+        answer = experiments.conversions(made, 300, 30, 42).json
+        weights = {each["name"]: each["weight"] for each in answer["variants"]}
+        assert weights == answer["suggested_weights"]
         assert weights["a"] + weights["b"] == pytest.approx(1)
         assert weights["b"] > 0.8 > 0.2 > weights["a"] >= 0.1
+        after = assigned()
+        # Of a thousand keys, within four standard deviations.
+        assert after.count("b") / 1000 == pytest.approx(weights["b"], abs=4 * (0.25 / 1000) ** 0.5)
+        assert ("b", "a") not in set(zip(before, after, strict=True))
 
     def test_keep_a_result_as_small_as_it_was(self, experiments: Experiments) -> None:
         made = experiments.create(max_samples_per_variant=1_000_000)

@@ -40,6 +40,7 @@ RESULTS = {
     "decision": "continue",
     "reason": "b is not decided.",
     "looks": 1,
+    "variants": [{"name": "a", "weight": 0.114}, {"name": "b", "weight": 0.886}],
     "metrics": [COMPARISON],
     "plot": {
         "metric": "conversion",
@@ -82,6 +83,21 @@ class TestExperiments:
         plan.write_text(content, encoding="utf-8")
 
         assert terminal.run("experiments", "create", str(plan)).exit_code == 2
+
+    def test_show_what_a_bandit_splits_and_why_it_does_not(self, terminal: Terminal) -> None:
+        named = {"type": "thompson", "floor": 0.1, "deployment_id": "d1"}
+        traffic = {"status": "given-up", "look": 3, "revision": 7, "reason": "The deployment is gone."}
+        answer(terminal, "GET", "e1", {**EXPERIMENT, "allocation": named, "traffic": traffic})
+
+        shown = terminal.run("experiments", "get", "e1").stdout
+
+        assert "thompson, no variant below 0.1, of deployment d1" in shown
+        assert "given-up, by look 3: The deployment is gone." in shown
+
+    def test_show_what_each_variant_gets(self, terminal: Terminal) -> None:
+        answer(terminal, "GET", "results", RESULTS)
+
+        assert "weights: a 11.4 %, b 88.6 %" in terminal.run("experiments", "results", "e1").stdout
 
     def test_show_effect_and_interval(self, terminal: Terminal) -> None:
         answer(terminal, "GET", "results", RESULTS)
