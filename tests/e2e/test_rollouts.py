@@ -148,7 +148,7 @@ class TestARollout:
         half = {"weight": 50.0, "duration": 2, "minimum_samples": 0}
         plan = {"steps": [half, STEPS[-1]], "gates": [{"type": "drift", "maximum": 0.2}]}
         dora.deployments.capture(deployed.id, percentage=100.0)
-        with Callers(cloud, deployed) as callers:
+        with calling(cloud, deployed) as callers:
             done = ended(cloud, start(cloud, deployed, versions[1], **plan))
         assert done["status"] == "rolled-back", done
         assert "drift <= 0.2 was breached. 0.0% of the new version's answers are at most 1, 100.0%" in done["reason"]
