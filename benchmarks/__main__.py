@@ -25,6 +25,7 @@ from benchmarks import (
     quota,
     receipt,
     reconciler,
+    retraining,
     rollouts,
 )
 from benchmarks.figures import Figure
@@ -47,10 +48,11 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "chaos": chaos.measure,
     "followers": followers.measure,
     "rollouts": rollouts.measure,
+    "retraining": retraining.measure,
 }
 
 
-LONG = frozenset({"chaos", "experiments", "followers", "rollouts"})
+LONG = frozenset({"chaos", "experiments", "followers", "retraining", "rollouts"})
 """Measurements that take many minutes: only when they are named."""
 
 
