@@ -1,4 +1,4 @@
-"""Starting executions of state machines, by names that make a second start harmless."""
+"""State machines: executions are started by names that make a second start harmless, and what they caught is put in words."""
 
 from __future__ import annotations
 
@@ -32,3 +32,24 @@ def start_execution(client: SFNClient, arn: str, name: str, document: Mapping[st
         raise MachineGone(
             "The state machine behind this was deleted: what it would do waits until the service is deployed again."
         ) from error
+
+
+def error_text(error: Any, timed_out: str) -> str | None:
+    """What a machine caught, in words: of a failed function its own message, else `name: cause`; None for nothing.
+
+    Args:
+        error: what Step Functions gives a `Catch`: `{"Error": name, "Cause": text}`; or words already.
+        timed_out: what to say where a state ran into its time limit.
+    """
+    if not error:
+        return None
+    if not isinstance(error, Mapping):
+        return str(error)
+    name, cause = str(error.get("Error") or ""), str(error.get("Cause") or "")
+    try:
+        message = json.loads(cause)["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        if name == "States.Timeout":
+            return timed_out
+        return ": ".join(part for part in (name, cause) if part) or "unknown error"
+    return str(message)
