@@ -1,4 +1,4 @@
-"""State machines: executions are started by names that make a second start harmless, and what they caught is put in words."""
+"""State machines: how executions are started, under names that make a second start harmless; what they caught, in words."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.aws import error_code
+from chalicelib.aws import error_code, is_missing
 from chalicelib.deployments.deployment import Revision, model_name, same_shares, same_weights
 from chalicelib.machine import start_execution
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
-# SageMaker has one code for all that it refuses, and tells a missing thing only by its message.
-_REFUSED = frozenset({"ValidationException", "ResourceNotFound", "ResourceNotFoundException"})
 _NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken"})
 
 
@@ -131,7 +129,7 @@ class Endpoints:
         try:
             found = self.client.describe_endpoint(EndpointName=name)
         except self.client.exceptions.ClientError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return ABSENT
             raise
         return Endpoint(
@@ -169,7 +167,7 @@ class Endpoints:
         try:
             self.client.delete_endpoint(EndpointName=name)
         except self.client.exceptions.ClientError as error:
-            if not _is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
+            if not is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
                 raise
 
     def delete_revision(self, resource: str, models: int) -> None:
@@ -177,17 +175,11 @@ class Endpoints:
         try:
             self.client.delete_endpoint_config(EndpointConfigName=resource)
         except self.client.exceptions.ClientError as error:
-            if not _is_missing(error):
+            if not is_missing(error):
                 raise
         for position in range(models):
             try:
                 self.client.delete_model(ModelName=model_name(resource, position))
             except self.client.exceptions.ClientError as error:
-                if not _is_missing(error):
+                if not is_missing(error):
                     raise
-
-
-def _is_missing(error: Exception) -> bool:
-    return error_code(error) in _REFUSED and (
-        "could not find" in str(error).lower() or "not found" in str(error).lower()
-    )

@@ -13,7 +13,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib.aws import Clients, error_code
+from chalicelib.aws import Clients, is_missing, is_refused
 from chalicelib.jobs.job import Attempt, Backend
 from chalicelib.machine import start_execution
 
@@ -118,8 +118,7 @@ class SageMakerBackend:
         try:
             document = self.client.describe_training_job(TrainingJobName=attempt.backend_id or attempt.name)
         except self.client.exceptions.ClientError as error:
-            # SageMaker says "Requested resource not found." as a ValidationException.
-            if error_code(error) in {"ValidationException", "ResourceNotFound"} and "not found" in str(error).lower():
+            if is_missing(error):
                 return ABSENT
             raise
         secondary = document.get("SecondaryStatus")
@@ -147,7 +146,7 @@ class SageMakerBackend:
             self.client.stop_training_job(TrainingJobName=attempt.name)
         except self.client.exceptions.ClientError as error:
             # Not there (yet, or any more), or in a state that can't be stopped: nothing to end.
-            if error_code(error) not in {"ValidationException", "ResourceNotFound"}:
+            if not is_refused(error):
                 raise
 
 
