@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.errors import Unavailable
@@ -16,22 +17,29 @@ class MachineGone(Unavailable):
     """The state machine was deleted, or is about to be: nothing can be started any more."""
 
 
-def start_execution(client: SFNClient, arn: str, name: str, document: Mapping[str, Any]) -> None:
-    """Start an execution; one of this name that runs or ran already is left alone.
+@dataclass(frozen=True)
+class StateMachine:
+    """A state machine of Step Functions, whose executions are named after what they drive."""
 
-    Raises:
-        MachineGone: there is no such machine.
-    """
-    text = json.dumps(document, separators=(",", ":"))
-    refused = client.exceptions
-    try:
-        client.start_execution(stateMachineArn=arn, name=name, input=text)
-    except refused.ExecutionAlreadyExists:
-        return
-    except (refused.StateMachineDoesNotExist, refused.StateMachineDeleting) as error:
-        raise MachineGone(
-            "The state machine behind this was deleted: what it would do waits until the service is deployed again."
-        ) from error
+    client: SFNClient
+    arn: str
+
+    def start(self, name: str, document: Mapping[str, Any]) -> None:
+        """Start an execution; one of this name that runs or ran already is left alone.
+
+        Raises:
+            MachineGone: there is no such machine.
+        """
+        text = json.dumps(document, separators=(",", ":"))
+        refused = self.client.exceptions
+        try:
+            self.client.start_execution(stateMachineArn=self.arn, name=name, input=text)
+        except refused.ExecutionAlreadyExists:
+            return
+        except (refused.StateMachineDoesNotExist, refused.StateMachineDeleting) as error:
+            raise MachineGone(
+                "The state machine behind this was deleted: what it would do waits until the service is deployed again."
+            ) from error
 
 
 def error_text(error: Any, timed_out: str) -> str | None:

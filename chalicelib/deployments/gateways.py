@@ -13,29 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws import error_code, is_missing
 from chalicelib.deployments.deployment import Revision, model_name, same_shares, same_weights
-from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
 _NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken"})
-
-
-@dataclass(frozen=True)
-class DeploymentMachine:
-    """A state machine that drives deployments."""
-
-    client: SFNClient
-    arn: str
-
-    def start(self, name: str, document: dict[str, Any]) -> None:
-        """Start an execution; one of this name that runs or ran already is left alone.
-
-        Raises:
-            MachineGone: there is no such machine.
-        """
-        start_execution(self.client, self.arn, name, document)
 
 
 @dataclass(frozen=True)

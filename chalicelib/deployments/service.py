@@ -19,7 +19,6 @@ from chalicelib.deployments.deployment import (
     endpoint_name,
     same_shares,
 )
-from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
@@ -27,6 +26,7 @@ from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
+from chalicelib.machine import StateMachine
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Write
@@ -38,7 +38,7 @@ class DeploymentService:
     models: ModelStore
     revising: Revising
     guard: EnvironmentGuard
-    undeploy_machine: DeploymentMachine
+    undeploy_machine: StateMachine
     now: Clock
     new_id: IdMaker
     audit: Recorder

@@ -27,12 +27,12 @@ from chalicelib.clock import Clock
 from chalicelib.costs.issuing import Issuing
 from chalicelib.jobs.checkpointing import is_overdue, overdue_at
 from chalicelib.jobs.finishing import Finishing, StillRunning
-from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState, Machine
-from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState
+from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, execution, parse_attempt_name
 from chalicelib.jobs.life import CheckpointsOverdue, CheckpointsResumed
 from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore, StaleJob
-from chalicelib.machine import MachineGone
+from chalicelib.machine import MachineGone, StateMachine
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
 from chalicelib.reconciler.store import SweepStore
@@ -57,7 +57,7 @@ class JobRepairs:
     store: JobStore
     tenants: Callable[[str | None], Iterable[str]]
     executions: Executions
-    machine: Machine
+    machine: StateMachine
     finishing: Callable[[], Finishing]
     receipts: Callable[[], Issuing]
     notes: SweepStore
@@ -84,27 +84,27 @@ class JobRepairs:
         """Whether somebody drives an open job."""
         if self.now() - job.updated_at < GRACE:
             return
-        execution = self.executions.of(job.job_id)
+        found = self.executions.of(job.job_id)
         current = self.store.get(job.tenant, job.job_id)
         # The lists lag behind, and the job may have ended while its execution was asked about.
         if current is None or current.status.is_finished or current.version != job.version:
             return
-        match execution.driving:
+        match found.driving:
             case Driving.RUNNING:
                 yield from self._stop_again(current)
                 yield from self._stop_late(current)
                 self._watch_checkpoints(current)
             case Driving.ABSENT:
                 try:
-                    self.machine.start(job.tenant, job.job_id)
+                    self.machine.start(*execution(job))
                 except MachineGone:
-                    yield self.finish(current, execution)
+                    yield self.finish(current, found)
                 else:
                     yield Repair(
                         Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it"
                     )
             case _:
-                yield self.finish(current, execution)
+                yield self.finish(current, found)
 
     def finish(self, job: Job, execution: Execution) -> Repair:
         """End a job whose execution is over."""

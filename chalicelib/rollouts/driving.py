@@ -11,13 +11,14 @@ from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, Variant
-from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, EndpointState
+from chalicelib.deployments.gateways import Endpoints, EndpointState
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.errors import Conflict, FieldProblem
 from chalicelib.experiments.experiment import Decision, Verdict
 from chalicelib.experiments.store import ExperimentStore
 from chalicelib.identity.caller import Caller
+from chalicelib.machine import StateMachine
 from chalicelib.rollouts.following import Turn, following
 from chalicelib.rollouts.gates import Reading
 from chalicelib.rollouts.rollout import Gate, GateType, Rollout, RolloutStatus
@@ -99,7 +100,7 @@ class Driving:
     store: RolloutStore
     deployments: DeploymentStore
     revising: Revising
-    machine: DeploymentMachine
+    machine: StateMachine
     reader: Callable[[], Reader]
     now: Clock
     audit: Recorder
