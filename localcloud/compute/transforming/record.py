@@ -8,6 +8,7 @@ from typing import Any
 
 from localcloud.compute.hosting.plan import VariantPlan
 from localcloud.compute.operations import Document
+from localcloud.compute.transforming.requests import with_defaults
 
 KIND = "transform-job"
 IN_PROGRESS = "InProgress"
@@ -95,7 +96,7 @@ class TransformRecord:
             self.document["ended"] = now
 
     def describe(self) -> Document:
-        document = self.document
+        document, request = self.document, with_defaults(self.request)
         shown = {
             "TransformJobName": self.name,
             "TransformJobArn": self.arn,
@@ -104,7 +105,7 @@ class TransformRecord:
             "CreationTime": document["created"],
             "TransformStartTime": document.get("started"),
             "TransformEndTime": document.get("ended"),
-            **{member: self.request[member] for member in _SHOWN if member in self.request},
+            **{member: request[member] for member in _SHOWN if member in request},
         }
         return {member: value for member, value in shown.items() if value is not None}
 
