@@ -156,9 +156,7 @@ class Invocations:
         if len(invocation.body) > MAX_REQUEST_BYTES:
             cure = f"Send at most {MAX_REQUEST_BYTES:,} bytes; split the rows over several requests."
             raise TooLarge.about(FieldProblem("body", f"has {len(invocation.body):,} bytes", cure))
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
+        deployment = self.store.existing(caller.tenant, deployment_id)
         if not deployment.answers():
             raise Conflict(f"The deployment is {deployment.status.value} and answers no predictions.")
         answer = self.endpoint.invoke(deployment.endpoint, self._assigned(caller, deployment, invocation))

@@ -104,7 +104,7 @@ class DeploymentService:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             active = deployment.active
             if active is None or not deployment.answers():
                 raise Conflict(
@@ -156,7 +156,7 @@ class DeploymentService:
             NotFound: not there, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        return self._there(caller, deployment_id)
+        return self.store.existing(caller.tenant, deployment_id)
 
     def undeploy(self, caller: Caller, deployment_id: str) -> Deployment:
         """Take a deployment down. Predictions are refused from now on; doing it again changes nothing.
@@ -168,7 +168,7 @@ class DeploymentService:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             if deployment.status is DeploymentStatus.TERMINATED:
                 return deployment
             if deployment.status is DeploymentStatus.DEPLOYING:
@@ -183,12 +183,6 @@ class DeploymentService:
             except StaleDeployment:
                 continue
         self.undeploy_machine.start(*undeploying(deployment))
-        return deployment
-
-    def _there(self, caller: Caller, deployment_id: str) -> Deployment:
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
         return deployment
 
     def _models(self, deployed: Model, fields: Mapping[str, str]) -> list[Model]:

@@ -16,6 +16,7 @@ runs       open, this one      nothing
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from chalicelib.audit.entry import subject
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
 from chalicelib.costs.issuing import Issuing
+from chalicelib.cursor import pages
 from chalicelib.jobs.checkpointing import is_overdue, overdue_at
 from chalicelib.jobs.finishing import Finishing, StillRunning
 from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState
@@ -72,13 +74,9 @@ class JobRepairs:
     def open(self, tenant: str) -> Iterator[Job]:
         """All open jobs of a tenant."""
         for status in (JobStatus.PENDING, JobStatus.RUNNING):
-            after = None
-            while True:
-                page = self.store.search(tenant, JobFilter(status), _PAGE, 0, after)
+            wanted = JobFilter(status)
+            for page in pages(functools.partial(self.store.search, tenant, wanted, _PAGE, 0)):
                 yield from page.jobs
-                after = page.cursor
-                if after is None:
-                    break
 
     def look_at(self, job: Job) -> Iterator[Repair]:
         """Whether somebody drives an open job."""
