@@ -45,6 +45,8 @@ __all__ = [
     "SecretsClient",
     "error_code",
     "is_busy",
+    "is_missing",
+    "is_refused",
     "signed_headers",
 ]
 
@@ -98,6 +100,25 @@ def is_busy(error: BaseException) -> bool:
         reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
         return status >= 500 or error_code(error) in _BUSY or bool(reasons & _BUSY_REASONS)
     return isinstance(error, HTTPClientError | NoConnection)
+
+
+# SageMaker has one code for all that it refuses, spelled otherwise where it is asked for predictions, and tells a missing
+# thing only by its message: https://github.com/aws/aws-sdk/issues/165
+_REFUSED = frozenset({"ValidationException", "ValidationError"})
+_MISSING = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether SageMaker will not do what it was asked, as things are: it is not there, or in a state that forbids it."""
+    return error_code(error) in _REFUSED | _MISSING
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether SageMaker refused a call because what the call names is not there."""
+    if error_code(error) in _MISSING:
+        return True
+    words = str(error).lower()
+    return error_code(error) in _REFUSED and ("could not find" in words or "not found" in words)
 
 
 class SecretsClient(Protocol):

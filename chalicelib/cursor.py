@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from chalicelib.errors import FieldProblem, InvalidRequest
 
@@ -70,6 +70,31 @@ class Cursor:
         if isinstance(names, frozenset) and not all(0 < len(value.encode()) <= _MAX_KEY for value in key.values()):
             raise not_ours()
         return cls(key)
+
+
+class Paged(Protocol):
+    """A page of a list, with the cursor of the next one; None: it is the last."""
+
+    @property
+    def cursor(self) -> Cursor | None: ...
+
+
+P = TypeVar("P", bound=Paged)
+
+
+def pages(page_after: Callable[[Cursor | None], P], after: Cursor | None = None) -> Iterator[P]:
+    """All pages of a list, each read when it is looked at.
+
+    Args:
+        page_after: reads the page behind a cursor.
+        after: where to begin.
+    """
+    while True:
+        page = page_after(after)
+        yield page
+        after = page.cursor
+        if after is None:
+            return
 
 
 def not_ours() -> InvalidRequest:

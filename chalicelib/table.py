@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from chalicelib.cursor import Cursor, not_ours
+from chalicelib.cursor import Cursor, not_ours, pages
 from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -345,20 +345,12 @@ class Table:
         between: tuple[str, str, str] | None = None,
         consistent: bool,
     ) -> Iterator[Item]:
-        cursor: Cursor | None = None
-        while True:
-            page = self.query(
-                ("pk", pk),
-                begins_with=begins_with,
-                between=between,
-                after=cursor,
-                limit=1000,
-                consistent=consistent,
+        for page in pages(
+            lambda after: self.query(
+                ("pk", pk), begins_with=begins_with, between=between, after=after, limit=1000, consistent=consistent
             )
+        ):
             yield from page.items
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     def _arguments(
         self,

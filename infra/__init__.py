@@ -8,7 +8,7 @@ The tour, from the inside out:
   CloudFormation fragment per capability, plain dictionaries.
 - `template`: composes the fragments; `chalice_config`: what Chalice reads, generated from the same tables.
 - `build`: `python -m infra.build` makes the template, the Lambda zip and the agent's bundle, out of `dependencies`
-  (wheels for Lambda) and `archive` (a zip that is the same bytes every time).
+  (wheels for Lambda), `pruning` and `elf` (what of them goes in) and `archive` (a zip that is the same bytes every time).
 - `package` and `deploy`: bring a build into an account, or into the embedded cloud.
 - `check`: cfn-lint, asl-validator, `integrations` (state machines against botocore's models), `assertions` (our rules).
 """

@@ -83,7 +83,8 @@ def install(requirements: Path, target: Target, cache: Path, *, run: Run = _run)
     Raises:
         DependencyError: pip could not install it, for example because a wheel is missing.
     """
-    recipe = [str(target), requirements.read_text(encoding="utf-8"), Path(pruning.__file__).read_text(encoding="utf-8")]
+    how = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("pruning.py", "elf.py")]
+    recipe = [str(target), requirements.read_text(encoding="utf-8"), *how]
     digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
     folder = cache / f"dependencies-{digest}"
     if folder.is_dir():
@@ -97,7 +98,7 @@ def install(requirements: Path, target: Target, cache: Path, *, run: Run = _run)
         if result.returncode != 0:
             raise DependencyError(f"pip cannot install {requirements.name} for {target}:\n{result.stderr.strip()}")
         pruning.prune(made)
-        pruning.compile_all(made, keep_sources=False)
+        pruning.compile_all(made)
         made.rename(folder)
     for old in cache.glob("dependencies-*"):
         if old != folder and old.stat().st_mtime < folder.stat().st_mtime - _KEEP_SECONDS:

@@ -1,9 +1,10 @@
-"""What of a library goes into the Lambda zip, and in which form.
+"""What of a library goes into the Lambda zip, and in which form code does.
 
 Code is compiled beforehand: Lambda's disk is read-only, so every cold start would compile what it imports (measured on a
 2-core machine: 240 ms without, 105 ms with). The compiled files are of the kind that is never checked against its source,
-because a zip's dates say nothing. Libraries go in without their sources: a twentieth of the zip, which Python does not open.
-A traceback then has a library's file and line without the line's text; our own code keeps its.
+because a zip's dates say nothing. They go in without docstrings and assertions, and without their sources, which Python does
+not open: a traceback then has file, line and function, without the line's text. Shared libraries go in without their symbol
+tables, packages' metadata without the README in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
+
+from infra import elf
 
 _NEEDLESS_FOLDERS = {"__pycache__", "tests", "test", "bin", "sboms"}
 _NEEDLESS_SUFFIXES = {".pyi", ".pyc", ".pyx", ".c", ".h"}
@@ -42,12 +45,18 @@ _NEEDLESS_PACKAGES = (
     ),
     "aws_lambda_powertools/metrics/provider/datadog",
     "cffi",
+    "jmespath",  # boto3 needs it too, so Lambda's runtime has it
+    "cryptography/hazmat/asn1",
+    "cryptography/hazmat/primitives/twofactor",
     "pycparser",
     "pydantic/v1",  # the old interface, for models of the old kind
 )
 # What serves tools, tests, or types that nothing of ours has; of the time zones what `zoneinfo` does not read.
 _NEEDLESS_FILES = {
     "annotated_types/test_cases.py",
+    "cryptography/fernet.py",
+    "cryptography/hazmat/primitives/serialization/pkcs7.py",
+    "cryptography/x509/ocsp.py",
     "pydantic/color.py",
     "pydantic/experimental/pipeline.py",
     "pydantic/mypy.py",
@@ -75,20 +84,27 @@ def needed(name: str) -> bool:
 
 
 def prune(folder: Path) -> None:
-    """Remove from a folder of installed libraries what no function needs."""
+    """Remove from a folder of installed libraries what no function needs, and from its files what nothing reads."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
         elif not needed(path.relative_to(folder).as_posix()):
             path.unlink()
+        elif path.suffix == ".so":
+            path.write_bytes(elf.loaded_part(path.read_bytes()))
+        elif path.name == "METADATA":
+            path.write_text(_without_description(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def compile_all(folder: Path, *, keep_sources: bool = True) -> None:
-    """Compile all Python code below `folder`, to the same bytes every time.
+def _without_description(metadata: str) -> str:
+    """The fields, without the text behind them: https://packaging.python.org/en/latest/specifications/core-metadata/"""
+    fields, _, _ = metadata.partition("\n\n")
+    return f"{fields}\n"
 
-    Args:
-        keep_sources: without them a compiled file takes the place of its source.
+
+def compile_all(folder: Path) -> None:
+    """Compile all Python code below `folder`, to the same bytes every time; each compiled file takes its source's place.
 
     Raises:
         PruningError: some of it is not valid Python.
@@ -104,7 +120,9 @@ def compile_all(folder: Path, *, keep_sources: bool = True) -> None:
         str(folder),
         "-j",
         "1",
-        *(() if keep_sources else ("-b",)),
+        "-o",
+        "2",
+        "-b",
         str(folder),
     ]
     result = subprocess.run(
@@ -112,6 +130,5 @@ def compile_all(folder: Path, *, keep_sources: bool = True) -> None:
     )
     if result.returncode != 0:
         raise PruningError(f"cannot compile:\n{result.stdout}{result.stderr}")
-    if not keep_sources:
-        for source in folder.rglob("*.py"):
-            source.unlink()
+    for source in folder.rglob("*.py"):
+        source.unlink()

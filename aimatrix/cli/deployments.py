@@ -39,7 +39,7 @@ def deploy(
         bool | None,
         typer.Option(
             "--serverless/--instances",
-            help="No instances while nobody asks, and nothing to pay for then (default: in development).",
+            help="No instances while nobody asks, and nothing to pay for then (default: as the environment has it).",
         ),
     ] = None,
     variant: Annotated[
@@ -102,7 +102,8 @@ def deploy(
         shadowing = {id_of(version): percentage for version, percentage in copies.items()}
         asks = replicas or max_replicas or weights or shadowing or serverless is False
         # Where nothing asks for instances the environment says whether there are any.
-        count = (replicas or 1) if asks or (serverless is None and environment != "development") else None
+        has_instances = asks or (serverless is None and not _scales_to_zero(client, environment))
+        count = (replicas or 1) if has_instances else None
         config = DeploymentConfig(
             environment,
             count,
@@ -119,6 +120,16 @@ def deploy(
     output.finish(deployment.document, *describe(deployment))
     if wait and not deployment.is_active():
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _scales_to_zero(client: Client, environment: str) -> bool:
+    """Whether the environment has it so; of one that the caller may not read, what it has at first."""
+    from aimatrix.client import ForbiddenError
+
+    try:
+        return client.environments.get(environment).scale_to_zero
+    except ForbiddenError:
+        return environment == options.Environment.DEVELOPMENT
 
 
 @app.callback(invoke_without_command=True)

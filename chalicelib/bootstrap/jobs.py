@@ -63,15 +63,15 @@ class Jobs(Capacity):
 
     @cached_property
     def jobs(self) -> JobService:
-        from chalicelib.jobs.gateways import Machine
         from chalicelib.jobs.secrets import Vault
         from chalicelib.jobs.service import JobService
+        from chalicelib.machine import StateMachine
         from chalicelib.together import at_once
 
         return JobService(
             store=self.job_store,
             objects=self.objects,
-            machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            machine=StateMachine(self.clients.stepfunctions, self.settings.train_job_arn),
             quotas=self.quotas,
             admission=self.admission,
             backends=self.backends,

@@ -66,8 +66,8 @@ class Models(Jobs):
 
     @cached_property
     def deployments(self) -> DeploymentService:
-        from chalicelib.deployments.gateways import DeploymentMachine
         from chalicelib.deployments.service import DeploymentService
+        from chalicelib.machine import StateMachine
 
         return DeploymentService(
             store=self.deployment_store,
@@ -75,7 +75,7 @@ class Models(Jobs):
             revising=self.revising,
             weighing=self.weighing,
             guard=self.environment_guard,
-            undeploy_machine=DeploymentMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
+            undeploy_machine=StateMachine(self.clients.stepfunctions, self.settings.undeploy_model_arn),
             now=self.now,
             new_id=self.new_id,
             audit=self.audit,
@@ -112,10 +112,10 @@ class Models(Jobs):
 
     @cached_property
     def revising(self) -> Revising:
-        from chalicelib.deployments.gateways import DeploymentMachine
         from chalicelib.deployments.revising import Revising
+        from chalicelib.machine import StateMachine
 
-        machine = DeploymentMachine(self.clients.stepfunctions, self.settings.deploy_model_arn)
+        machine = StateMachine(self.clients.stepfunctions, self.settings.deploy_model_arn)
         return Revising(self.deployment_store, self.model_store, machine, self.now)
 
     @cached_property

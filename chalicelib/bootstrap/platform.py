@@ -31,7 +31,7 @@ class Platform(Retraining):
     @cached_property
     def job_repairs(self) -> JobRepairs:
         from chalicelib.jobs.definitions import JobDefinitions
-        from chalicelib.jobs.gateways import Machine
+        from chalicelib.machine import StateMachine
         from chalicelib.reconciler.gateways import Executions, RunningInQueue, RunningOnBatch, RunningOnSageMaker
         from chalicelib.reconciler.jobs import JobRepairs
 
@@ -43,7 +43,7 @@ class Platform(Retraining):
             store=self.job_store,
             tenants=self.quotas.store.tenants_after,
             executions=Executions(self.clients.stepfunctions, self.settings.train_job_executions),
-            machine=Machine(self.clients.stepfunctions, self.settings.train_job_arn),
+            machine=StateMachine(self.clients.stepfunctions, self.settings.train_job_arn),
             finishing=lambda: self.finishing,
             receipts=lambda: self.receipts,
             notes=self.sweep_store,
@@ -94,12 +94,12 @@ class Platform(Retraining):
         )
 
     def _machines(self, arn: str) -> Machines:
-        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.machine import StateMachine
         from chalicelib.reconciler.gateways import Executions, Machines
 
         stepfunctions = self.clients.stepfunctions
         executions = arn.replace(":stateMachine:", ":execution:") + ":"
-        return Machines(DeploymentMachine(stepfunctions, arn), Executions(stepfunctions, executions))
+        return Machines(StateMachine(stepfunctions, arn), Executions(stepfunctions, executions))
 
     @cached_property
     def sweep_store(self) -> SweepStore:

@@ -38,14 +38,14 @@ class Rollouts(Experiments):
 
     @cached_property
     def rollout_driving(self) -> Driving:
-        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.machine import StateMachine
         from chalicelib.rollouts.driving import Driving
 
         return Driving(
             store=self.rollout_store,
             deployments=self.deployment_store,
             revising=self.revising,
-            machine=DeploymentMachine(self.clients.stepfunctions, self.settings.shift_traffic_arn),
+            machine=StateMachine(self.clients.stepfunctions, self.settings.shift_traffic_arn),
             reader=lambda: self._rollout_reader,
             now=self.now,
             audit=self.audit,

@@ -26,7 +26,7 @@ class Transforms(AutoDeployments):
 
     @cached_property
     def transforms(self) -> TransformService:
-        from chalicelib.deployments.gateways import DeploymentMachine
+        from chalicelib.machine import StateMachine
         from chalicelib.transforms.service import TransformService
 
         return TransformService(
@@ -34,7 +34,7 @@ class Transforms(AutoDeployments):
             models=self.model_store,
             objects=self.objects,
             jobs=self.transform_jobs,
-            machine=DeploymentMachine(self.clients.stepfunctions, self.settings.transform_data_arn),
+            machine=StateMachine(self.clients.stepfunctions, self.settings.transform_data_arn),
             now=self.now,
             new_id=self.new_id,
             audit=self.audit,

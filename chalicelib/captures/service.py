@@ -15,7 +15,7 @@ from chalicelib.clock import Clock
 from chalicelib.cursor import Cursor
 from chalicelib.deployments.deployment import DataCapture, Deployment, DeploymentStatus
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
-from chalicelib.errors import Conflict, NotFound
+from chalicelib.errors import Conflict
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.objects import Listed, Objects
@@ -63,7 +63,7 @@ class CaptureService:
             NotFound: no such deployment, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_CAPTURES)
-        deployment = self._there(caller, deployment_id)
+        deployment = self.store.existing(caller.tenant, deployment_id)
         of, on = variant or deployment.current.main.name, day or self.now().date()
         below = f"{prefix(caller.tenant, deployment_id)}{of}/{on:%Y/%m/%d}/"
         after = Cursor.decode(cursor, names=frozenset({"after"}))
@@ -83,7 +83,7 @@ class CaptureService:
     def _change(self, caller: Caller, deployment_id: str, capture: DataCapture | None, action: Action) -> Deployment:
         caller.require(Permission.DEPLOYMENTS_CAPTURES)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             if deployment.status in {DeploymentStatus.INACTIVE, DeploymentStatus.TERMINATED}:
                 raise Conflict(f"The deployment is {deployment.status.value}: there is nothing to capture.")
             if deployment.capture == capture:
@@ -99,9 +99,3 @@ class CaptureService:
                 return self.store.update(deployment, replace(deployment, capture=capture), self.now(), entry)
             except StaleDeployment:
                 continue
-
-    def _there(self, caller: Caller, deployment_id: str) -> Deployment:
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
-        return deployment

@@ -40,7 +40,7 @@ class Finishing:
             EndpointBusy: the endpoint is still changing, or going back, so there is nothing to record yet.
         """
         while True:
-            deployment = self._deployment(tenant, deployment_id)
+            deployment = self.store.require(tenant, deployment_id)
             endpoint = self.endpoints.describe(deployment.endpoint)
             if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
                 self._tidy(deployment, endpoint)
@@ -72,7 +72,7 @@ class Finishing:
             EndpointBusy: the endpoint is still going.
         """
         while True:
-            deployment = self._deployment(tenant, deployment_id)
+            deployment = self.store.require(tenant, deployment_id)
             if deployment.status is not DeploymentStatus.INACTIVE:
                 return deployment
             endpoint = self.endpoints.describe(deployment.endpoint)
@@ -160,9 +160,3 @@ class Finishing:
         me = deployment.deployment_id
         used = (model for model in models.values() if me in model.uses)
         return tuple(self.models.change(model, model.released_by(me), self.now()) for model in used)
-
-    def _deployment(self, tenant: str, deployment_id: str) -> Deployment:
-        deployment = self.store.get(tenant, deployment_id)
-        if deployment is None:
-            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
-        return deployment

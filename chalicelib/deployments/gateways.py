@@ -11,33 +11,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.aws import error_code
+from chalicelib.aws import error_code, is_missing
 from chalicelib.deployments.deployment import Revision, model_name, same_shares, same_weights
-from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
-# SageMaker has one code for all that it refuses, and tells a missing thing only by its message.
-_REFUSED = frozenset({"ValidationException", "ResourceNotFound", "ResourceNotFoundException"})
 _NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken"})
-
-
-@dataclass(frozen=True)
-class DeploymentMachine:
-    """A state machine that drives deployments."""
-
-    client: SFNClient
-    arn: str
-
-    def start(self, name: str, document: dict[str, Any]) -> None:
-        """Start an execution; one of this name that runs or ran already is left alone.
-
-        Raises:
-            MachineGone: there is no such machine.
-        """
-        start_execution(self.client, self.arn, name, document)
 
 
 @dataclass(frozen=True)
@@ -131,7 +112,7 @@ class Endpoints:
         try:
             found = self.client.describe_endpoint(EndpointName=name)
         except self.client.exceptions.ClientError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return ABSENT
             raise
         return Endpoint(
@@ -169,7 +150,7 @@ class Endpoints:
         try:
             self.client.delete_endpoint(EndpointName=name)
         except self.client.exceptions.ClientError as error:
-            if not _is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
+            if not is_missing(error) and self.describe(name).state is not EndpointState.DELETING:
                 raise
 
     def delete_revision(self, resource: str, models: int) -> None:
@@ -177,17 +158,11 @@ class Endpoints:
         try:
             self.client.delete_endpoint_config(EndpointConfigName=resource)
         except self.client.exceptions.ClientError as error:
-            if not _is_missing(error):
+            if not is_missing(error):
                 raise
         for position in range(models):
             try:
                 self.client.delete_model(ModelName=model_name(resource, position))
             except self.client.exceptions.ClientError as error:
-                if not _is_missing(error):
+                if not is_missing(error):
                     raise
-
-
-def _is_missing(error: Exception) -> bool:
-    return error_code(error) in _REFUSED and (
-        "could not find" in str(error).lower() or "not found" in str(error).lower()
-    )

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from chalicelib.clock import from_text, is_id, to_text
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.deployments.deployment import MAX_REVISION, Deployment, Revision
 from chalicelib.deployments.items import revision_item, revision_of
 from chalicelib.table import Item, Table, Write
@@ -86,13 +86,8 @@ class RevisionHistory:
 
     def newest_first(self, tenant: str, deployment_id: str) -> Iterator[PastRevision]:
         """All of them, read as they are looked at."""
-        after: Cursor | None = None
-        while True:
-            page = self.search(tenant, deployment_id, _PAGE, 0, after)
+        for page in pages(lambda after: self.search(tenant, deployment_id, _PAGE, 0, after)):
             yield from page.revisions
-            after = page.cursor
-            if after is None:
-                return
 
     @staticmethod
     def cursor(text: str | None, tenant: str, deployment_id: str) -> Cursor | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from chalicelib.assignment import assigned
-from chalicelib.aws import AwsError, ReadTimeoutError, error_code
+from chalicelib.aws import AwsError, ReadTimeoutError, error_code, is_missing
 from chalicelib.captures.capturing import Capturing, Exchange
 from chalicelib.deployments.deployment import Deployment
 from chalicelib.deployments.store import DeploymentStore
@@ -115,10 +115,7 @@ class ModelEndpoint:
                 raise InvalidRequest(f"The model refused the request: {message}") from None
             raise ModelFailed(f"The model failed: {message}") from None
         except self.client.exceptions.ClientError as error:
-            missing = (
-                error_code(error) in {"ValidationError", "ValidationException"} and "not found" in str(error).lower()
-            )
-            if missing or error_code(error) in _LATER:
+            if is_missing(error) or error_code(error) in _LATER:
                 raise Unavailable("The endpoint does not answer now. Try again.") from None
             raise
         except ReadTimeoutError:
@@ -159,9 +156,7 @@ class Invocations:
         if len(invocation.body) > MAX_REQUEST_BYTES:
             cure = f"Send at most {MAX_REQUEST_BYTES:,} bytes; split the rows over several requests."
             raise TooLarge.about(FieldProblem("body", f"has {len(invocation.body):,} bytes", cure))
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
+        deployment = self.store.existing(caller.tenant, deployment_id)
         if not deployment.answers():
             raise Conflict(f"The deployment is {deployment.status.value} and answers no predictions.")
         answer = self.endpoint.invoke(deployment.endpoint, self._assigned(caller, deployment, invocation))

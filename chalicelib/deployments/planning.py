@@ -44,7 +44,7 @@ class Planning:
         Raises:
             EndpointBusy: something else is going on with the endpoint; ask again.
         """
-        deployment = self._deployment(tenant, deployment_id)
+        deployment = self.store.require(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
             return {"next": "finish"}
         target = deployment.target
@@ -103,18 +103,12 @@ class Planning:
             `next`: `delete` with `endpoint_name`, `endpoint_config_names` and `model_names`; `finish` when the
             deployment is not to be taken down.
         """
-        deployment = self._deployment(tenant, deployment_id)
+        deployment = self.store.require(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.INACTIVE:
             return {"next": "finish"}
         if deployment.active and is_scaled(deployment.active):
             self.scaling.forget(deployment.endpoint, deployment.active)
         return {"next": "delete", **plan.deletions(deployment)}
-
-    def _deployment(self, tenant: str, deployment_id: str) -> Deployment:
-        deployment = self.store.get(tenant, deployment_id)
-        if deployment is None:
-            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
-        return deployment
 
     def _model(self, tenant: str, model_id: str) -> Model:
         model = self.models.get(tenant, model_id)

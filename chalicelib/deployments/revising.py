@@ -8,10 +8,10 @@ from typing import Any
 
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, Variant
-from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.rules import check_model
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.errors import Conflict
+from chalicelib.machine import StateMachine
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Write
@@ -21,7 +21,7 @@ from chalicelib.table import Write
 class Revising:
     store: DeploymentStore
     models: ModelStore
-    machine: DeploymentMachine
+    machine: StateMachine
     now: Clock
 
     def begin(self, before: Deployment, after: Deployment, *also: Write) -> Deployment:

@@ -12,7 +12,7 @@ from chalicelib.deployments.request import RollbackRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.environments.guard import EnvironmentGuard
-from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
+from chalicelib.errors import Conflict, FieldProblem, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 
@@ -34,7 +34,7 @@ class RollingBack:
             NotFound: no such deployment, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        self._there(caller, deployment_id)
+        self.store.existing(caller.tenant, deployment_id)
         after = RevisionHistory.cursor(cursor, caller.tenant, deployment_id)
         return self.history.search(caller.tenant, deployment_id, limit, offset, after)
 
@@ -52,7 +52,7 @@ class RollingBack:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             if deployment.status in {DeploymentStatus.INACTIVE, DeploymentStatus.TERMINATED}:
                 raise Conflict(f"The deployment is {deployment.status.value}: deploy the version that you want.")
             wanted = self._wanted(deployment, request).revision
@@ -80,12 +80,6 @@ class RollingBack:
                 return self.revising.begin(deployment, deployment.deploying(target, caller.user), *claims, entry)
             except StaleDeployment:
                 continue
-
-    def _there(self, caller: Caller, deployment_id: str) -> Deployment:
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
-        return deployment
 
     def _wanted(self, deployment: Deployment, request: RollbackRequest) -> PastRevision:
         if request.revision is not None:

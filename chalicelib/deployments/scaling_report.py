@@ -9,7 +9,7 @@ from chalicelib.clock import to_text
 from chalicelib.deployments.gateways import Endpoints
 from chalicelib.deployments.scaling import Scaling, is_scaled, scaled
 from chalicelib.deployments.store import DeploymentStore
-from chalicelib.errors import Conflict, NotFound
+from chalicelib.errors import Conflict
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 
@@ -28,9 +28,7 @@ class ScalingReport:
             Conflict: nothing serves.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
+        deployment = self.store.existing(caller.tenant, deployment_id)
         active = deployment.active
         if active is None or not deployment.answers():
             raise Conflict(f"The deployment is {deployment.status.value}: it has no instances.")

@@ -19,7 +19,6 @@ from chalicelib.deployments.deployment import (
     endpoint_name,
     same_shares,
 )
-from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.request import DeploymentConfig, WeightsRequest
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentPage, DeploymentStore, StaleDeployment
@@ -28,6 +27,7 @@ from chalicelib.environments.guard import EnvironmentGuard
 from chalicelib.errors import Conflict, FieldProblem, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
+from chalicelib.machine import StateMachine
 from chalicelib.models.model import Model, ModelStatus
 from chalicelib.models.store import ModelStore
 from chalicelib.table import Write
@@ -40,7 +40,7 @@ class DeploymentService:
     revising: Revising
     weighing: Weighing
     guard: EnvironmentGuard
-    undeploy_machine: DeploymentMachine
+    undeploy_machine: StateMachine
     now: Clock
     new_id: IdMaker
     audit: Recorder
@@ -106,7 +106,7 @@ class DeploymentService:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             active = deployment.active
             if active is None or not deployment.answers():
                 raise Conflict(
@@ -149,7 +149,7 @@ class DeploymentService:
             NotFound: not there, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        return self._there(caller, deployment_id)
+        return self.store.existing(caller.tenant, deployment_id)
 
     def undeploy(self, caller: Caller, deployment_id: str) -> Deployment:
         """Take a deployment down. Predictions are refused from now on; doing it again changes nothing.
@@ -161,7 +161,7 @@ class DeploymentService:
         """
         caller.require(Permission.MODELS_DEPLOY)
         while True:
-            deployment = self._there(caller, deployment_id)
+            deployment = self.store.existing(caller.tenant, deployment_id)
             if deployment.status is DeploymentStatus.TERMINATED:
                 return deployment
             if deployment.status is DeploymentStatus.DEPLOYING:
@@ -176,12 +176,6 @@ class DeploymentService:
             except StaleDeployment:
                 continue
         self.undeploy_machine.start(*undeploying(deployment))
-        return deployment
-
-    def _there(self, caller: Caller, deployment_id: str) -> Deployment:
-        deployment = self.store.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
         return deployment
 
     def _served_last(self, deployment: Deployment) -> Revision | None:

@@ -41,7 +41,7 @@ class SmokeTest:
         Raises:
             SmokeTestFailed: no answer, or one that is none.
         """
-        deployment = self._deployment(tenant, deployment_id)
+        deployment = self.store.require(tenant, deployment_id)
         if deployment.status is not DeploymentStatus.DEPLOYING or deployment.target.number != revision:
             return "This revision is not being deployed any more."
         variants = deployment.target.variants
@@ -78,15 +78,9 @@ class SmokeTest:
             try:
                 self.store.update(deployment, replace(deployment, evidence=evidence), self.now())
             except StaleDeployment:
-                deployment = self._deployment(deployment.tenant, deployment.deployment_id)
+                deployment = self.store.require(deployment.tenant, deployment.deployment_id)
             else:
                 return
-
-    def _deployment(self, tenant: str, deployment_id: str) -> Deployment:
-        deployment = self.store.get(tenant, deployment_id)
-        if deployment is None:
-            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
-        return deployment
 
 
 def _refusal(error: ServiceError) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.clock import is_id
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.deployments.deployment import Deployment, DeploymentFilter
 from chalicelib.deployments.items import (
     LIVE,
@@ -29,6 +29,7 @@ from chalicelib.deployments.items import (
     others,
     partition,
 )
+from chalicelib.errors import NotFound
 from chalicelib.table import ConditionFailed, Item, Table, Write
 
 _LISTED = ("pk", "sk", "listed_at")
@@ -169,15 +170,34 @@ class DeploymentStore:
             if found is not None and wanted.model_id in others(found):
                 yield found
 
+    def require(self, tenant: str, deployment_id: str) -> Deployment:
+        """The deployment that a task was called for.
+
+        Raises:
+            LookupError: there is none, so the call is a mistake.
+        """
+        deployment = self.get(tenant, deployment_id)
+        if deployment is None:
+            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
+        return deployment
+
+    def existing(self, tenant: str, deployment_id: str) -> Deployment:
+        """The deployment that somebody asks for.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        deployment = self.get(tenant, deployment_id)
+        if deployment is None:
+            raise NotFound("deployment")
+        return deployment
+
     def live(self) -> Iterator[Deployment]:
         """All tenants' deployments that have or should have an endpoint. The index lags behind the records a little."""
-        after = None
-        while True:
-            page = self.table.query(("live_key", LIVE), index="by-live", after=after, limit=_LIVE_PAGE)
+        for page in pages(
+            lambda after: self.table.query(("live_key", LIVE), index="by-live", after=after, limit=_LIVE_PAGE)
+        ):
             yield from map(deployment_of, page.items)
-            after = page.cursor
-            if after is None:
-                return
 
     @staticmethod
     def cursor(text: str | None, tenant: str, wanted: DeploymentFilter) -> Cursor | None:

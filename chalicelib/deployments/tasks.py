@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from chalicelib import machine
 from chalicelib.deployments.waiting import ENDPOINT_FAILED
 from chalicelib.log import logger
 
@@ -59,18 +59,7 @@ def finish_deployment(platform: Platform, event: Event) -> dict[str, Any]:
 
 
 def error_text(error: Any) -> str | None:
-    """What a machine caught, in words: of a failed function its own message, else `name: cause`."""
-    if not error:
-        return None
-    if not isinstance(error, Mapping):
-        return str(error)
-    name, cause = str(error.get("Error") or ""), str(error.get("Cause") or "")
-    if name == ENDPOINT_FAILED:
-        return cause
-    try:
-        message = json.loads(cause)["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        if name == "States.Timeout":
-            return "The endpoint did not settle in time."
-        return ": ".join(part for part in (name, cause) if part) or "unknown error"
-    return str(message)
+    """What a machine caught, in words; of an endpoint that failed just SageMaker's own."""
+    if isinstance(error, Mapping) and error.get("Error") == ENDPOINT_FAILED:
+        return str(error.get("Cause") or "")
+    return machine.error_text(error, timed_out="The endpoint did not settle in time.")

@@ -27,9 +27,7 @@ class Waiting:
 
     def begin(self, tenant: str, deployment_id: str, revision: int, token: str) -> bool:
         """Note who waits for a revision, and answer at once if it is settled; True when answered."""
-        deployment = self.store.get(tenant, deployment_id)
-        if deployment is None:
-            raise LookupError(f"there is no deployment {deployment_id} of tenant {tenant}")
+        deployment = self.store.require(tenant, deployment_id)
         self.store.put_waiter(deployment, revision, token)
         return self._answer(deployment)
 

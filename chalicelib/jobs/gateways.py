@@ -1,4 +1,4 @@
-"""What jobs ask of Step Functions, SageMaker and Batch, behind three small interfaces.
+"""What jobs ask of SageMaker and Batch, behind one small interface.
 
 `describe` is the truth about a backend's job; events are hints. Every call may be repeated.
 """
@@ -13,32 +13,14 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib.aws import Clients, error_code
+from chalicelib.aws import Clients, is_missing, is_refused
 from chalicelib.jobs.job import Attempt, Backend
-from chalicelib.machine import start_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_sagemaker import SageMakerClient
-    from mypy_boto3_stepfunctions import SFNClient
 
     from chalicelib.jobs.training_queue import QueuedBackend
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The state machine that drives a record; its executions are named after the record."""
-
-    client: SFNClient
-    arn: str
-
-    def start(self, tenant: str, job_id: str) -> None:
-        """Start the job's execution; one that runs or ran already is left alone.
-
-        Raises:
-            MachineGone: there is no such machine.
-        """
-        start_execution(self.client, self.arn, job_id, {"tenant": tenant, "job_id": job_id})
 
 
 class BackendState(Enum):
@@ -118,8 +100,7 @@ class SageMakerBackend:
         try:
             document = self.client.describe_training_job(TrainingJobName=attempt.backend_id or attempt.name)
         except self.client.exceptions.ClientError as error:
-            # SageMaker says "Requested resource not found." as a ValidationException.
-            if error_code(error) in {"ValidationException", "ResourceNotFound"} and "not found" in str(error).lower():
+            if is_missing(error):
                 return ABSENT
             raise
         secondary = document.get("SecondaryStatus")
@@ -147,7 +128,7 @@ class SageMakerBackend:
             self.client.stop_training_job(TrainingJobName=attempt.name)
         except self.client.exceptions.ClientError as error:
             # Not there (yet, or any more), or in a state that can't be stopped: nothing to end.
-            if error_code(error) not in {"ValidationException", "ResourceNotFound"}:
+            if not is_refused(error):
                 raise
 
 

@@ -311,3 +311,8 @@ def checkpoint_prefix(job: Job) -> str:
 
 def attempt_prefix(tenant: str, job_id: str, number: int) -> str:
     return f"{job_prefix(tenant, job_id)}attempt-{number}/"
+
+
+def execution(job: Job) -> tuple[str, dict[str, Any]]:
+    """Name and input of the execution that drives a job."""
+    return job.job_id, {"tenant": job.tenant, "job_id": job.job_id}

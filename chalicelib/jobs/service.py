@@ -20,10 +20,10 @@ from chalicelib.idempotency import check_key, used_otherwise
 from chalicelib.identity.caller import Caller, is_user
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs import rules
-from chalicelib.jobs.gateways import Backends, Machine
+from chalicelib.jobs.gateways import Backends
 from chalicelib.jobs.images import UnknownImage, training_image
 from chalicelib.jobs.instances import BatchMachines, allocate
-from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, TimeLimit
+from chalicelib.jobs.job import Allocation, Attempt, Backend, Job, JobFilter, JobStatus, TimeLimit, execution
 from chalicelib.jobs.life import CancelRequested
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import ArtifactPath
@@ -33,6 +33,7 @@ from chalicelib.jobs.store import JobPage, JobStore, StaleJob, Submission
 from chalicelib.jobs.suspicion import credentials_in
 from chalicelib.jobs.time_limits import time_limit
 from chalicelib.log import logger
+from chalicelib.machine import StateMachine
 from chalicelib.objects import Objects
 from chalicelib.quotas import charge
 from chalicelib.quotas.quota import Owner
@@ -63,7 +64,6 @@ class JobService:
         quotas: reserves in the transaction that records a job.
         admission: wakes a job that waits for capacity when it is cancelled.
         backends: those that this installation has.
-        attempts: stops what runs; see `gateways.py`.
         batch_machines: what Batch has here; None without a Batch part.
         spot_rates: interruptions per hour that an operator assumes, by instance type.
         vault: encrypts secret variables.
@@ -72,7 +72,7 @@ class JobService:
 
     store: JobStore
     objects: Objects
-    machine: Machine
+    machine: StateMachine
     quotas: QuotaService
     admission: Admission
     backends: Backends
@@ -112,7 +112,7 @@ class JobService:
             raise
         if made is not None:
             return self._same_or_conflict(caller, made.job_id, made.fingerprint, fingerprint)
-        self.machine.start(job.tenant, job.job_id)
+        self.machine.start(*execution(job))
         return job
 
     def plan(self, caller: Caller, request: TrainingJobRequest) -> JobPlan:
@@ -247,7 +247,7 @@ class JobService:
             raise Conflict("The job that this Idempotency-Key made is gone. Use a new key.")
         # The first request may have died before this call. The name makes a second start harmless.
         if not job.status.is_finished:
-            self.machine.start(job.tenant, job.job_id)
+            self.machine.start(*execution(job))
         return job
 
     def _check_artifacts(self, caller: Caller, request: TrainingJobRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chalicelib.cursor import Cursor, not_ours
+from chalicelib.cursor import Cursor, not_ours, pages
 from chalicelib.metrics.chunk import Chunk, in_order
 from chalicelib.metrics.items import BRIEF_POINTS, MAX_KEY_BYTES, chunk_from, full_pk, key_of, step_key
 from chalicelib.metrics.packing import LAYERS, Packing
@@ -82,13 +82,10 @@ class Reading:
             least = f"{step_key(step)}~"  # behind every key that begins with this step
             yield from self._around(step, least)
         full, reach = full_pk(self.pk), ("sk", f"full#{least}", "full#~")
-        following: Cursor | None = None
-        while True:
-            page = self.table.query(("pk", full), between=reach, after=following, limit=_FULL_PER_READ)
+        for page in pages(
+            lambda after: self.table.query(("pk", full), between=reach, after=after, limit=_FULL_PER_READ)
+        ):
             yield from (chunk_from(item) for item in page.items)
-            following = page.cursor
-            if following is None:
-                return
 
     def _around(self, step: int, least: str) -> list[Chunk]:
         """Chunks that begin at or before a step and go on to it or behind it, found by their briefs."""

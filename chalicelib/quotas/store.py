@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any
 
 from chalicelib.clock import to_text
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.quotas.quota import (
     TENANT_DEFAULTS,
     USER_DEFAULTS,
@@ -197,12 +197,8 @@ class QuotaStore:
 
     def _listed(self, tenant: str | None, after: Owner | None) -> Iterator[Owner]:
         cursor = Cursor({"pk": _pk(after), "sk": "now", **_listed_as(after)}) if after else None
-        while True:
-            page = self.owners(tenant, _LIST_PAGE, cursor)
+        for page in pages(lambda after: self.owners(tenant, _LIST_PAGE, after), cursor):
             yield from page.owners
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     def owners(self, tenant: str | None, limit: int, after: Cursor | None) -> OwnerPage:
         """The users of a tenant that ever had a job, by name; without a tenant, the tenants."""

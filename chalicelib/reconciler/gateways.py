@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.jobs.job import Backend
-from chalicelib.machine import MachineGone
+from chalicelib.machine import MachineGone, StateMachine
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -72,9 +71,9 @@ class Executions:
 
 @dataclass(frozen=True)
 class Machines:
-    """A state machine of deployments, and what its executions do."""
+    """A state machine, and what its executions do."""
 
-    machine: DeploymentMachine
+    machine: StateMachine
     executions: Executions
 
     def start(self, name: str, document: dict[str, Any]) -> bool:

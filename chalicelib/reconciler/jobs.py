@@ -16,6 +16,7 @@ runs       open, this one      nothing
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,14 +26,15 @@ from chalicelib.audit.entry import subject
 from chalicelib.capacity.admission import Admission
 from chalicelib.clock import Clock
 from chalicelib.costs.issuing import Issuing
+from chalicelib.cursor import pages
 from chalicelib.jobs.checkpointing import is_overdue, overdue_at
 from chalicelib.jobs.finishing import Finishing, StillRunning
-from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState, Machine
-from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, parse_attempt_name
+from chalicelib.jobs.gateways import WAITED_TOO_LONG, Backends, BackendState
+from chalicelib.jobs.job import Backend, Job, JobFilter, JobStatus, execution, parse_attempt_name
 from chalicelib.jobs.life import CheckpointsOverdue, CheckpointsResumed
 from chalicelib.jobs.spot import max_wait_seconds
 from chalicelib.jobs.store import JobStore, StaleJob
-from chalicelib.machine import MachineGone
+from chalicelib.machine import MachineGone, StateMachine
 from chalicelib.reconciler.gateways import Attempting, Driving, Execution, Executions, RunningOn
 from chalicelib.reconciler.repair import GRACE, Kind, Repair, why
 from chalicelib.reconciler.store import SweepStore
@@ -57,7 +59,7 @@ class JobRepairs:
     store: JobStore
     tenants: Callable[[str | None], Iterable[str]]
     executions: Executions
-    machine: Machine
+    machine: StateMachine
     finishing: Callable[[], Finishing]
     receipts: Callable[[], Issuing]
     notes: SweepStore
@@ -72,39 +74,35 @@ class JobRepairs:
     def open(self, tenant: str) -> Iterator[Job]:
         """All open jobs of a tenant."""
         for status in (JobStatus.PENDING, JobStatus.RUNNING):
-            after = None
-            while True:
-                page = self.store.search(tenant, JobFilter(status), _PAGE, 0, after)
+            wanted = JobFilter(status)
+            for page in pages(functools.partial(self.store.search, tenant, wanted, _PAGE, 0)):
                 yield from page.jobs
-                after = page.cursor
-                if after is None:
-                    break
 
     def look_at(self, job: Job) -> Iterator[Repair]:
         """Whether somebody drives an open job."""
         if self.now() - job.updated_at < GRACE:
             return
-        execution = self.executions.of(job.job_id)
+        found = self.executions.of(job.job_id)
         current = self.store.get(job.tenant, job.job_id)
         # The lists lag behind, and the job may have ended while its execution was asked about.
         if current is None or current.status.is_finished or current.version != job.version:
             return
-        match execution.driving:
+        match found.driving:
             case Driving.RUNNING:
                 yield from self._stop_again(current)
                 yield from self._stop_late(current)
                 self._watch_checkpoints(current)
             case Driving.ABSENT:
                 try:
-                    self.machine.start(job.tenant, job.job_id)
+                    self.machine.start(*execution(job))
                 except MachineGone:
-                    yield self.finish(current, execution)
+                    yield self.finish(current, found)
                 else:
                     yield Repair(
                         Kind.STARTED, job.tenant, job_subject(job.job_id), "no execution had been started for it"
                     )
             case _:
-                yield self.finish(current, execution)
+                yield self.finish(current, found)
 
     def finish(self, job: Job, execution: Execution) -> Repair:
         """End a job whose execution is over."""

@@ -13,13 +13,14 @@ from chalicelib.audit.recorder import Recorder
 from chalicelib.captures.answers import LONGEST, CapturedAnswers
 from chalicelib.clock import Clock
 from chalicelib.deployments.deployment import Deployment, Variant
-from chalicelib.deployments.gateways import DeploymentMachine, Endpoints, EndpointState
+from chalicelib.deployments.gateways import Endpoints, EndpointState
 from chalicelib.deployments.revising import Revising
 from chalicelib.deployments.store import DeploymentStore, StaleDeployment
 from chalicelib.errors import Conflict, FieldProblem
 from chalicelib.experiments.experiment import Decision, Verdict
 from chalicelib.experiments.store import ExperimentStore
 from chalicelib.identity.caller import Caller
+from chalicelib.machine import StateMachine
 from chalicelib.rollouts.drift import Drift, drift
 from chalicelib.rollouts.following import Turn, following
 from chalicelib.rollouts.gates import FALSE_ALARM, NOT_LOOKED_AT, Reading
@@ -119,7 +120,7 @@ class Driving:
     store: RolloutStore
     deployments: DeploymentStore
     revising: Revising
-    machine: DeploymentMachine
+    machine: StateMachine
     reader: Callable[[], Reader]
     now: Clock
     audit: Recorder

@@ -146,7 +146,7 @@ def _rolling_back(rollout: Rollout, deployment: Deployment, active: Revision, no
     ending = rollout.ending or RolloutStatus.ABORTED
     candidate = rollout.candidate.model_id
     is_shadow = rollout.revision is not None and active.shadow is not None and active.shadow.model_id == candidate
-    if weight is None and not is_shadow and _has_more(rollout, active) and rollout.restored_at is None:
+    if weight is None and not is_shadow and _has_leftovers(rollout, active) and rollout.restored_at is None:
         return Turn(rollout.restored(now), rollout.stable, seconds=min(SETTLE_SECONDS, rollout.evaluation_seconds))
     if weight is None and not is_shadow:
         return _end(rollout.restored(now), ending, reason, now)
@@ -163,7 +163,7 @@ def _rolling_back(rollout: Rollout, deployment: Deployment, active: Revision, no
     return _end(rollout, ending, kept, now)
 
 
-def _has_more(rollout: Rollout, active: Revision) -> bool:
+def _has_leftovers(rollout: Rollout, active: Revision) -> bool:
     """Whether a rollout that this one overtook has left its version, or its shadow, behind the endpoint."""
     stable, now = ({variant.model_id for variant in variants} for variants in (rollout.stable, active.variants))
     return rollout.overtook and (active.shadow is not None or stable != now)
@@ -175,7 +175,7 @@ def _refused(rollout: Rollout, deployment: Deployment, active: Revision, now: da
     said = failure.reason if failure else "the revision did not come about."
     if rollout.serving_since is None:
         reason = f"The new version could not be served: {said}"
-        if _has_more(rollout, active):
+        if _has_leftovers(rollout, active):
             back = rollout.rolling_back(RolloutStatus.FAILED, reason, now).restored(now)
             return Turn(back, rollout.stable, seconds=min(SETTLE_SECONDS, rollout.evaluation_seconds))
         return _end(rollout, RolloutStatus.FAILED, reason, now)

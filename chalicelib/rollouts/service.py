@@ -50,7 +50,7 @@ class RolloutService:
         caller.require(Permission.MODELS_DEPLOY)
         steps, gates = rules.steps(request), rules.gates(request, caller.tenant)
         while True:
-            deployment = self._deployment(caller, deployment_id)
+            deployment = self.deployments.existing(caller.tenant, deployment_id)
             running = self._open(deployment)
             active = deployment.active
             if active is None or not deployment.answers():
@@ -109,7 +109,7 @@ class RolloutService:
             NotFound: no such deployment, or another tenant's.
         """
         caller.require(Permission.DEPLOYMENTS_READ)
-        self._deployment(caller, deployment_id)
+        self.deployments.existing(caller.tenant, deployment_id)
         after = RolloutStore.cursor(cursor, caller.tenant, deployment_id)
         return self.store.search(caller.tenant, deployment_id, limit, offset, after)
 
@@ -159,7 +159,9 @@ class RolloutService:
 
     def _check(self, caller: Caller, deployment_id: str, *, shifts: bool = False) -> None:
         caller.require(Permission.MODELS_DEPLOY)
-        self.guard.check_change(caller, self._deployment(caller, deployment_id).environment, shifts=shifts)
+        self.guard.check_change(
+            caller, self.deployments.existing(caller.tenant, deployment_id).environment, shifts=shifts
+        )
 
     def _change(
         self, caller: Caller, deployment_id: str, number: str, action: Action, change: Callable[[Rollout], Rollout]
@@ -225,14 +227,8 @@ class RolloutService:
         found = self.store.get(deployment.tenant, deployment.deployment_id, deployment.rollout)
         return found if found and found.status.is_open else None
 
-    def _deployment(self, caller: Caller, deployment_id: str) -> Deployment:
-        deployment = self.deployments.get(caller.tenant, deployment_id)
-        if deployment is None:
-            raise NotFound("deployment")
-        return deployment
-
     def _there(self, caller: Caller, deployment_id: str, number: str) -> Rollout:
-        self._deployment(caller, deployment_id)
+        self.deployments.existing(caller.tenant, deployment_id)
         is_number = number.isascii() and number.isdigit() and len(number) <= len(str(LARGEST_NUMBER))
         rollout = self.store.get(caller.tenant, deployment_id, int(number)) if is_number else None
         if rollout is None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from chalicelib.aws import error_code
+from chalicelib.aws import is_missing, is_refused
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
-
-_REFUSED = frozenset({"ValidationException", "ResourceNotFound", "ResourceNotFoundException"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class TransformJobs:
         try:
             found = self.client.describe_transform_job(TransformJobName=name)
         except self.client.exceptions.ClientError as error:
-            if error_code(error) in _REFUSED:
+            if is_missing(error):
                 return None
             raise
         return FoundJob(
@@ -56,7 +54,7 @@ class TransformJobs:
         try:
             self.client.stop_transform_job(TransformJobName=name)
         except self.client.exceptions.ClientError as error:
-            if error_code(error) not in _REFUSED:
+            if not is_refused(error):
                 raise
 
     def delete_model(self, name: str) -> None:
@@ -64,5 +62,5 @@ class TransformJobs:
         try:
             self.client.delete_model(ModelName=name)
         except self.client.exceptions.ClientError as error:
-            if error_code(error) not in _REFUSED:
+            if not is_missing(error):
                 raise

@@ -10,12 +10,12 @@ from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
 from chalicelib.clock import Clock, IdMaker, derived_id, is_id
 from chalicelib.cursor import Cursor
-from chalicelib.deployments.gateways import DeploymentMachine
 from chalicelib.deployments.rules import check_model
 from chalicelib.errors import Conflict, FieldProblem, InvalidRequest, NotFound, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
 from chalicelib.jobs.rules import confined
+from chalicelib.machine import StateMachine
 from chalicelib.models.model import Model
 from chalicelib.models.store import ModelStore
 from chalicelib.objects import Objects
@@ -42,7 +42,7 @@ class TransformService:
     models: ModelStore
     objects: Objects
     jobs: TransformJobs
-    machine: DeploymentMachine
+    machine: StateMachine
     now: Clock
     new_id: IdMaker
     audit: Recorder

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from chalicelib.clock import from_text, is_id, to_text
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.table import ConditionFailed, Item, Table, Write
 from chalicelib.transforms.transform import Settings, Transform, TransformStatus
 
@@ -79,13 +79,10 @@ class TransformStore:
 
     def open(self) -> Iterator[Transform]:
         """All tenants' transforms that have not ended. The index lags behind the records a little."""
-        after = None
-        while True:
-            page = self.table.query(("live_key", _OPEN), index="by-live", after=after, limit=_PAGE)
+        for page in pages(
+            lambda after: self.table.query(("live_key", _OPEN), index="by-live", after=after, limit=_PAGE)
+        ):
             yield from map(_transform, page.items)
-            after = page.cursor
-            if after is None:
-                return
 
     @staticmethod
     def cursor(text: str | None, tenant: str, model_id: str | None) -> Cursor | None:

@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.clock import to_text
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.table import ConditionFailed, Item, Table, Write, decode, encode
 from chalicelib.webhooks import items
@@ -137,13 +137,8 @@ class WebhookStore:
         return True
 
     def of_owner(self, tenant: str, user: str) -> Iterator[Webhook]:
-        cursor = None
-        while True:
-            page = self.search(tenant, user, 100, 0, cursor)
+        for page in pages(lambda after: self.search(tenant, user, 100, 0, after)):
             yield from page.webhooks
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     def search(self, tenant: str, user: str | None, limit: int, offset: int, after: Cursor | None) -> WebhookPage:
         """A tenant's webhooks, or one user's."""

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,60 +15,9 @@ import pytest
 
 from aimatrix.client import Client
 from tests.e2e.conftest import ROOT, Cloud, aimatrix, last_json
+from tests.e2e.model_file import Rows, predictions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks]
-
-Rows = list[list[float]]
-
-
-def _sklearn(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import joblib
-    import pandas
-
-    model = joblib.load(next(folder.rglob("*.joblib")))
-    return list(model.predict(pandas.DataFrame(rows, columns=columns)).tolist())
-
-
-def _sklearn_arrays(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import joblib
-
-    model = joblib.load(next(folder.rglob("*.joblib")))
-    return list(model.predict(rows).tolist())
-
-
-def _xgboost(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import numpy
-    import xgboost
-
-    booster = xgboost.Booster(model_file=next(folder.rglob("*.ubj")))
-    predicted = booster.predict(xgboost.DMatrix(numpy.array(rows), feature_names=columns))
-    return list(predicted.tolist())
-
-
-def _pytorch(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import torch
-
-    program = torch.export.load(next(folder.rglob("*.pt2")))
-    with torch.no_grad():
-        return list(program.module()(torch.tensor(rows, dtype=torch.float32)).tolist())
-
-
-def _tensorflow(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import keras
-    import numpy
-
-    model = keras.saving.load_model(next(folder.rglob("*.keras")))
-    return list(model.predict(numpy.array(rows, dtype="float32"), verbose=0).tolist())
-
-
-def _custom(folder: Path, rows: Rows, columns: list[str]) -> list[Any]:
-    import numpy
-
-    with numpy.load(next(folder.rglob("ridge.npz"))) as stored:
-        model = {name: stored[name] for name in stored.files}
-    features = numpy.array(rows)
-    predicted = (features - model["mean"]) / model["scale"] @ model["weights"] + model["intercept"]
-    return list(predicted.tolist())
 
 
 @dataclass(frozen=True)
@@ -78,25 +26,27 @@ class Example:
 
     Attributes:
         target: the column that the model learns, not part of the question; empty: the first one, in a file without a header.
-        expected: predicts in this process, from the same model file.
+        model_file: the kind of its model file: see `model_file.KINDS`.
     """
 
     folder: str
     framework: str
     target: str
-    expected: Callable[[Path, Rows, list[str]], list[Any]]
+    model_file: str
     options: tuple[str, ...] = field(default=())
 
 
 METRICS = tuple(f"--metric={name}={name}=([0-9.]+)" for name in ("accuracy", "precision", "recall", "f1_score"))
 
 EXAMPLES = [
-    Example("sklearn", "sklearn", "cultivar", _sklearn, ("--param", "n_estimators=20")),
-    Example("xgboost", "xgboost", "benign", _xgboost, ("--param", "max_depth=3", "--param", "num_round=20", *METRICS)),
-    Example("pytorch", "pytorch", "digit", _pytorch, ("--param", "epochs=2")),
-    Example("tensorflow", "tensorflow", "digit", _tensorflow, ("--param", "epochs=2")),
-    Example("custom", "custom", "progression", _custom, ("--metric=rmse=^rmse=([0-9.]+)", "--metric=r2=^r2=([0-9.]+)")),
-    Example("script_mode", "sklearn", "", _sklearn_arrays, METRICS),
+    Example("sklearn", "sklearn", "cultivar", "sklearn", ("--param", "n_estimators=20")),
+    Example("xgboost", "xgboost", "benign", "xgboost", ("--param", "max_depth=3", "--param", "num_round=20", *METRICS)),
+    Example("pytorch", "pytorch", "digit", "pytorch", ("--param", "epochs=2")),
+    Example("tensorflow", "tensorflow", "digit", "tensorflow", ("--param", "epochs=2")),
+    Example(
+        "custom", "custom", "progression", "custom", ("--metric=rmse=^rmse=([0-9.]+)", "--metric=r2=^r2=([0-9.]+)")
+    ),
+    Example("script_mode", "sklearn", "", "sklearn-arrays", METRICS),
 ]
 
 
@@ -128,7 +78,8 @@ def test_an_example_trains_and_its_endpoint_answers_what_its_model_file_says(
     rows, columns = _questions(data, example.target)
     answer = alice.deployments.predict(deployment.id, {"inputs": rows})["predictions"]
     unpacked = _model_files(cloud, model.document, tmp_path)
-    assert _flat(answer) == pytest.approx(_flat(example.expected(unpacked, rows, columns)), rel=1e-4, abs=1e-5)
+    expected = predictions(example.model_file, unpacked, rows, columns)
+    assert _flat(answer) == pytest.approx(_flat(expected), rel=1e-4, abs=1e-5)
     alice.deployments.delete(deployment.id)
     alice.deployments.wait_down(deployment.id, timeout=60)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -88,7 +90,7 @@ class TestZip:
             f"chalicelib/{p.relative_to(build.PROJECT / 'chalicelib')}"
             for p in build.PROJECT.glob("chalicelib/**/*.json")
         }
-        assert {"app.py", "chalice/app.py", "chalicelib/settings.py", *data} <= names
+        assert {"app.pyc", "chalice/app.pyc", "chalicelib/settings.pyc", *data} <= names
         assert not [name for name in names if name.startswith(("boto3/", "botocore/", "mlflow/", "cffi/", "infra/"))]
 
     def test_carries_one_date_and_no_path_of_the_machine_that_built_it(self, built: Build) -> None:
@@ -98,7 +100,9 @@ class TestZip:
                 if entry.filename.endswith(".pyc"):
                     assert str(build.PROJECT).encode() not in code.read(entry)
 
-    def test_imports_with_nothing_of_ours_installed_beside_it(self, built: Build, tmp_path: Path) -> None:
+    def test_imports_and_checks_tokens_with_nothing_of_ours_installed_beside_it(
+        self, built: Build, tmp_path: Path
+    ) -> None:
         with zipfile.ZipFile(built.zip) as code:
             code.extractall(tmp_path)
         # What Lambda's runtime brings by itself, and no more: botocore and its own dependencies.
@@ -111,8 +115,14 @@ class TestZip:
                 source.parent if source.name == "__init__.py" else source
             )
         source_code = (
-            f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; sys.path.append({str(runtime)!r}); import app; "
-            "import jwt.algorithms; from cryptography.hazmat.primitives.asymmetric import rsa; print(app.app.app_name)"
+            f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; sys.path.append({str(runtime)!r})\n"
+            "import app, chalicelib, importlib, pkgutil\n"
+            "for module in pkgutil.walk_packages(chalicelib.__path__, 'chalicelib.'): importlib.import_module(module.name)\n"
+            "from cryptography.hazmat.primitives.asymmetric import rsa; from jwt import PyJWK, decode, encode\n"
+            "from jwt.algorithms import RSAAlgorithm\n"
+            "key = rsa.generate_private_key(public_exponent=65537, key_size=2048)\n"
+            "public = PyJWK(RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), algorithm='RS256')\n"
+            "print(decode(encode({'sub': app.app.app_name}, key, 'RS256'), public, ['RS256'])['sub'])"
         )
         # -I and -S: no site-packages, no environment.
         result = subprocess.run(
@@ -191,26 +201,49 @@ class TestPruning:
             ("_cffi_backend.cpython-311-x86_64-linux-gnu.so", True),
             ("aws_lambda_powertools/logging/logger.py", True),
             ("aws_lambda_powertools/event_handler/api_gateway.py", False),
+            ("tzdata/zoneinfo/Europe/Berlin", True),
+            ("tzdata/zoneinfo/zone.tab", False),
         ],
     )
     def test_keeps_only_what_functions_need(self, name: str, is_needed: bool) -> None:
         assert pruning.needed(name) == is_needed
+
+    def test_leaves_of_metadata_what_says_the_version(self, tmp_path: Path) -> None:
+        metadata = tmp_path / "library-1.0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text("Metadata-Version: 2.1\nName: library\nVersion: 1.0\n\n# Library\n\nWhat it is for.\n")
+        pruning.prune(tmp_path)
+        assert metadata.read_text() == "Metadata-Version: 2.1\nName: library\nVersion: 1.0\n"
+        (found,) = distributions(path=[str(tmp_path)])
+        assert (found.name, found.version) == ("library", "1.0")
+
+    def test_leaves_of_a_shared_library_what_is_loaded(self, tmp_path: Path) -> None:
+        symbols = b"what a debugger wants"
+        segments, headers = b"what a process gets", struct.pack("<IIQQQQQQ", 1, 5, 120, 0, 0, 19, 19, 8)
+        header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, 62, 1, 0, 64, 160, 0, 64, 56, 1, 64, 7, 6)
+        (tmp_path / "library.so").write_bytes(header + headers + segments + symbols)
+        (tmp_path / "other.so").write_bytes(b"INPUT(library.so)")
+        pruning.prune(tmp_path)
+        left = (tmp_path / "library.so").read_bytes()
+        assert left[len(header) :] == headers + segments
+        assert struct.unpack("<16sHHIQQQIHHHHHH", left[: len(header)])[6:] == (0, 0, 64, 56, 1, 64, 0, 0)
+        assert (tmp_path / "other.so").read_bytes() == b"INPUT(library.so)"
 
     def test_refuses_code_that_does_not_compile(self, tmp_path: Path) -> None:
         (tmp_path / "broken.py").write_text("def (")
         with pytest.raises(pruning.PruningError, match=r"broken\.py"):
             pruning.compile_all(tmp_path)
 
-    def test_puts_a_librarys_compiled_code_in_the_place_of_its_source(self, tmp_path: Path) -> None:
+    def test_puts_compiled_code_in_the_place_of_its_source(self, tmp_path: Path) -> None:
         (tmp_path / "library").mkdir()
-        (tmp_path / "library" / "__init__.py").write_text("ANSWER = 42\n")
-        pruning.compile_all(tmp_path, keep_sources=False)
+        (tmp_path / "library" / "__init__.py").write_text('"""What it is for."""\nANSWER = 42\n')
+        pruning.compile_all(tmp_path)
         assert [path.name for path in (tmp_path / "library").iterdir()] == ["__init__.pyc"]
         told = subprocess.run(
-            [sys.executable, "-c", "import library; print(library.ANSWER)"],
+            [sys.executable, "-c", "import library; print(library.ANSWER, library.__doc__)"],
             env={"PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
             check=True,
         )
-        assert told.stdout == "42\n"
+        assert told.stdout == "42 None\n"

@@ -29,13 +29,14 @@ from localcloud.compute.batch.resources import anywhere
 from localcloud.compute.batch.retries import retries
 from localcloud.compute.errors import ApiError
 from localcloud.compute.host import Host
+from localcloud.compute.jobs.sagemaker_record import COMPLETED, STOPPED
 from localcloud.compute.operations import Authorization, Call, Document, Operation, PassRole
 from localcloud.compute.paging import page_of
 from localcloud.compute.queued.catalog import ServiceCatalog
 from localcloud.compute.queued.record import KIND, ServiceRecord
 from localcloud.compute.queued.rules import NO_CAPACITY, NUM_INSTANCES, by_quota, in_order
 from localcloud.compute.training.part import TrainingPart
-from localcloud.compute.training.record import COMPLETED, STOPPED, TrainingRecord
+from localcloud.compute.training.record import TrainingRecord
 
 logger = logging.getLogger(__name__)
 

@@ -1,45 +1,17 @@
-"""What is known about a training job, and how it changes: one JSON document, every change a recorded transition."""
+"""What is known about a training job, and how it changes: every change a recorded transition."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import ClassVar
 
-Document = dict[str, Any]
+from localcloud.compute.jobs.sagemaker_record import FAILED, IN_PROGRESS, STOPPING, JobRecord
+from localcloud.compute.operations import Document
 
-KIND = "training-job"
-IN_PROGRESS = "InProgress"
-STOPPING = "Stopping"
-STOPPED = "Stopped"
-COMPLETED = "Completed"
-FAILED = "Failed"
-TERMINAL = frozenset({STOPPED, COMPLETED, FAILED})
-FAILURE_REASON_CHARACTERS = 1024
 SPOT_PRICE_SHARE = 0.4
 """SageMaker bills a spot job fewer seconds rather than less for each; the market's price is simulated by a constant."""
-
-_REQUEST_MEMBERS_SHOWN = (
-    "HyperParameters",
-    "AlgorithmSpecification",
-    "RoleArn",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "VpcConfig",
-    "StoppingCondition",
-    "CheckpointConfig",
-    "Environment",
-    "RetryStrategy",
-    "DebugHookConfig",
-    "DebugRuleConfigurations",
-    "TensorBoardOutputConfig",
-    "ExperimentConfig",
-    "ProfilerConfig",
-    "InfraCheckConfig",
-    "RemoteDebugConfig",
-)
 
 MESSAGES = {
     "Starting": "Launching requested ML instances",
@@ -57,56 +29,38 @@ MESSAGES = {
 
 
 @dataclass
-class TrainingRecord:
-    """A view on the stored document; `document` is what the store keeps."""
-
-    document: Document
+class TrainingRecord(JobRecord):
+    word: ClassVar[str] = "Training"
+    members_shown: ClassVar[tuple[str, ...]] = (
+        "HyperParameters",
+        "AlgorithmSpecification",
+        "RoleArn",
+        "InputDataConfig",
+        "OutputDataConfig",
+        "ResourceConfig",
+        "VpcConfig",
+        "StoppingCondition",
+        "CheckpointConfig",
+        "Environment",
+        "RetryStrategy",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "TensorBoardOutputConfig",
+        "ExperimentConfig",
+        "ProfilerConfig",
+        "InfraCheckConfig",
+        "RemoteDebugConfig",
+    )
 
     @classmethod
     def new(cls, request: Document, arn: str, log_stream: str, now: datetime) -> TrainingRecord:
-        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
-        record = cls(
-            {
-                "name": request["TrainingJobName"],
-                "arn": arn,
-                "request": {key: value for key, value in request.items() if key != "Tags"},
-                "tags": tags,
-                "status": IN_PROGRESS,
-                "secondary": "",
-                "transitions": [],
-                "created": now,
-                "log_stream": log_stream,
-                "stop_requested": False,
-                "occupied": 0.0,
-            }
-        )
+        record = cls.created(request, arn, now, secondary="", transitions=[], log_stream=log_stream, occupied=0.0)
         record.enter(IN_PROGRESS, "Starting", now)
         return record
 
     @property
-    def name(self) -> str:
-        return str(self.document["name"])
-
-    @property
-    def arn(self) -> str:
-        return str(self.document["arn"])
-
-    @property
-    def request(self) -> Document:
-        request: Document = self.document["request"]
-        return request
-
-    @property
-    def status(self) -> str:
-        return str(self.document["status"])
-
-    @property
     def secondary(self) -> str:
         return str(self.document["secondary"])
-
-    @property
-    def is_terminal(self) -> bool:
-        return self.status in TERMINAL
 
     @property
     def instance_type(self) -> str:
@@ -116,36 +70,42 @@ class TrainingRecord:
     def spot(self) -> bool:
         return bool(self.request.get("EnableManagedSpotTraining"))
 
-    @property
-    def stop_requested(self) -> bool:
-        return bool(self.document["stop_requested"])
+    def stop(self, now: datetime) -> None:
+        self.enter(STOPPING, "Stopping", now)
 
     def enter(self, status: str, secondary: str, now: datetime, message: str | None = None) -> None:
-        """Moves to a state; the transition before it ends now. Terminal states absorb.
+        """Move to a state; the transition before it ends now. Terminal states absorb.
 
         Raises:
             ValueError: the job has ended already.
         """
-        if self.is_terminal:
-            raise ValueError(f"training job {self.name} has ended as {self.status}")
+        self._transit(status, secondary, now, message=message)
+
+    def fail(self, reason: str, now: datetime) -> None:
+        self._transit(FAILED, "Failed", now, reason)
+
+    def _transit(
+        self, status: str, secondary: str, now: datetime, reason: str | None = None, message: str | None = None
+    ) -> None:
+        self.become(status, now, reason)
         transitions = self.document["transitions"]
         if transitions and "EndTime" not in transitions[-1]:
             transitions[-1]["EndTime"] = now
-        if status in TERMINAL:
-            self._end(now)
+        if self.is_terminal:
+            self._bill(now)
         transitions.append(
             {
                 "Status": secondary,
                 "StartTime": now,
-                **({"EndTime": now} if status in TERMINAL else {}),
+                **({"EndTime": now} if self.is_terminal else {}),
                 "StatusMessage": message or MESSAGES[secondary],
             }
         )
-        self.document |= {"status": status, "secondary": secondary, "modified": now}
+        self.document["secondary"] = secondary
 
     def occupy(self, now: datetime) -> None:
         """The instance is the job's from now on: billing starts."""
-        self.document.setdefault("training_start", now)
+        self.begin(now)
         self.document["occupied_since"] = now
 
     def release(self, now: datetime) -> None:
@@ -154,67 +114,30 @@ class TrainingRecord:
         if since is not None:
             self.document["occupied"] += (now - since).total_seconds()
 
-    def fail(self, reason: str, now: datetime) -> None:
-        self.document["failure_reason"] = shortened(reason)
-        self.enter(FAILED, "Failed", now)
-
-    def _end(self, now: datetime) -> None:
+    def _bill(self, now: datetime) -> None:
         self.release(now)
-        self.document["training_end"] = now
-        start = self.document.get("training_start")
-        if start is not None:
-            total = (now - start).total_seconds()
+        if self.has_begun:
+            total = (now - self.document["started"]).total_seconds()
             self.document["training_seconds"] = max(1, math.ceil(total))
             share = SPOT_PRICE_SHARE if self.spot else 1.0
             self.document["billable_seconds"] = max(1, math.ceil(self.document["occupied"] * share))
 
-    def describe(self) -> Document:
-        """The DescribeTrainingJob answer."""
-        held = self.document
-        request = self.request
-        shown: Document = {
-            "TrainingJobName": self.name,
-            "TrainingJobArn": self.arn,
-            "TrainingJobStatus": self.status,
+    def _more_described(self) -> Document:
+        held, request = self.document, self.request
+        # AWS shows the address only once something may lie there.
+        artifacts = held.get("model_artifacts")
+        return {
             "SecondaryStatus": self.secondary,
             "SecondaryStatusTransitions": held["transitions"],
-            "CreationTime": held["created"],
             "LastModifiedTime": held["modified"],
             "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
             "EnableInterContainerTrafficEncryption": request.get("EnableInterContainerTrafficEncryption", False),
             "EnableManagedSpotTraining": self.spot,
-            "ModelArtifacts": {"S3ModelArtifacts": held.get("model_artifacts", "")},
-            "TrainingStartTime": held.get("training_start"),
-            "TrainingEndTime": held.get("training_end"),
+            "ModelArtifacts": {"S3ModelArtifacts": artifacts} if artifacts else None,
             "TrainingTimeInSeconds": held.get("training_seconds"),
             "BillableTimeInSeconds": held.get("billable_seconds"),
-            "FailureReason": held.get("failure_reason"),
             "FinalMetricDataList": held.get("metrics"),
         }
-        shown |= {member: request[member] for member in _REQUEST_MEMBERS_SHOWN if member in request}
-        if not held.get("model_artifacts"):
-            # AWS shows the address only once something may lie there.
-            del shown["ModelArtifacts"]
-        return {member: value for member, value in shown.items() if value is not None}
 
-    def summary(self) -> Document:
-        """The entry in ListTrainingJobs."""
-        shown = {
-            "TrainingJobName": self.name,
-            "TrainingJobArn": self.arn,
-            "CreationTime": self.document["created"],
-            "TrainingEndTime": self.document.get("training_end"),
-            "LastModifiedTime": self.document["modified"],
-            "TrainingJobStatus": self.status,
-            "SecondaryStatus": self.secondary,
-        }
-        return {member: value for member, value in shown.items() if value is not None}
-
-
-def shortened(reason: str) -> str:
-    """A failure reason of at most 1024 characters; what is lost is lost in the middle: its head and its tail say most."""
-    if len(reason) <= FAILURE_REASON_CHARACTERS:
-        return reason
-    head = FAILURE_REASON_CHARACTERS // 2 - 2
-    tail = FAILURE_REASON_CHARACTERS - head - 3
-    return f"{reason[:head]}...{reason[-tail:]}"
+    def _more_summed_up(self) -> Document:
+        return {"SecondaryStatus": self.secondary}

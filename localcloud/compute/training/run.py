@@ -24,12 +24,13 @@ from localcloud.compute.jobs.execution import NICENESS, Cause, Execution, Limits
 from localcloud.compute.jobs.layout import argument_list, environment_of, job_directory
 from localcloud.compute.jobs.notice import image_notice
 from localcloud.compute.jobs.s3_uri import S3Uri
+from localcloud.compute.jobs.sagemaker_record import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING
 from localcloud.compute.jobs.storage import RoleStorage
 from localcloud.compute.log_shipping import OWN_MARK, LogDeliveryError, LogDestination
 from localcloud.compute.processes import Command, SpawnError
 from localcloud.compute.training import inputs
 from localcloud.compute.training.final_metrics import final_metrics
-from localcloud.compute.training.record import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, TrainingRecord
+from localcloud.compute.training.record import TrainingRecord
 
 logger = logging.getLogger(__name__)
 

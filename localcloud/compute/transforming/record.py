@@ -1,128 +1,49 @@
-"""What is known about a transform job: one JSON document."""
+"""What is known about a transform job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import ClassVar
 
+from localcloud.compute.hosting.arns import key_of
 from localcloud.compute.hosting.plan import VariantPlan
+from localcloud.compute.jobs.sagemaker_record import STOPPING, JobRecord
 from localcloud.compute.operations import Document
-
-KIND = "transform-job"
-IN_PROGRESS = "InProgress"
-STOPPING = "Stopping"
-STOPPED = "Stopped"
-COMPLETED = "Completed"
-FAILED = "Failed"
-TERMINAL = frozenset({STOPPED, COMPLETED, FAILED})
-REASON_CHARACTERS = 1024
-
-_SHOWN = (
-    *("ModelName", "MaxConcurrentTransforms", "ModelClientConfig", "MaxPayloadInMB", "BatchStrategy", "Environment"),
-    *("TransformInput", "TransformOutput", "TransformResources", "DataProcessing", "ExperimentConfig"),
-)
+from localcloud.compute.transforming.requests import with_defaults
 
 
 @dataclass
-class TransformRecord:
-    """A view on the stored document; `document` is what the store keeps."""
+class TransformRecord(JobRecord):
+    word: ClassVar[str] = "Transform"
+    members_shown: ClassVar[tuple[str, ...]] = (
+        *(
+            "ModelName",
+            "MaxConcurrentTransforms",
+            "ModelClientConfig",
+            "MaxPayloadInMB",
+            "BatchStrategy",
+            "Environment",
+        ),
+        *("TransformInput", "TransformOutput", "TransformResources", "DataProcessing", "ExperimentConfig"),
+    )
 
-    document: Document
-
-    @classmethod
-    def new(cls, request: Document, arn: str, plan: VariantPlan, now: datetime) -> TransformRecord:
-        return cls(
-            {
-                "name": request["TransformJobName"],
-                "arn": arn,
-                "request": {key: value for key, value in request.items() if key != "Tags"},
-                # Taken once: deleting the model changes nothing.
-                "plan": plan.document(),
-                "tags": {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])},
-                "status": IN_PROGRESS,
-                "created": now,
-                "modified": now,
-            }
-        )
-
-    @property
-    def name(self) -> str:
-        return str(self.document["name"])
-
-    @property
-    def arn(self) -> str:
-        return str(self.document["arn"])
-
-    @property
-    def request(self) -> Document:
-        found: Document = self.document["request"]
-        return found
+    @staticmethod
+    def key(name: str) -> str:
+        return key_of(name)
 
     @property
     def plan(self) -> VariantPlan:
         return VariantPlan.from_document(self.document["plan"])
 
-    @property
-    def status(self) -> str:
-        return str(self.document["status"])
+    def stop(self, now: datetime) -> None:
+        self.become(STOPPING, now)
 
-    @property
-    def is_terminal(self) -> bool:
-        return self.status in TERMINAL
+    def _request_shown(self) -> Document:
+        return with_defaults(self.request)
 
-    @property
-    def stop_requested(self) -> bool:
-        return self.status == STOPPING
+    def _more_described(self) -> Document:
+        return {}
 
-    def started(self, now: datetime) -> None:
-        """It has an instance."""
-        self.document.setdefault("started", now)
-        self.document["modified"] = now
-
-    def enter(self, status: str, now: datetime, reason: str | None = None) -> None:
-        """Terminal states absorb.
-
-        Raises:
-            ValueError: the job has ended already.
-        """
-        if self.is_terminal:
-            raise ValueError(f"transform job {self.name} has ended as {self.status}")
-        self.document |= {"status": status, "modified": now}
-        if reason is not None:
-            self.document["failure_reason"] = reason[:REASON_CHARACTERS]
-        if status in TERMINAL:
-            self.document["ended"] = now
-
-    def describe(self) -> Document:
-        document = self.document
-        shown = {
-            "TransformJobName": self.name,
-            "TransformJobArn": self.arn,
-            "TransformJobStatus": self.status,
-            "FailureReason": document.get("failure_reason"),
-            "CreationTime": document["created"],
-            "TransformStartTime": document.get("started"),
-            "TransformEndTime": document.get("ended"),
-            **{member: self.request[member] for member in _SHOWN if member in self.request},
-        }
-        return {member: value for member, value in shown.items() if value is not None}
-
-    def summary(self) -> Document:
-        document = self.document
-        shown = {
-            "TransformJobName": self.name,
-            "TransformJobArn": self.arn,
-            "CreationTime": document["created"],
-            "TransformEndTime": document.get("ended"),
-            "LastModifiedTime": document["modified"],
-            "TransformJobStatus": self.status,
-            "FailureReason": document.get("failure_reason"),
-        }
-        return {member: value for member, value in shown.items() if value is not None}
-
-    def detail(self) -> dict[str, Any]:
-        """Of its event: the description with times in milliseconds, and the tags."""
-        times = {name: value for name, value in self.describe().items() if isinstance(value, datetime)}
-        in_milliseconds = {name: int(value.timestamp() * 1000) for name, value in times.items()}
-        return {**self.describe(), **in_milliseconds, "Tags": self.document["tags"]}
+    def _more_summed_up(self) -> Document:
+        return {"FailureReason": self.document.get("failure_reason")}

@@ -13,11 +13,30 @@ from localcloud.compute.jobs.s3_uri import S3Uri
 from localcloud.compute.operations import Document
 
 MEBIBYTE = 1024 * 1024
-DEFAULT_PAYLOAD_MB = 6
 MOST_MB = 100
 """Of a payload, and of all that are sent at once."""
 DEFAULT_TIMEOUT_SECONDS = 600
 DEFAULT_RETRIES = 3
+
+
+_DEFAULTS: Document = {
+    "MaxConcurrentTransforms": 1,
+    "MaxPayloadInMB": 6,
+    "DataProcessing": {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"},
+}
+_INPUT_DEFAULTS: Document = {"CompressionType": "None", "SplitType": "None"}
+
+
+def with_defaults(request: Document) -> Document:
+    """A request with what SageMaker says that it fills in, as DescribeTransformJob shows it.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DataProcessing.html and its neighbours; of a batch's
+    strategy they name no default.
+    """
+    filled = _DEFAULTS | request
+    filled["DataProcessing"] = _DEFAULTS["DataProcessing"] | filled["DataProcessing"]
+    filled["TransformInput"] = _INPUT_DEFAULTS | filled["TransformInput"]
+    return filled
 
 
 @dataclass(frozen=True)
@@ -48,17 +67,18 @@ class Transform:
         Raises:
             ValidationFailed: with the member and the cure.
         """
+        request = with_defaults(request)
         given, output = request["TransformInput"], request["TransformOutput"]
         _check_support(request)
         source = given["DataSource"]["S3DataSource"]
         if source["S3DataType"] != "S3Prefix":
             raise not_here(f"S3DataType {source['S3DataType']}")
-        split, strategy = given.get("SplitType", "None"), request.get("BatchStrategy", "MultiRecord")
+        split, strategy = given["SplitType"], request.get("BatchStrategy", "MultiRecord")
         if split not in {"None", "Line"}:
             raise not_here(f"SplitType {split}")
         # 0 is no limit of one's own, and SageMaker's choice.
-        payload = request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB)
-        at_once = request.get("MaxConcurrentTransforms", 1) or 1
+        payload = request["MaxPayloadInMB"]
+        at_once = request["MaxConcurrentTransforms"] or 1
         if payload * at_once > MOST_MB:
             raise ValidationFailed(
                 f"MaxConcurrentTransforms ({at_once}) * MaxPayloadInMB ({payload}) must not exceed {MOST_MB} MB."
@@ -80,12 +100,12 @@ class Transform:
 
 
 def _check_support(request: Document) -> None:
-    processing = request.get("DataProcessing", {})
-    if request["TransformInput"].get("CompressionType", "None") != "None":
+    processing = request["DataProcessing"]
+    if request["TransformInput"]["CompressionType"] != "None":
         raise not_here("Compressed input (CompressionType Gzip)")
-    if any(processing.get(member, "$") != "$" for member in ("InputFilter", "OutputFilter")):
+    if any(processing[member] != "$" for member in ("InputFilter", "OutputFilter")):
         raise not_here("A filter of input or output (DataProcessing)")
-    if processing.get("JoinSource", "None") != "None":
+    if processing["JoinSource"] != "None":
         raise not_here("Joining input and output (DataProcessing.JoinSource)")
     if "DataCaptureConfig" in request:
         raise not_here("Data capture")

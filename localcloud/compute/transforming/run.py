@@ -32,10 +32,11 @@ from localcloud.compute.jobs.capacity import Slots
 from localcloud.compute.jobs.channels import DownloadFailed, PlannedObject
 from localcloud.compute.jobs.layout import JobDirectory
 from localcloud.compute.jobs.s3_uri import S3Uri
+from localcloud.compute.jobs.sagemaker_record import COMPLETED, FAILED, STOPPED
 from localcloud.compute.jobs.storage import RoleStorage
 from localcloud.compute.log_shipping import LogDeliveryError, LogDestination
 from localcloud.compute.transforming.payloads import RecordTooLarge, payloads
-from localcloud.compute.transforming.record import COMPLETED, FAILED, STOPPED, TransformRecord
+from localcloud.compute.transforming.record import TransformRecord
 from localcloud.compute.transforming.requests import MEBIBYTE, Transform
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class TransformRun:
             # Whatever the fault in the emulator, the job must end and say so; the log has the story.
             logger.exception("transform job failed inside the emulator", extra={"job": self._record.name})
             status, reason = FAILED, INTERNAL
-        self._record.enter(status, self._host.now(), reason)
+        self._record.become(status, self._host.now(), reason)
         self._changed(self._record)
 
     def stop(self) -> None:
@@ -114,7 +115,7 @@ class TransformRun:
         try:
             await self._slots.acquire()
             try:
-                self._record.started(self._host.now())
+                self._record.begin(self._host.now())
                 self._changed(self._record)
                 await self._with_instance()
             finally:

@@ -147,6 +147,17 @@ class TestACompletedJob:
         last = json.loads(world.control.events[-1]["Detail"])
         assert last["Tags"] == {"team": "core"}
 
+    def test_shows_what_it_was_given_and_what_sagemaker_fills_in(self, world: World) -> None:
+        async def scenario(hosting: Hosting) -> None:
+            await prepare(hosting, a="one")
+            await hosting.call("CreateTransformJob", **request(MaxPayloadInMB=2, DataProcessing={"InputFilter": "$"}))
+            shown = await ended(hosting)
+            assert (shown["MaxPayloadInMB"], shown["MaxConcurrentTransforms"]) == (2, 1)
+            assert shown["DataProcessing"] == {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
+            assert shown["TransformInput"] == {**request()["TransformInput"], "CompressionType": "None"}
+
+        play(world, scenario)
+
     def test_does_not_mind_that_its_model_is_deleted(self, world: World) -> None:
         async def scenario(hosting: Hosting) -> None:
             await prepare(hosting, a="one")

@@ -74,11 +74,12 @@ class FakeMachine:
     started: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0
 
-    def start(self, tenant: str, job_id: str) -> None:
+    def start(self, name: str, document: dict[str, Any]) -> None:
         if self.lost:
             self.lost -= 1
             raise ConnectionError("the call was lost")
-        self.started.append((tenant, job_id))
+        assert name == document["job_id"]
+        self.started.append((document["tenant"], name))
 
 
 @dataclass

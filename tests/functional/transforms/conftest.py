@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from chalicelib.deployments.tasks import error_text
 from chalicelib.identity.caller import Caller
 from chalicelib.models.model import Model
 from chalicelib.objects import Listed, Stored
 from chalicelib.reconciler.gateways import Driving, Execution
 from chalicelib.reconciler.transforms import TransformRepairs
+from chalicelib.transforms import tasks
 from chalicelib.transforms.finishing import Finishing
 from chalicelib.transforms.gateways import FoundJob
 from chalicelib.transforms.planning import Planning
@@ -129,7 +130,10 @@ class Transforms:
         return plan
 
     def finish(self, transform: Transform, error: Any = None) -> Transform:
-        return self.finishing.finish(transform.tenant, transform.transform_id, error_text(error))
+        platform: Any = SimpleNamespace(transform_finishing=self.finishing)
+        event = {"tenant": transform.tenant, "transform_id": transform.transform_id, "error": error}
+        tasks.finish_transform(platform, event)
+        return self.get(transform)
 
     def get(self, transform: Transform) -> Transform:
         found = self.store.get(transform.tenant, transform.transform_id)

@@ -174,7 +174,12 @@ class TestTheEnd:
             transforms.finish(begun, {"Error": "States.Timeout", "Cause": ""})
         assert transforms.jobs.stopped == [begun.resource]
         transforms.jobs.become(begun.resource, "Stopped")
-        assert transforms.finish(begun).status is TransformStatus.FAILED
+        failed = transforms.finish(begun, {"Error": "States.Timeout", "Cause": ""})
+        assert (failed.status, failed.failure_reason) == (TransformStatus.FAILED, "The transform did not end in time.")
+
+    def test_of_one_that_someone_stopped_in_sagemaker_says_so(self, transforms: Transforms, begun: Transform) -> None:
+        transforms.jobs.become(begun.resource, "Stopped")
+        assert transforms.finish(begun).failure_reason == "It was stopped in SageMaker."
 
     def test_of_one_that_serves_too_leaves_the_model_deployed(self, transforms: Transforms, model: Model) -> None:
         transforms.room.active(model)

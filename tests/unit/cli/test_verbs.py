@@ -263,6 +263,25 @@ class TestDeploy:
         terminal.run("deploy", "wine", "--no-wait", *words)
         assert terminal.service.bodies("POST", "/deploy") == [body]
 
+    @pytest.mark.parametrize(("is_scaled", "asked"), [(True, {}), (False, {"replicas": 1})])
+    @pytest.mark.parametrize("environment", ["development", "staging"])
+    def test_leaves_it_to_the_environment_where_nothing_does(
+        self, terminal: Terminal, environment: str, is_scaled: bool, asked: dict[str, int]
+    ) -> None:
+        terminal.service.models = [model_document()]
+        terminal.service.scaled_to_zero = {environment} if is_scaled else set()
+        terminal.run("deploy", "wine", "--no-wait", "-e", environment)
+        assert terminal.service.bodies("POST", "/deploy") == [{"environment": environment, **asked}]
+
+    @pytest.mark.parametrize(("environment", "asked"), [("development", {}), ("staging", {"replicas": 1})])
+    def test_of_one_who_may_not_read_the_environment_asks_for_what_it_has_at_first(
+        self, terminal: Terminal, environment: str, asked: dict[str, int]
+    ) -> None:
+        terminal.service.models = [model_document()]
+        terminal.service.faults = [Fault("GET", f"/environments/{environment}", problem(403, "forbidden"))]
+        assert terminal.run("deploy", "wine", "--no-wait", "-e", environment).exit_code == 0
+        assert terminal.service.bodies("POST", "/deploy") == [{"environment": environment, **asked}]
+
     @pytest.mark.parametrize(("word", "percentage"), [("1", 100), ("1=12.5", 12.5)])
     def test_gives_another_version_copies(self, terminal: Terminal, word: str, percentage: float) -> None:
         shadow = {"name": "v1", "model_id": MODEL_ID, "model_version": "1", "percentage": percentage}

@@ -130,6 +130,7 @@ class FakeService(FakeQuotas):
         log: pages of lines; the cursor is the number of pages read.
         audit: rows in the order of the chain.
         audit_head: where the log ends; with the last row, if None.
+        scaled_to_zero: the environments whose deployments have no instances unless they ask for some.
         page_size: of every listing.
     """
 
@@ -147,6 +148,7 @@ class FakeService(FakeQuotas):
     usage: list[dict[str, Any]] = field(default_factory=list)
     summaries: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
+    scaled_to_zero: set[str] = field(default_factory=lambda: {"development"})
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     api_keys: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 2
@@ -214,6 +216,7 @@ class FakeService(FakeQuotas):
             ("GET", "/deployments/([^/]+)", self._get_deployment),
             ("DELETE", "/deployments/([^/]+)", self._undeploy),
             ("POST", "/deployments/([^/]+)/invocations", self._invoke),
+            ("GET", "/environments/([^/]+)", self._get_environment),
             ("GET", "/admin/audit", lambda request: self._page(request, "rows", self.audit[::-1])),
             ("GET", "/admin/audit/chain", self._chain),
             *self.quota_routes(),
@@ -342,6 +345,10 @@ class FakeService(FakeQuotas):
         stages = self.deployments[deployment_id]
         stages.append({**stages[-1], "status": "terminated"})
         return httpx.Response(202, json=stages[0])
+
+    def _get_environment(self, _request: httpx.Request, environment: str) -> httpx.Response:
+        policy = {"environment": environment, "scale_to_zero": environment in self.scaled_to_zero}
+        return httpx.Response(200, json=policy)
 
     def _invoke(self, _request: httpx.Request, _deployment_id: str) -> httpx.Response:
         return httpx.Response(200, json=self.predictions)

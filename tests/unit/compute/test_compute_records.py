@@ -14,11 +14,12 @@ from localcloud.compute.credentials import CredentialDesk
 from localcloud.compute.errors import ValidationFailed
 from localcloud.compute.event_outbox import EventOutbox
 from localcloud.compute.faults import FaultPlan
+from localcloud.compute.jobs.sagemaker_record import FAILED, IN_PROGRESS, STOPPED, shortened
+from localcloud.compute.jobs.state_change import detail_of
 from localcloud.compute.jobs.waiting import Finishes, seconds_of
 from localcloud.compute.paging import page_of
 from localcloud.compute.store import AlreadyThere, DocumentStore
-from localcloud.compute.training.events import detail_of
-from localcloud.compute.training.record import FAILED, IN_PROGRESS, STOPPED, TrainingRecord, shortened
+from localcloud.compute.training.record import TrainingRecord
 from localcloud.compute.training.requests import check_create
 from tests.unit.compute.fakes import ROLE, FakeControl
 from tests.unit.compute.harness import eventually, training_request

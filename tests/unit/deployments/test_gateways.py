@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from chalicelib.deployments.gateways import ABSENT, DeploymentMachine, Endpoints, EndpointState, Waiters
+from chalicelib.deployments.gateways import ABSENT, Endpoints, EndpointState, Waiters
 from chalicelib.deployments.invocations import MAX_ANSWER_BYTES, Invocation, ModelEndpoint
 from chalicelib.errors import InvalidRequest, ModelFailed, ServiceError, TooLarge, Unavailable
+from chalicelib.machine import StateMachine
 
 ROWS = Invocation(b"[[1]]", "application/json", "text/csv")
 
@@ -121,7 +122,7 @@ class TestStepFunctions:
         with Stubber(stepfunctions) as stubber:
             expected = {"stateMachineArn": self.ARN, "name": "d-1", "input": '{"tenant":"acme"}'}
             stubber.add_client_error("start_execution", "ExecutionAlreadyExists", expected_params=expected)
-            DeploymentMachine(stepfunctions, self.ARN).start("d-1", {"tenant": "acme"})
+            StateMachine(stepfunctions, self.ARN).start("d-1", {"tenant": "acme"})
             stubber.assert_no_pending_responses()
 
     @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.errors import InvalidRequest
 
 
@@ -88,3 +89,35 @@ class TestCursor:
         assert Cursor.decode(encoded({"a": 1, "s": "x"}), names={"a": int, "s": str})
         with pytest.raises(InvalidRequest):
             Cursor.decode(encoded({"a": "1", "s": "x"}), names={"a": int, "s": str})
+
+
+@dataclass(frozen=True)
+class Page:
+    number: int
+    cursor: Cursor | None
+
+
+@dataclass
+class Listing:
+    """Three pages, and which of them were read."""
+
+    read: list[int] = field(default_factory=list)
+
+    def after(self, cursor: Cursor | None) -> Page:
+        number = cursor.key["number"] + 1 if cursor else 0
+        self.read.append(number)
+        return Page(number, Cursor({"number": number}) if number < 2 else None)
+
+
+class TestPages:
+    def test_are_all_there_are(self) -> None:
+        assert [page.number for page in pages(Listing().after)] == [0, 1, 2]
+
+    def test_begin_behind_a_cursor(self) -> None:
+        assert [page.number for page in pages(Listing().after, Cursor({"number": 1}))] == [2]
+
+    def test_are_read_no_further_than_they_are_looked_at(self) -> None:
+        listing = Listing()
+        found = pages(listing.after)
+        assert next(found).number == 0
+        assert listing.read == [0]

@@ -1,20 +1,23 @@
-"""The "SageMaker Training Job State Change" event, as SageMaker puts it on the default bus."""
+"""The event that tells of every change of a job, as SageMaker puts it on the default bus."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from localcloud.compute.training.record import TrainingRecord
+from localcloud.compute.jobs.sagemaker_record import JobRecord
 
 SOURCE = "aws.sagemaker"
-DETAIL_TYPE = "SageMaker Training Job State Change"
-# An event holds at most 256 KB; these two can be long, and whoever needs them asks DescribeTrainingJob.
+# An event holds at most 256 KB; these two can be long, and whoever needs them asks for the description.
 _LONG_MEMBERS = ("HyperParameters", "Environment")
 _LONG = 64 * 1024
 
 
-def detail_of(record: TrainingRecord) -> dict[str, Any]:
+def detail_type(record: JobRecord) -> str:
+    return f"SageMaker {record.word} Job State Change"
+
+
+def detail_of(record: JobRecord) -> dict[str, Any]:
     """The description with times in milliseconds, and the tags."""
     shown = record.describe()
     for member in _LONG_MEMBERS:
