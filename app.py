@@ -36,6 +36,7 @@ from chalicelib.reconciler import routes as reconciler_routes
 from chalicelib.reconciler import tasks as reconciler_tasks
 from chalicelib.rollouts import routes as rollout_routes
 from chalicelib.rollouts import tasks as rollout_tasks
+from chalicelib.stats import routes as stats_routes
 from chalicelib.transforms import routes as transform_routes
 from chalicelib.transforms import tasks as transform_tasks
 from chalicelib.uploads import routes as upload_routes
@@ -68,6 +69,7 @@ for routes in (
     capacity_routes,
     audit_routes,
     cost_routes,
+    stats_routes,
     reconciler_routes,
     event_routes,
     webhook_routes,
