@@ -77,9 +77,9 @@ class StatsService:
 
     def users(self, caller: Caller, limit: int, cursor: str | None) -> AccountPage:
         """This month's accounts, by user: the caller's own, or with the permission of all who ever had a job."""
+        caller.require(Permission.QUOTAS_READ)
         after, month = QuotaStore.cursor(cursor, caller.tenant), month_of(self.now())
         if not caller.may(Permission.QUOTAS_MANAGE):
-            caller.require(Permission.QUOTAS_READ)
             return AccountPage((self.quotas.account(Owner(caller.tenant, caller.user), month),), None)
         page = self.quotas.owners(caller.tenant, limit, after)
         return AccountPage(tuple(self.quotas.accounts(page.owners, month)), page.cursor)

@@ -133,14 +133,15 @@ class TestStats:
         assert (custom.completed_jobs, custom.failed_jobs, custom.cancelled_jobs) == (1, 1, 0)
         assert len(ended) == 2
         assert custom.mean_duration_seconds == pytest.approx(mean(took), abs=0.001)
-        assert custom.gpu_hours == pytest.approx(sum(job.used.gpu_hours for job in ended if job.used), abs=1e-6)
+        assert custom.gpu_hours == pytest.approx(sum(row["gpu_hours"] for row in erin.costs.usage()), abs=1e-6)
         assert custom.gpu_hours > 0
 
     def test_are_for_those_who_may_see_them(self, cloud: Cloud, erin: Client, running: Job) -> None:
         with pytest.raises(ForbiddenError):
             erin.stats.frameworks()
         with cloud.client("erin", "ADMIN", tenant="elsewhere") as stranger:
-            assert list(stranger.stats.active_jobs()) == list(stranger.stats.models()) == []
+            assert list(stranger.stats.active_jobs()) == []
+            assert list(stranger.stats.models()) == []
             assert stranger.stats.frameworks().frameworks == ()
         with cloud.client("frank", tenant=TENANT) as colleague:
             assert list(colleague.stats.active_jobs()) == []
