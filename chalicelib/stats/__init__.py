@@ -4,6 +4,6 @@ Nothing is counted when it is asked for: each answer reads records that are kept
 users use, metrics how many there are, models who serves them; the day's counters of a framework are added to in the
 transactions that record and end jobs.
 
-`framework.py` counters of a day and their sums · `store.py` the counters · `service.py` who may see what, and what it is read
-from · `views.py` and `routes.py` the thin edge.
+`framework.py` counters of a day and their sums · `store.py` the counters · `service.py` who may see what, and what it is
+read from · `views.py` and `routes.py` the thin edge.
 """
