@@ -39,6 +39,7 @@ from chalicelib.retraining import routes as retraining_routes
 from chalicelib.retraining import tasks as retraining_tasks
 from chalicelib.rollouts import routes as rollout_routes
 from chalicelib.rollouts import tasks as rollout_tasks
+from chalicelib.stats import routes as stats_routes
 from chalicelib.transforms import routes as transform_routes
 from chalicelib.transforms import tasks as transform_tasks
 from chalicelib.uploads import routes as upload_routes
@@ -72,6 +73,7 @@ for routes in (
     capacity_routes,
     audit_routes,
     cost_routes,
+    stats_routes,
     reconciler_routes,
     event_routes,
     webhook_routes,

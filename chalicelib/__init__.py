@@ -15,6 +15,7 @@ A tour. Each folder is a room and answers one question whole.
     webhooks/     how a user's own server hears of it
     tenants/      what keeps tenants apart where our checks end
     costs/        what a job will cost, costs, and has cost
+    stats/        what runs, who uses how much, and what became of jobs
     deployments/  how a model version becomes an endpoint
     experiments/  which of several variants is better, and when that is known
     api/          how REST says all this

@@ -59,7 +59,9 @@ SEAL_AUDIT = (
     Grant("EmptyAuditInbox", ("dynamodb:DeleteItem",), (table_arn("audit"),), _in_partitions("inbox#*")),
 )
 KEEP_METRICS = Grant(
-    "KeepMetrics", ("dynamodb:Query", "dynamodb:BatchWriteItem", "dynamodb:PutItem"), (table_arn("metrics"),)
+    "KeepMetrics",
+    ("dynamodb:Query", "dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+    (table_arn("metrics"),),
 )
 # Counters alone: with these attributes no row of the usage log and no receipt can be altered. A change always names its key
 # and what it changes, so there is no request without attributes that the condition would let pass.

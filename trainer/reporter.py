@@ -6,6 +6,7 @@ import collections
 import json
 import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ _MOST_POINTS = 100
 _MOST_BYTES = 12 * 1024
 _LONGEST_NAME = 250
 _REMEMBERED = 20_000
+# The end of the year 9999: a later time is no time for who reads it.
+_LATEST_MS = 253_402_300_799_999
 _EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs")
 _STEPS = ("max_steps", "num_steps", "total_steps", "steps")
 
@@ -38,7 +41,8 @@ class Reporter:
     """Emits `metrics` and `progress` lines.
 
     Everything that arrives within `FLUSH_SECONDS` shares a line. Progress is only as good as its newest state, so of
-    several updates in that time the last one is sent.
+    several updates in that time the last one is sent. A `metrics` line says how many points there have been with it, and the
+    latest time that one of them has, since when: totals, so that a line may be lost or come twice.
 
     Args:
         console: Where the lines go.
@@ -57,6 +61,9 @@ class Reporter:
             "percent": None,
         }
         self._progress_changed = False
+        self._since_ms = int(time.time() * 1000)
+        self._told = 0
+        self._latest_ms = 0
         self._closed = False
         self._latest: dict[str, Point] = {}
         self._seen: collections.OrderedDict[tuple[str, int, int, float], None] = collections.OrderedDict()
@@ -147,14 +154,22 @@ class Reporter:
             row = [point.name[:_LONGEST_NAME], _number(point.value), point.step, point.epoch, point.at_ms]
             length = len(json.dumps(row))
             if chunk and (len(chunk) == _MOST_POINTS or size + length > _MOST_BYTES):
-                self._console.structured("metrics", points=chunk)
+                self._tell(chunk)
                 chunk, size = [], 0
             chunk.append(row)
             size += length
+            if point.at_ms <= _LATEST_MS:
+                self._told += 1
+                self._latest_ms = max(self._latest_ms, point.at_ms)
         if chunk:
-            self._console.structured("metrics", points=chunk)
+            self._tell(chunk)
         if progress is not None:
             self._console.structured("progress", **progress)
+
+    def _tell(self, chunk: list[list[Any]]) -> None:
+        self._console.structured(
+            "metrics", points=chunk, since=self._since_ms, total=self._told, latest=self._latest_ms
+        )
 
 
 def _number(value: float) -> float | str:

@@ -30,6 +30,7 @@ from aimatrix.cli import (
     receipts,
     reconcile,
     rollouts,
+    stats,
     submit,
     transforms,
     usage,
@@ -183,6 +184,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
 app.add_typer(quota.app, name="quota", rich_help_panel=LIMITS)
 app.add_typer(capacity.app, name="capacity", rich_help_panel=LIMITS)
 app.command(rich_help_panel=LIMITS)(usage.usage)
+app.add_typer(stats.app, name="stats", rich_help_panel=LIMITS)
 app.command(rich_help_panel=LIMITS)(reconcile.reconcile)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=ACCESS)
 app.add_typer(events.app, name="events", rich_help_panel=ACCESS)

@@ -69,11 +69,13 @@ from aimatrix.client.receipts import Receipt
 from aimatrix.client.reconciler import SweepReport
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollouts import Rollout, RolloutGate, RolloutStep
+from aimatrix.client.stats import ActiveJob, FrameworkReport, FrameworkStats, ModelStats, UserStats
 from aimatrix.client.transforms import Transform, TransformOutput
 from aimatrix.client.uploads import Upload, UploadFile
 from aimatrix.client.webhooks import Delivery, NewSecret, NotSigned, Webhook, verify
 
 __all__ = [
+    "ActiveJob",
     "AimatrixError",
     "Amounts",
     "ApiError",
@@ -96,6 +98,8 @@ __all__ = [
     "Experiment",
     "FieldError",
     "ForbiddenError",
+    "FrameworkReport",
+    "FrameworkStats",
     "History",
     "InvalidRequestError",
     "Job",
@@ -107,6 +111,7 @@ __all__ = [
     "LogPage",
     "Metric",
     "Model",
+    "ModelStats",
     "NewApiKey",
     "NewSecret",
     "NotAuthenticatedError",
@@ -144,6 +149,7 @@ __all__ = [
     "UploadError",
     "UploadFile",
     "Use",
+    "UserStats",
     "Variant",
     "Verification",
     "WaitTimeoutError",

@@ -27,6 +27,7 @@ from aimatrix.client.quota_calls import QuotaCalls
 from aimatrix.client.reconciler import ReconcilerCalls
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollout_calls import RolloutCalls
+from aimatrix.client.stats_calls import StatsCalls
 from aimatrix.client.transform_calls import TransformCalls
 from aimatrix.client.transport import Transport
 from aimatrix.client.upload_calls import UploadCalls, UploadProgress
@@ -49,6 +50,7 @@ class Client:
         uploads: files into the artifact store.
         audit: search, verify.
         costs: receipts, the usage log and its monthly sums.
+        stats: active_jobs, users, models, frameworks.
         api_keys: create, list, get, revoke.
         webhooks: create, list, get, change, rotate, delete, ping, deliveries, redeliver.
         reconciler: run, latest.
@@ -88,6 +90,7 @@ class Client:
         self.uploads = UploadCalls(self._transport)
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport, monotonic)
+        self.stats = StatsCalls(self._transport)
         self.api_keys = ApiKeyCalls(self._transport)
         self.webhooks = WebhookCalls(self._transport, monotonic, sleep)
         self.reconciler = ReconcilerCalls(self._transport, monotonic, sleep)

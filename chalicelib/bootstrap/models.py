@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chalicelib.environments.service import EnvironmentService
     from chalicelib.models.registration import Registration
     from chalicelib.models.service import ModelService
+    from chalicelib.stats.service import StatsService
     from chalicelib.tracking.registry import TrackingRegistry
 
 
@@ -43,6 +44,14 @@ class Models(Jobs):
 
         artifacts = ExternalArtifacts(self.clients.s3, self.settings.artifacts_bucket)
         return ModelService(self.model_store, artifacts, self.now, self.new_id, self.audit)
+
+    @cached_property
+    def stats(self) -> StatsService:
+        from chalicelib.stats.service import StatsService
+        from chalicelib.stats.store import FrameworkStore
+
+        frameworks = FrameworkStore(self.job_store.table)
+        return StatsService(self.jobs, self.metrics, self.quotas.store, self.models, frameworks, self.now)
 
     @cached_property
     def registration(self) -> Registration:

@@ -22,7 +22,7 @@ from chalicelib.jobs.lifecycle import Lifecycle
 from chalicelib.jobs.outcome import MAX_REASON
 from chalicelib.jobs.store import JobStore
 from chalicelib.log import logger
-from chalicelib.metrics.point import MetricPoint, moment_of, point_from
+from chalicelib.metrics.point import MetricCount, MetricPoint, moment_of, point_from
 from chalicelib.metrics.store import MetricStore
 
 MARK = "#aimatrix "
@@ -119,6 +119,7 @@ class Reports:
     def _of_one_attempt(self, source: Source, lines: list[Line]) -> int:
         refused = 0
         points: list[MetricPoint] = []
+        told: dict[str, MetricCount] = {}
         progress: Progress | None = None
         checkpoints: list[tuple[datetime, int, int]] = []
         for line in lines:
@@ -134,6 +135,9 @@ class Reports:
                         fresh, wrong = _points(line.values["points"])
                         points.extend(fresh)
                         refused += wrong
+                        if "total" in line.values:
+                            process, count = _told(source, line.values)
+                            told[process] = max(told.get(process, count), count, key=lambda each: each.points)
                     case "exit":
                         reason = line.values.get("reason")
                         self.store.set_exit_reason(
@@ -148,6 +152,8 @@ class Reports:
                 refused += 1
         if points:
             self.metrics.put(source.tenant, source.job_id, points)
+        for process, count in told.items():
+            self.metrics.count(source.tenant, source.job_id, process, count)
         if checkpoints:
             self._note(source, sorted(checkpoints))
         if progress:
@@ -178,6 +184,15 @@ def _points(given: Iterable[Any]) -> tuple[list[MetricPoint], int]:
         except (ValueError, TypeError, OverflowError):
             wrong += 1
     return points, wrong
+
+
+def _told(source: Source, values: Mapping[str, Any]) -> tuple[str, MetricCount]:
+    """Which process tells, and what it has told by the end of a line: totals, so that a line may come twice or late.
+
+    An attempt that lost its machine goes on in another process, which begins to count anew.
+    """
+    process = f"{source.number}#{_room_for(int(values['since']))}"
+    return process, MetricCount(_room_for(int(values["total"])), moment_of(values["latest"]))
 
 
 def _progress(values: Mapping[str, Any]) -> Progress:

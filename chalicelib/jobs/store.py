@@ -11,6 +11,7 @@
     <tenant>#name#<name>     runtime#<instance>     how long jobs of this name took on this instance type
     <tenant>#name#<name>     checkpoints            how often jobs of this name wrote a checkpoint
     <tenant>#spot            spot#<instance>        how often spot jobs of the tenant were interrupted on it, in which time
+    <tenant>#frameworks      <day>#<framework>      what became of its jobs, see `chalicelib/stats/store.py`
 
 Lists read the indexes `by-tenant`, `by-tenant-status`, `by-owner` and `by-owner-status`, newest first: a page costs the
 same whether there are a hundred jobs or a million.
@@ -52,6 +53,8 @@ from chalicelib.jobs.secrets import Sealed
 from chalicelib.jobs.spot import History, Intervals
 from chalicelib.quotas.check import Charged
 from chalicelib.quotas.quota import Amounts
+from chalicelib.stats.framework import SUBMITTED, ended
+from chalicelib.stats.store import FrameworkStore
 from chalicelib.table import ConditionFailed, Item, Lookup, Page, Table, Write, as_json
 
 IDEMPOTENCY_LIFETIME = timedelta(days=1)
@@ -108,7 +111,7 @@ class JobStore:
         return job
 
     def create(self, job: Job, key: str | None, fingerprint: str, *also: Write) -> Submission | None:
-        """Record a new job and its Idempotency-Key in one transaction.
+        """Record a new job and its Idempotency-Key, and count it, in one transaction.
 
         Args:
             also: writes that happen in the same transaction, or not at all.
@@ -120,7 +123,7 @@ class JobStore:
             ConditionFailed: nothing was created, because a condition of `also` does not hold.
         """
         item = {**job_item(job), "event": as_json(Submitted().to_dict())}
-        writes: list[Write] = [self.table.put_if_absent(item)]
+        writes: list[Write] = [self.table.put_if_absent(item), FrameworkStore(self.table).add(job, SUBMITTED)]
         if key:
             expires = int((job.created_at + IDEMPOTENCY_LIFETIME).timestamp())
             # Two requests with one key, at the same moment:
@@ -151,7 +154,8 @@ class JobStore:
     def change(self, before: Job, event: Event, now: datetime, *also: Write) -> Job:
         """Record what an event makes of a job, with the next version, if the record is still as `before` was read.
 
-        An event that changes nothing (see `life.py`) writes nothing, and nothing of `also`.
+        An event that changes nothing (see `life.py`) writes nothing, and nothing of `also`. A job that ends is counted in
+        the same transaction.
 
         Args:
             also: writes that happen in the same transaction, or not at all.
@@ -166,6 +170,8 @@ class JobStore:
         values = {":read_version": before.version, **_OPEN}
         item = {**job_item(after), "event": as_json(event.to_dict())}
         write = self.table.put(item, condition=_UNCHANGED_AND_OPEN, values=values, names=_NAMES)
+        if after.status.is_finished:
+            also = (*also, FrameworkStore(self.table).add(after, ended(after)))
         try:
             if also:
                 self.table.transact(write, *also)

@@ -13,6 +13,14 @@ HALF = 2**63
 """MLflow's steps are signed 64 bit; shifted by so much, their order is that of text of the same length."""
 
 
+@dataclass(frozen=True)
+class MetricCount:
+    """How many points there are, and the latest time that one has."""
+
+    points: int = 0
+    last_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
     """One value of one metric. `value` may be NaN or infinite."""

@@ -1,6 +1,7 @@
 """Metrics in DynamoDB.
 
     pk                              sk                        what
+    <tenant>#<job_id>               counts                    how many points its processes have told, and their latest time
     <tenant>#<job_id>               series#<name>             a metric's latest value; so also which metrics there are
     <tenant>#<job_id>#<name>        tail#<first>#<last>#..    points as they came
                                     brief#<first>#<last>#..   the few of a full chunk that stand out
@@ -18,20 +19,24 @@ between writing a full chunk and deleting what it was made of, are one when they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 from chalicelib.clock import Clock, utc_now
 from chalicelib.cursor import Cursor
 from chalicelib.metrics.chunk import chunks_of, in_order
 from chalicelib.metrics.items import full_pk, key_of, series_pk
 from chalicelib.metrics.packing import Packing, is_time_to_fill
-from chalicelib.metrics.point import HALF, MAX_NAME, MetricPoint, moment_of
+from chalicelib.metrics.point import HALF, MAX_NAME, MetricCount, MetricPoint, moment_of
 from chalicelib.metrics.reading import Position, Reading
-from chalicelib.table import ConditionFailed, Item, Table
+from chalicelib.table import MAX_BATCH_KEYS, ConditionFailed, Item, Table
+
+_TOLD = "told "
 
 
 def _as_long_as_the_job() -> None:
@@ -57,8 +62,7 @@ class MetricStore:
 
     def put(self, tenant: str, job_id: str, points: Iterable[MetricPoint]) -> None:
         """Add points; each that is there already stays one."""
-        days = self.days()
-        expires = {"expires_at": int((self.now() + timedelta(days=days)).timestamp())} if days else {}
+        expires = self._expires()
         by_name = groupby(sorted(points, key=lambda point: point.name), key=lambda point: point.name)
         items: list[Item] = []
         grown: list[Callable[[], None]] = []
@@ -80,6 +84,33 @@ class MetricStore:
         for pack in grown:
             pack()
 
+    def count(self, tenant: str, job_id: str, process: str, told: MetricCount) -> None:
+        """Note how many points a process has told so far; an earlier count that comes late or again changes nothing.
+
+        Args:
+            process: an attempt may have several, one after the other, where its machine was lost.
+        """
+        last = round(told.last_at.timestamp() * 1000) if told.last_at else 0
+        text = f"{told.points:020d}#{last + HALF:020d}"
+        write = self.table.change(
+            f"{tenant}#{job_id}",
+            "counts",
+            {f"{_TOLD}{process}": text, **self._expires()},
+            condition="attribute_not_exists(#told) OR #told < :told",
+            names={"#told": f"{_TOLD}{process}"},
+            values={":told": text},
+        )
+        with suppress(ConditionFailed):
+            self.table.write(write)
+
+    def counts(self, tenant: str, job_ids: Sequence[str]) -> list[MetricCount]:
+        """How many points there are of each job, strongly consistent: an item a job, in one call for a hundred of them."""
+        found: list[MetricCount] = []
+        for start in range(0, len(job_ids), MAX_BATCH_KEYS):
+            keys = [(f"{tenant}#{job_id}", "counts") for job_id in job_ids[start : start + MAX_BATCH_KEYS]]
+            found += [_count(item or {}) for item in self.table.get_many(keys)]
+        return found
+
     def delete(self, tenant: str, job_id: str) -> None:
         """Delete all metrics of a job: may be repeated, and goes on where it was cut off."""
         for item in self.table.all_of(f"{tenant}#{job_id}", "series#"):
@@ -87,6 +118,7 @@ class MetricStore:
             for each in (pk, full_pk(pk)):
                 self.table.delete_all([(each, found["sk"]) for found in self.table.all_of(each)])
             self.table.delete_all([(item["pk"], item["sk"])])
+        self.table.delete_all([(f"{tenant}#{job_id}", "counts")])
 
     def latest(self, tenant: str, job_id: str) -> list[MetricPoint]:
         """The latest value of each metric, by name."""
@@ -116,6 +148,10 @@ class MetricStore:
         if len(name) > MAX_NAME:
             return []
         return Reading(self.table, series_pk(tenant, job_id, name), name).chart(most)
+
+    def _expires(self) -> dict[str, int]:
+        days = self.days()
+        return {"expires_at": int((self.now() + timedelta(days=days)).timestamp())} if days else {}
 
     def _series(self, tenant: str, job_id: str, name: str | None, after: Position | None) -> Iterator[tuple[str, str]]:
         if name is not None:
@@ -147,3 +183,9 @@ class MetricStore:
             )
         except ConditionFailed:
             return
+
+
+def _count(item: Mapping[str, Any]) -> MetricCount:
+    parts = [value.split("#") for name, value in item.items() if name.startswith(_TOLD)]
+    latest = max((int(last) for _, last in parts), default=None)
+    return MetricCount(sum(int(points) for points, _ in parts), moment_of(latest - HALF) if latest else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.e2e
 
 EXAMPLES, LIMIT = 40 if WHOLE else 20, 2
 ENDS = (BackendState.RUNNING, BackendState.COMPLETED, BackendState.FAILED, BackendState.STOPPED)
+ENDED = ("completed", "failed", "cancelled")
 REASONS = ("InternalServerError", "AlgorithmError: exit code 1")
 STEPS = st.one_of(
     st.just(("submit", 0, 0)),
@@ -102,6 +104,14 @@ class Sequence:
             if job is not None and job.status.is_finished:
                 assert self.ended.setdefault(job_id, job) == job, "a terminal record changed"
 
+    def check_totals(self) -> None:
+        """Of their framework each job is counted once, and each end, whether it is still there or not."""
+        totals = self.on.totals(self.world)
+        ends = Counter(job.status.value for job in self.ended.values())
+        assert totals.jobs == len(self.jobs)
+        assert {name: getattr(totals, name) for name in ENDED} == {name: ends[name] for name in ENDED}
+        assert totals.gpu_seconds == sum(job.used.gpu_seconds for job in self.ended.values() if job.used)
+
 
 class TestSequences:
     @pytest.mark.timeout(900)
@@ -126,6 +136,7 @@ class TestSequences:
                 taken[1] += 1
             services.clock.skew = timedelta()
             assert services.platform.quota_check.tenant(sequence.tenant).differences == ()
+            sequence.check_totals()
             taken[0] += 1
 
         run()

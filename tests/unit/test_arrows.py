@@ -23,10 +23,11 @@ ROOMS = (
     "capacity",
     "events",
     "webhooks",
+    "stats",
 )
 NOUNS = (
     *("chain", "entry", "job", "model", "deployment", "caller", "permissions", "key", "pool"),
-    *("webhook", "delivery", "addresses", "signature", "subject"),
+    *("webhook", "delivery", "addresses", "signature", "subject", "framework"),
 )
 EDGES = ("routes", "tasks")
 SHARED = ("chalicelib.audit.chain", "chalicelib.webhooks.signature")

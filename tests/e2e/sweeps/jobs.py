@@ -202,7 +202,7 @@ def _of_events(on: Services) -> list[Handler]:
         points = [["loss", 0.5, 1, None, 1_700_000_000_000]]
         documents = [
             {**said, "t": "started", "at": 1_700_000_000_000},
-            {**said, "t": "metrics", "points": points},
+            {**said, "t": "metrics", "points": points, "since": 1, "total": 1, "latest": 1},
             {**said, "t": "progress", "percent": 50},
         ]
         entries = [{"message": MARK + json.dumps(document)} for document in documents]
@@ -214,6 +214,7 @@ def _of_events(on: Services) -> list[Handler]:
         tenant, job_id = world.caller.tenant, world.job_id
         assert on.platform.job_store.report(tenant, job_id).progress.percent == 50
         assert len(on.platform.metrics.read(tenant, job_id, name=None, limit=10, after=None).points) == 1
+        assert [count.points for count in on.platform.metrics.counts(tenant, [job_id])] == [1]
 
     def lost_start() -> World:
         """Recorded, and nobody has started its execution."""

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.audit.entry import Action
@@ -18,11 +18,13 @@ from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.job import Job, JobFilter, JobStatus, attempt_prefix
 from chalicelib.jobs.request import Retry, TrainingJobRequest
 from chalicelib.settings import LOOPBACK_WEBHOOK_PORTS, Settings
+from chalicelib.stats.framework import Period, Totals
 from tests.e2e.conftest import Cloud
 from tests.e2e.sweeps.faulty import FaultyClients
 from tests.functional.jobs.conftest import FakeBackends
 
 _NOTHING = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+_EVER = Period(date(2000, 1, 1), date(2999, 12, 31))
 
 
 @dataclass
@@ -140,12 +142,21 @@ class Services:
         return sum(row["action"] == action.value for row in rows)
 
     def balanced(self, world: World, status: JobStatus | None, jobs: int = 1) -> None:
-        """One job in this status, and not a counter that differs."""
+        """One job in this status, and not a counter that differs: neither of quotas nor of frameworks."""
         report = self.platform.quota_check.tenant(world.caller.tenant)
         assert report.differences == (), report.differences
         assert report.jobs == jobs
         page = self.platform.jobs.search(world.admin, JobFilter(), 10, 0, None)
         assert [job.status for job in page.jobs] == ([status] if status else [])
+        totals = self.totals(world)
+        has_ended = status is None or status.is_finished
+        ends = totals.completed + totals.failed + totals.cancelled
+        assert (totals.jobs, ends) == (jobs, jobs if has_ended else 0)
+
+    def totals(self, world: World) -> Totals:
+        """What is counted of the jobs of a tenant."""
+        found = self.platform.stats.frameworks.between(world.caller.tenant, _EVER)
+        return Totals.sum(found.values())
 
 
 def environment_of(cloud: Cloud) -> dict[str, str]:

@@ -29,6 +29,7 @@ VERBS = (
     *("transforms start", "transforms list", "transforms get", "transforms outputs", "transforms cancel"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
+    *("stats active-jobs", "stats users", "stats models", "stats frameworks"),
     *("keys create", "keys list", "keys get", "keys revoke"),
     *("webhooks create", "webhooks list", "webhooks show", "webhooks change", "webhooks rotate", "webhooks delete"),
     *("webhooks ping", "webhooks deliveries", "webhooks redeliver"),

@@ -147,6 +147,7 @@ class FakeService(FakeQuotas):
     public_key: str = ""
     usage: list[dict[str, Any]] = field(default_factory=list)
     summaries: list[dict[str, Any]] = field(default_factory=list)
+    stats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     scaled_to_zero: set[str] = field(default_factory=lambda: {"development"})
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
@@ -207,6 +208,7 @@ class FakeService(FakeQuotas):
             ("GET", "/receipts/public-key", lambda _: httpx.Response(200, json={"public_key": self.public_key})),
             ("GET", "/usage", self._usage),
             ("GET", "/usage/summary", lambda _: httpx.Response(200, json={"summaries": self.summaries})),
+            ("GET", "/stats/([^/]+)", self._stats),
             ("GET", "/models", self._list_models),
             ("POST", "/models", self._register),
             ("GET", "/models/([^/]+)", self._get_model),
@@ -310,6 +312,13 @@ class FakeService(FakeQuotas):
         rows = page.json()
         text = "job_id\r\n" + "".join(f"{row['job_id']}\r\n" for row in rows["usage"])
         return httpx.Response(200, text=text, headers={"X-Next-Cursor": rows["next_cursor"] or ""})
+
+    def _stats(self, request: httpx.Request, what: str) -> httpx.Response:
+        found = self.stats.get(what, [])
+        if what == "frameworks":
+            days = {name: request.url.params.get(name, "2031-05-01") for name in ("from", "to")}
+            return httpx.Response(200, json={**days, "frameworks": found})
+        return self._page(request, {"active-jobs": "jobs"}.get(what, what), found)
 
     def _list_models(self, request: httpx.Request) -> httpx.Response:
         return self._page(request, "models", self.models)

@@ -117,3 +117,24 @@ class TestPrintedLines:
         plain = Patterns([], reporter=reporter, log=lambda _: None, console=console)
         assert not plain.wants(b"loss=1\n")
         assert plain.wants(b"x\nProgress: 3%\n")
+
+
+class TestTotals:
+    def test_of_each_line_say_how_many_points_there_were_with_it(
+        self, console: FakeConsole, reporter: Reporter
+    ) -> None:
+        reporter.points([Point("m", 1.0, step, 1000 + step) for step in range(250)])
+        reporter.points([Point("m", 1.0, 0, 1000)])  # taken before
+        reporter.close()
+        lines = console.of("metrics")
+        told = 0
+        for line in lines:
+            told += len(line["points"])
+            assert line["total"] == told
+        assert (told, lines[-1]["latest"]) == (250, 1249)
+        assert len({line["since"] for line in lines}) == 1
+
+    def test_never_have_a_time_that_nobody_can_read(self, console: FakeConsole, reporter: Reporter) -> None:
+        reporter.points([Point("m", 1.0, 0, 5), Point("m", 1.0, 1, 10**18), Point("m", 1.0, 2, 4)])
+        reporter.close()
+        assert [(line["total"], line["latest"]) for line in console.of("metrics")] == [(2, 5)]
