@@ -212,8 +212,8 @@ def deploy_ready_models(event: dict[str, Any], _context: object) -> Any:
 
 @app.lambda_function(name="retrain")
 @platform.metered
-def retrain(event: dict[str, Any], _context: object) -> Any:
-    return retraining_tasks.retrain(platform, event)
+def retrain(event: dict[str, Any], context: Any) -> Any:
+    return retraining_tasks.retrain(platform, event, context.get_remaining_time_in_millis)
 
 
 @app.lambda_function(name="steer_traffic")

@@ -19,9 +19,11 @@ from chalicelib.jobs.store import JobStore
 from chalicelib.reconciler.deployments import DeploymentRepairs
 from chalicelib.reconciler.gateways import Driving, Execution, Machines, RunningOnSageMaker, StandingEndpoints
 from chalicelib.reconciler.jobs import JobRepairs
+from chalicelib.reconciler.retraining import RetrainingRepairs
 from chalicelib.reconciler.store import SweepStore
 from chalicelib.reconciler.sweep import Sweep
 from chalicelib.reconciler.transforms import TransformRepairs
+from chalicelib.retraining.store import RetrainingStore
 from chalicelib.table import Table
 from chalicelib.transforms.store import TransformStore
 
@@ -104,7 +106,10 @@ def _sweeps(running: Cloud) -> list[Counter[str]]:
     transforms = TransformRepairs(
         store=TransformStore(deployments.store.table), machines=machines, jobs=nothing, finishing=nothing, now=_now
     )
-    sweep = Sweep(jobs, deployments, transforms, _now, time.monotonic)
+    retraining = RetrainingRepairs(
+        RetrainingStore(Table(table.client, outputs["RetrainingTable"])), jobs.store, nothing, _now
+    )
+    sweep = Sweep(jobs, deployments, transforms, retraining, _now, time.monotonic)
     since = datetime.now(UTC) - LONG_AGO
     opened = [replace(job(number), status=JobStatus.RUNNING, updated_at=since) for number in range(OPEN)]
     table.put_all([job_item(each) for each in opened])

@@ -37,6 +37,7 @@ class Version:
     size: int
     etag: str
     version_id: str | None
+    is_latest: bool
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ class Objects:
         return [Listed(entry["Key"], entry["Size"]) for entry in answer.get("Contents", [])]
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        """The present version of every object below a prefix, in order of their keys."""
+        """Every version of every object below a prefix, in order of their keys."""
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         for page in pages:
             for entry in page.get("Versions", []):
-                if entry["IsLatest"]:
-                    yield Version(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry.get("VersionId"))
+                etag, is_latest = entry["ETag"].strip('"'), entry["IsLatest"]
+                yield Version(entry["Key"], entry["Size"], etag, entry.get("VersionId"), is_latest)
 
     def head_bytes(self, key: str, most: int) -> bytes | None:
         """What an object begins with; None when there is none."""

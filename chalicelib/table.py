@@ -183,10 +183,11 @@ class Table:
         return Write("ConditionCheck", self._arguments(arguments, condition, values, names or {}))
 
     def write(self, write: Write) -> None:
-        """Carry out a single write.
+        """Carry out a single write; one that meets a transaction on its item is tried again after a random pause.
 
         Raises:
             ConditionFailed: the item is in another state than the condition asks for.
+            Unavailable: it met other transactions each time.
         """
         calls: dict[str, Callable[..., Any]] = {
             "Put": self.client.put_item,
@@ -194,10 +195,17 @@ class Table:
             "Delete": self.client.delete_item,
         }
         call = calls[write.operation]
-        try:
-            call(**dict(write.arguments))
-        except self.client.exceptions.ConditionalCheckFailedException:
-            raise ConditionFailed(["ConditionalCheckFailed"]) from None
+        for pause in (*_CONFLICT_PAUSES, None):
+            try:
+                call(**dict(write.arguments))
+            except self.client.exceptions.ConditionalCheckFailedException:
+                raise ConditionFailed(["ConditionalCheckFailed"]) from None
+            except self.client.exceptions.TransactionConflictException as error:
+                if pause is None:
+                    raise Unavailable(f"The table {self.name} is too busy. Try again.") from error
+                self.sleep(self.uniform(0, pause))
+            else:
+                return
 
     def transact(self, *writes: Write, token: str | None = None) -> None:
         """Carry out all writes or none (also across tables).

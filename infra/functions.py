@@ -181,7 +181,12 @@ SHAPES: dict[str, Shape] = {
         1024,
         (*_ATTEMPTS, "QUOTAS_TABLE", "CAPACITY_TABLE", "TRAINING_QUEUE", "TRAIN_JOB_EXECUTIONS", "RECEIPT_KEY_ARN"),
     ),
-    "reconcile": Shape("Compares open jobs and deployments with what drives and runs them", 900, 1024, _SWEEP),
+    "reconcile": Shape(
+        "Compares open jobs and deployments with what drives and runs them",
+        900,
+        1024,
+        (*_SWEEP, "RETRAINING_TABLE", "RETRAINING_QUEUE"),
+    ),
     "on_execution_event": Shape("Ends what an execution ended without ending", 120, 1024, _SWEEP),
     "on_training_event": Shape(
         "Looks at a job again when its backend reports a change", 30, 512, (*_ATTEMPTS, *_TRAINING_QUEUE)

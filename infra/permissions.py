@@ -152,7 +152,14 @@ FUNCTION_GRANTS: dict[str, tuple[Grant, ...]] = {
         may.REGISTER_IN_MLFLOW,
     ),
     "finish_job": END_JOBS,
-    "reconcile": (*REPAIR, may.read("quotas"), *may.FIND_TRAINING, *may.FIND_ENDPOINTS),
+    "reconcile": (
+        *REPAIR,
+        may.read("quotas"),
+        may.read("retraining"),
+        may.HAVE_RUNS_LOOKED_AT,
+        *may.FIND_TRAINING,
+        *may.FIND_ENDPOINTS,
+    ),
     "on_execution_event": REPAIR,
     "on_training_event": (
         may.read_and_write("jobs"),

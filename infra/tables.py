@@ -14,7 +14,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "models": ("tenant", "tenant-status", "tenant-framework", "tenant-framework-status"),
     "deployments": ("tenant", "tenant-status", "tenant-environment", "tenant-environment-status", "model", "live"),
     "experiments": ("tenant", "tenant-status"),
-    "retraining": (),
+    "retraining": ("live",),
     "audit": ("tenant", "actor", "subject", "action"),
     "usage": ("tenant-month", "owner-month"),
     "keys": ("tenant", "owner"),

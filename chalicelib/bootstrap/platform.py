@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
     from chalicelib.reconciler.gateways import Machines
     from chalicelib.reconciler.jobs import JobRepairs
+    from chalicelib.reconciler.retraining import RetrainingRepairs
     from chalicelib.reconciler.rollouts import RolloutRepairs
     from chalicelib.reconciler.service import ReconcilerService
     from chalicelib.reconciler.store import SweepStore
@@ -26,7 +27,20 @@ class Platform(Retraining):
     def sweep(self) -> Sweep:
         from chalicelib.reconciler.sweep import Sweep
 
-        return Sweep(self.job_repairs, self.deployment_repairs, self.transform_repairs, self.now, time.monotonic)
+        return Sweep(
+            jobs=self.job_repairs,
+            deployments=self.deployment_repairs,
+            transforms=self.transform_repairs,
+            retraining=self.retraining_repairs,
+            now=self.now,
+            seconds=time.monotonic,
+        )
+
+    @cached_property
+    def retraining_repairs(self) -> RetrainingRepairs:
+        from chalicelib.reconciler.retraining import RetrainingRepairs
+
+        return RetrainingRepairs(self.retraining_store, self.job_store, self._looks, self.now)
 
     @cached_property
     def job_repairs(self) -> JobRepairs:

@@ -62,7 +62,7 @@ class Retraining(Transforms):
             jobs=self.jobs,
             data=Data(self.objects),
             looks=self._looks,
-            ended=self.retraining_ending.end,
+            ended=self.retraining_ending.ask,
             now=self.now,
         )
 

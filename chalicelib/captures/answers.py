@@ -89,7 +89,7 @@ def first_prediction(line: Mapping[str, Any]) -> Value | None:
     try:
         output = line["captureData"]["endpointOutput"]
         return _value(_READERS[output["encoding"]](output["data"]))
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError, csv.Error):
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError, csv.Error):
         return None
 
 

@@ -189,6 +189,7 @@ class Deployment:
         endpoint: the name of the SageMaker endpoint, the same for all revisions.
         target: the revision that was asked for last.
         active: the revision that answers predictions.
+        served_last: the last one that did, also before the endpoint was taken down and deployed anew.
         revisions: how many there have been; the number of the last one.
         undeployments: how often taking it down was begun.
         resources: which revisions may have an endpoint configuration and models of their own in SageMaker, with how many
@@ -212,6 +213,7 @@ class Deployment:
     record_version: int = 1
     revisions: int = 1
     active: Revision | None = None
+    served_last: Revision | None = None
     deployed_at: datetime | None = None
     failure_reason: str | None = None
     last_failure: Failure | None = None
@@ -268,7 +270,9 @@ class Deployment:
 
     def activated(self, now: datetime) -> Deployment:
         """The target answers."""
-        done = replace(self, active=self.target, deployed_at=now, failure_reason=None, last_failure=None)
+        done = replace(
+            self, active=self.target, served_last=self.target, deployed_at=now, failure_reason=None, last_failure=None
+        )
         return done._become(DeploymentStatus.ACTIVE)
 
     def kept(self, reason: str, now: datetime) -> Deployment:

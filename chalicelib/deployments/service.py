@@ -81,7 +81,7 @@ class DeploymentService:
                     f"The deployment {existing.deployment_id} is busy with revision {existing.target.number} "
                     f"(version {existing.target.model_version}). Wait until it has settled."
                 )
-            served = self._served_last(existing) if existing else None
+            served = self._to_be_replaced(caller, existing) if existing else None
             self.guard.check_change(
                 caller,
                 config.environment,
@@ -178,12 +178,16 @@ class DeploymentService:
         self.undeploy_machine.start(*undeploying(deployment))
         return deployment
 
-    def _served_last(self, deployment: Deployment) -> Revision | None:
-        """What answers there, or did until it was taken down if that can come back: no way leads around a rollout."""
-        if deployment.status is not DeploymentStatus.TERMINATED or deployment.deployed_at is None:
-            return deployment.active
-        model = self.models.get(deployment.tenant, deployment.target.model_id)
-        return deployment.target if model and model.status is not ModelStatus.DEPRECATED else None
+    def _to_be_replaced(self, caller: Caller, deployment: Deployment) -> Revision | None:
+        """What answers there or did last, whatever failed or was taken down since: no way leads around a rollout.
+
+        What can't come back, because its model is gone or deprecated, holds up nobody who sets the environment's policy.
+        """
+        last = deployment.active or deployment.served_last
+        if deployment.active is None and last is not None and caller.may(Permission.ENVIRONMENTS_MANAGE):
+            model = self.models.get(deployment.tenant, last.model_id)
+            return last if model and model.status is not ModelStatus.DEPRECATED else None
+        return last
 
     def _models(self, deployed: Model, fields: Mapping[str, str]) -> list[Model]:
         """The models that are to be hosted, the deployed one first.
@@ -222,6 +226,7 @@ class DeploymentService:
                 created_at=now,
                 updated_at=now,
                 revisions=number,
+                served_last=existing.served_last if existing else None,
             ).first()
             claims = self.revising.claims(models, deployment.deployment_id)
             created = self.store.create(deployment, existing, *claims, self._entry(caller, deployment))

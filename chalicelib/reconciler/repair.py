@@ -38,6 +38,8 @@ class Kind(Enum):
     """A deployment's endpoint had gone behind its back: it failed."""
     WENT_BACK = "went-back"
     """A deployment's endpoint had been changed behind its back, to something else than is recorded."""
+    WOKEN = "woken"
+    """Nobody would have gone on with a run of retraining: it is looked at again."""
     DELETED_ORPHAN = "deleted-orphan"
     """An endpoint stood for no deployment, or for one that has ended."""
 
@@ -46,7 +48,7 @@ class Kind(Enum):
 class Repair:
     """
     Attributes:
-        subject: `job/<id>`, `deployment/<id>` or `transform/<id>`, as in the audit log.
+        subject: `job/<id>`, `deployment/<id>`, `transform/<id>` or `retraining-run/<policy>/<number>`.
         orphan_seconds: for how long something ran that nobody owned.
     """
 

@@ -17,6 +17,7 @@ from chalicelib.log import logger
 from chalicelib.reconciler.deployments import DeploymentRepairs
 from chalicelib.reconciler.jobs import JobRepairs
 from chalicelib.reconciler.repair import Repair, Report
+from chalicelib.reconciler.retraining import RetrainingRepairs
 from chalicelib.reconciler.transforms import TransformRepairs
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Sweep:
     jobs: JobRepairs
     deployments: DeploymentRepairs
     transforms: TransformRepairs
+    retraining: RetrainingRepairs
     now: Clock
     seconds: Callable[[], float]
 
@@ -90,6 +92,8 @@ class Sweep:
         deployments, endpoints = self._deployments(looks)
         for transform in looks.each("transforms", self.transforms.open()):
             looks.at(transform.transform_id, self.transforms.look_at(transform))
+        for run in looks.each("retraining", self.retraining.open()):
+            looks.at(f"{run.policy_id}/{run.number}", self.retraining.look_at(run))
         return Report(
             began_at=began,
             ended_at=self.now(),

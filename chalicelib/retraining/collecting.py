@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -57,8 +57,7 @@ class Collecting:
                     return 0
             try:
                 run = run or self.begin(policy, Trigger.UPLOAD, policy.user)
-                is_complete = any(policy.source.is_marker(each.key) and not each.is_deletion for each in uploads)
-                return self.store.gather(run, uploads, now, is_complete=is_complete)
+                return self.store.gather(run, uploads, policy.source, now)
             except Stale:
                 continue
 
@@ -89,13 +88,18 @@ class Collecting:
     def _have_looked_at(self, policy: RetrainingPolicy) -> None:
         """Send the word that the gathering run is to be looked at, unless it is on its way."""
         run, now = self.gathering(policy), self.now()
-        if run is None or (policy.source.marker is not None and not run.is_complete):
+        if run is None:
             return
+        if run.look_at is None:
+            # Nothing has been due so far, or it was too little: the longest wait begins with what came now.
+            run = replace(run, waits_since=now)
         if run.is_complete or not _is_awaited(run, now):
             self.have_looked_at(run, policy)
 
     def have_looked_at(self, run: Run, policy: RetrainingPolicy) -> None:
-        """Send the word that a run is to be looked at when it may be due."""
+        """Send the word that a run is to be looked at when it may be due; one that waits for its marker is not."""
+        if _waits_for_marker(run, policy):
+            return
         now = self.now()
         seconds = max(0.0, min(LONGEST_DELAY_SECONDS, (due_at(run, policy) - now).total_seconds()))
         self.looks.send(Look(run.tenant, run.policy_id, run.number), seconds)
@@ -107,14 +111,16 @@ def due_at(run: Run, policy: RetrainingPolicy) -> datetime:
     if run.is_complete or run.trigger is Trigger.PERSON:
         return run.opened_at
     quiet = run.last_at + timedelta(seconds=policy.debounce_seconds)
-    return min(quiet, run.opened_at + timedelta(seconds=policy.longest_seconds))
+    return min(quiet, (run.waits_since or run.opened_at) + timedelta(seconds=policy.longest_seconds))
 
 
 def is_due(run: Run, policy: RetrainingPolicy, now: datetime) -> bool:
     """Whether a run has waited as long as it is to; with a marker it waits for that."""
-    if policy.source.marker is not None and not run.is_complete and run.trigger is not Trigger.PERSON:
-        return False
-    return now >= due_at(run, policy)
+    return not _waits_for_marker(run, policy) and now >= due_at(run, policy)
+
+
+def _waits_for_marker(run: Run, policy: RetrainingPolicy) -> bool:
+    return policy.source.marker is not None and not run.is_complete and run.trigger is not Trigger.PERSON
 
 
 def _is_awaited(run: Run, now: datetime) -> bool:

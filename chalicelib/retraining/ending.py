@@ -34,10 +34,17 @@ class Ending:
         run, job = self.store.by_job(tenant, job_id), self.jobs.get(tenant, job_id)
         if run is None or (job is not None and not job.status.is_finished):
             return run
-        return self.end(run, job)
+        return self._end(run, job)
 
-    def end(self, run: Run, job: Job | None) -> Run:
-        """As `take`, of a job that has ended; None: it was deleted."""
+    def ask(self, run: Run) -> Run:
+        """As `take`, for a run that trains, or whose model may not be deployed yet, without anybody having told anything."""
+        job = self.jobs.get(run.tenant, run.job_id) if run.job_id else None
+        if job is not None and not job.status.is_finished:
+            return run
+        return self._end(run, job)
+
+    def _end(self, run: Run, job: Job | None) -> Run:
+        """Of a job that has ended; None: it was deleted."""
         while run.status is RunStatus.TRAINING:
             try:
                 run = self._ended(run, job)

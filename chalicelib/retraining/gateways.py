@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,40 +50,52 @@ def look_of(document: Mapping[str, Any]) -> Look | None:
 
 
 class TooMuch(Exception):
-    """More objects than a job may be given."""
+    """More lies below the prefix than a job may be given, or than is read in one call; says so."""
 
 
 @dataclass(frozen=True)
 class Data:
     objects: Objects
 
-    def version(self, run: Run, prefix: str, manifest: str, most: int) -> DataVersion | None:
+    def version(self, run: Run, prefix: str, manifests: str, most: int) -> DataVersion | None:
         """What lies below a prefix now, written down object by object; None where nothing does.
 
         Args:
-            manifest: key of the list that is written.
+            manifests: where the list is written.
             most: objects.
 
         Raises:
-            TooMuch: there are more.
+            TooMuch: there are more, or far more old versions of them.
         """
         lines: list[str] = []
         size = 0
-        for found in self.objects.versions(prefix):
+        for read, found in enumerate(self.objects.versions(prefix), 1):
+            if read > _MOST_READ:
+                said = (
+                    f"More than {_MOST_READ:,} versions of objects lie below the prefix, old ones among them: use one"
+                )
+                raise TooMuch(f"{said} whose objects are not written again and again.")
+            if not found.is_latest:
+                continue
             lines.append(json.dumps({"key": found.key, "version_id": found.version_id, "etag": found.etag}))
             size += found.size
             if len(lines) > most:
-                raise TooMuch
+                raise TooMuch(f"More than {most:,} objects lie below the prefix: pack them into fewer, larger files.")
         if not lines:
             return None
         body = "".join(f"{line}\n" for line in lines).encode()
         checksum = hashlib.sha256(body).hexdigest()
+        manifest = f"{manifests}{checksum}.jsonl"
         self.objects.write(manifest, body, "application/jsonlines")
         uri = self.objects.uri(prefix)
         data_id = derived_id("data", run.tenant, uri, checksum)
         return DataVersion(data_id, uri, len(lines), size, checksum, manifest)
 
-    def samples(self, keys: Iterator[str], most: int) -> Iterator[str]:
+    def keys(self, prefix: str) -> list[str]:
+        """Of the first thousand objects below a prefix."""
+        return [found.key for found in self.objects.page(prefix, 1000, None)]
+
+    def samples(self, keys: Iterable[str], most: int) -> Iterator[str]:
         """What some CSV files begin with; what is gone or no text is left out."""
         read = 0
         for key in keys:
@@ -101,3 +113,4 @@ class Data:
 
 
 _SAMPLE_BYTES = 256 * 1024
+_MOST_READ = 50_000

@@ -20,9 +20,14 @@ _POLICY_PLAIN = (
 )
 _RUN_PLAIN = (
     *("tenant", "policy_id", "number", "user", "record_version", "is_complete", "objects", "size"),
-    *("job_id", "cost_usd", "model_id", "deployment_id", "deployment_reason", "reason"),
+    *("submitter", "request", "job_id", "cost_usd", "model_id", "deployment_id", "deployment_reason", "reason"),
 )
-_RUN_TIMES = ("opened_at", "updated_at", "last_at", "look_at", "submitted_at", "ended_at")
+_RUN_TIMES = (
+    *("opened_at", "updated_at", "last_at", "look_at", "waits_since", "closed_at"),
+    *("submitted_at", "ended_at"),
+)
+LIVE = "run"
+"""Partition of the index of all runs that are not over."""
 
 
 def policies_pk(tenant: str) -> str:
@@ -94,6 +99,8 @@ def run_item(run: Run) -> Item:
         **{name: to_text(value) if (value := getattr(run, name)) else None for name in _RUN_TIMES},
         "trigger": run.trigger.value,
         "status": run.status.value,
+        "live_key": None if run.status.is_over else LIVE,
+        "listed_at": f"{to_text(run.opened_at)}#{run.policy_id}#{run.number:08d}",
         "data": as_json(vars(run.data)) if run.data else None,
         "warnings": as_json(list(run.warnings)),
     }

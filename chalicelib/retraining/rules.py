@@ -67,6 +67,7 @@ def _source(request: RetrainingPolicyRequest, caller: Caller, bucket: str) -> So
     written = {
         "config.checkpoint_path": request.job.config.checkpoint_path,
         "the checkpoints of your jobs": f"s3://{bucket}/{caller.prefix}{_CHECKPOINTS}",
+        "the checkpoints of the tenant's jobs": f"s3://{bucket}/tenants/{caller.tenant}/shared/{_CHECKPOINTS}",
     }
     for what, uri in written.items():
         if uri is not None and _overlap(f"s3://{bucket}/{prefix}", uri):
@@ -116,9 +117,9 @@ def template_of(policy: RetrainingPolicy, bucket: str) -> TrainingJobRequest:
     return TrainingJobRequest.model_validate(request_of(policy, f"s3://{bucket}/{policy.source.prefix}"))
 
 
-def manifest_key(run: Run) -> str:
-    """Where the list of a run's data lies."""
-    return f"tenants/{run.tenant}/retraining/{run.policy_id}/{run.number:08d}.jsonl"
+def manifests(run: Run) -> str:
+    """Where the lists of a policy's data lie, each under its checksum."""
+    return f"tenants/{run.tenant}/retraining/{run.policy_id}/"
 
 
 def month_of(moment: datetime) -> str:

@@ -57,6 +57,10 @@ class Run:
     Attributes:
         number: the policy's first run is 1.
         user: whose run it is: who set the policy, or who asked for it.
+        waits_since: since when it waits for the longest time that it may.
+        closed_at: since when it takes no more objects.
+        submitter, request: whose job it is to be, and the request for it as JSON: fixed before it is submitted, so that
+            doing it again submits the same.
         last_at: when the last object came.
         is_complete: the marker of its set has come.
         look_at: when the word comes, which is on its way, that it is to be looked at.
@@ -77,6 +81,10 @@ class Run:
     record_version: int = 1
     is_complete: bool = False
     look_at: datetime | None = None
+    waits_since: datetime | None = None
+    closed_at: datetime | None = None
+    submitter: str | None = None
+    request: str | None = None
     objects: int | None = None
     size: int | None = None
     data: DataVersion | None = None
@@ -90,13 +98,8 @@ class Run:
     reason: str | None = None
     ended_at: datetime | None = None
 
-    def starting(self, objects: int, size: int) -> Run:
-        return replace(self, status=RunStatus.STARTING, objects=objects, size=size)
-
-    def training(self, job_id: str, data: DataVersion, warnings: tuple[str, ...], now: datetime) -> Run:
-        return replace(
-            self, status=RunStatus.TRAINING, job_id=job_id, data=data, warnings=warnings, submitted_at=now, reason=None
-        )
+    def training(self, job_id: str, now: datetime) -> Run:
+        return replace(self, status=RunStatus.TRAINING, job_id=job_id, submitted_at=now, reason=None)
 
     def ended(self, status: RunStatus, reason: str | None, now: datetime) -> Run:
         return replace(self, status=status, reason=reason, ended_at=now)

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_COLUMNS = 1_000
+"""Of a file, and of all samples together: more are no table, and nothing is said of them."""
+MAX_JSON_BYTES = 100_000
+_LONGEST_NAME = 128
 _SHOWN = 5
 _EMPTY = frozenset({"", "na", "nan", "null", "none"})
 
@@ -25,6 +28,10 @@ class Column:
     is_number: bool
     least: float = math.inf
     greatest: float = -math.inf
+
+    @property
+    def is_empty(self) -> bool:
+        return self.is_number and self.least > self.greatest
 
     def joined(self, other: Column) -> Column:
         least, greatest = min(self.least, other.least), max(self.greatest, other.greatest)
@@ -43,13 +50,13 @@ def profile(samples: Iterable[str]) -> Profile:
     for sample in samples:
         for name, column in _of_file(sample).items():
             found[name] = found[name].joined(column) if name in found else column
-    return found
+    return found if len(found) <= MAX_COLUMNS else {}
 
 
 def differences(before: Profile, now: Profile) -> list[str]:
     """In sentences, how new data differs from the data before; none where one of them is unknown.
 
-    A range may grow by its own width either way: what lies beyond is said.
+    A range may grow by its own width either way: what lies beyond is said. A column without any value is like every other.
     """
     if not before or not now:
         return []
@@ -60,11 +67,14 @@ def differences(before: Profile, now: Profile) -> list[str]:
         said.append(f"These columns are new: {_names(more)}.")
     for name in sorted(before.keys() & now.keys()):
         old, new = before[name], now[name]
+        if old.is_empty or new.is_empty:
+            continue
         if old.is_number != new.is_number:
             kinds = ("numbers", "text") if old.is_number else ("text", "numbers")
             said.append(f"{name[:80]} was {kinds[0]}, and is {kinds[1]}.")
-        elif old.is_number and old.least <= old.greatest and new.least <= new.greatest:
-            width = old.greatest - old.least
+        elif old.is_number:
+            # What never changed so far has no width: it may change by its own size.
+            width = (old.greatest - old.least) or max(1.0, abs(old.greatest))
             if new.least < old.least - width or new.greatest > old.greatest + width:
                 said.append(
                     f"{name[:80]} was {old.least:g} to {old.greatest:g}, and is {new.least:g} to {new.greatest:g}."
@@ -72,8 +82,11 @@ def differences(before: Profile, now: Profile) -> list[str]:
     return said
 
 
-def to_json(seen: Profile) -> str:
-    return json.dumps({name: [each.is_number, *_range(each)] for name, each in seen.items()}, separators=(",", ":"))
+def to_json(seen: Profile) -> str | None:
+    """None for nothing, and for more than a record has room for."""
+    document = {name: [each.is_number, *_range(each)] for name, each in seen.items()}
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return text if seen and len(text.encode()) <= MAX_JSON_BYTES else None
 
 
 def from_json(text: str | None) -> Profile:
@@ -88,7 +101,7 @@ def from_json(text: str | None) -> Profile:
 def _of_file(sample: str) -> dict[str, Column]:
     rows = csv.reader(io.StringIO(sample.removeprefix("\ufeff")))
     try:
-        header = [name.strip() for name in next(rows)]
+        header = [name.strip()[:_LONGEST_NAME] for name in next(rows)]
         if not 0 < len(header) <= MAX_COLUMNS or len(set(header)) != len(header):
             return {}
         # Without a header the first line is data: its numbers are no names.

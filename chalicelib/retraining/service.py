@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
-from chalicelib.clock import Clock, IdMaker, is_id
+from chalicelib.clock import Clock, IdMaker
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -59,6 +59,9 @@ class RetrainingService:
                 self.store.put_policy(before, after, self._entry(caller, Action.SET_RETRAINING_POLICY, after))
             except Stale:
                 continue
+            # What it waited for may be needed no more, such as a marker.
+            if run := self.collecting.gathering(after):
+                self.collecting.have_looked_at(run, after)
             return after
 
     def remove(self, caller: Caller, policy_id: str) -> None:
@@ -71,37 +74,39 @@ class RetrainingService:
         self.store.delete_policy(policy, self._entry(caller, Action.DELETE_RETRAINING_POLICY, policy))
 
     def search(self, caller: Caller, limit: int, offset: int, cursor: str | None) -> PolicyPage:
-        """The tenant's policies."""
+        """The policies a caller may see: own ones, or everybody's in the tenant with the permission."""
         caller.require(Permission.JOBS_READ)
-        return self.store.search(caller.tenant, limit, offset, RetrainingStore.policy_cursor(cursor, caller.tenant))
+        after = RetrainingStore.policy_cursor(cursor, caller.tenant)
+        user = None if caller.may(Permission.JOBS_READ_ALL) else caller.user
+        return self.store.search(caller.tenant, user, limit, offset, after)
 
     def get(self, caller: Caller, policy_id: str) -> RetrainingPolicy:
         """
         Raises:
-            NotFound: not there, or another tenant's.
+            NotFound: not there, or not this caller's to see.
         """
         caller.require(Permission.JOBS_READ)
-        return self._there(caller, policy_id)
+        policy = self._there(caller, policy_id)
+        if policy.user != caller.user and not caller.may(Permission.JOBS_READ_ALL):
+            raise NotFound("retraining policy")
+        return policy
 
     def runs(self, caller: Caller, policy_id: str, limit: int, offset: int, cursor: str | None) -> RunPage:
-        """A policy's runs, newest first; also of one that was removed.
+        """A policy's runs, newest first.
 
         Raises:
-            NotFound: no such policy, or another tenant's.
+            NotFound: no such policy, or not this caller's to see.
         """
-        caller.require(Permission.JOBS_READ)
-        if not is_id(policy_id) or self.store.standing(caller.tenant, policy_id).last == 0:
-            self._there(caller, policy_id)
-            return RunPage((), None)
+        self.get(caller, policy_id)
         after = RetrainingStore.run_cursor(cursor, caller.tenant, policy_id)
         return self.store.runs(caller.tenant, policy_id, limit, offset, after)
 
     def run(self, caller: Caller, policy_id: str, number: str) -> Run:
         """
         Raises:
-            NotFound: not there, or another tenant's.
+            NotFound: not there, or not this caller's to see.
         """
-        caller.require(Permission.JOBS_READ)
+        self.get(caller, policy_id)
         is_number = number.isascii() and number.isdigit() and len(number) <= 8
         found = self.store.run(caller.tenant, policy_id, int(number)) if is_number else None
         if found is None:

@@ -8,6 +8,8 @@ pk                           sk                what
 <tenant>#<policy id>#<run>   <digest>          an object that came for a run
 <tenant>#job#<job id>        run               which run a job is of
 <tenant>#data#<data id>      <policy>#<run>    a run that was given this data
+
+The index `by-live` has the runs of all tenants that are not over.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from decimal import Decimal
 from typing import Any
 
 from chalicelib.clock import is_id, to_text
-from chalicelib.cursor import Cursor
+from chalicelib.cursor import Cursor, pages
 from chalicelib.retraining.items import (
+    LIVE,
     POLICY_LISTED,
     policies_pk,
     policy_item,
@@ -29,7 +32,7 @@ from chalicelib.retraining.items import (
     run_key,
     run_of,
 )
-from chalicelib.retraining.policy import RetrainingPolicy
+from chalicelib.retraining.policy import RetrainingPolicy, Source
 from chalicelib.retraining.run import Run, RunStatus
 from chalicelib.retraining.upload import Upload
 from chalicelib.table import ConditionFailed, Item, Table, Write
@@ -44,6 +47,11 @@ _STANDING = "standing"
 _PAGE = 1000
 _VERSION = {"#record_version": "record_version"}
 _UNCHANGED = "#record_version = :read_version"
+_GATHERS: Any = {
+    "condition": "#status = :gathering",
+    "values": {":gathering": RunStatus.GATHERING.value},
+    "names": {"#status": "status"},
+}
 
 
 class Stale(Exception):
@@ -131,9 +139,15 @@ class RetrainingStore:
         """The policy; its runs stay."""
         self._transact(self.table.delete(policies_pk(policy.tenant), policy.policy_id), *also)
 
-    def search(self, tenant: str, limit: int, offset: int, after: Cursor | None) -> PolicyPage:
-        page = self.table.query(("pk", policies_pk(tenant)), after=after, limit=limit, offset=offset)
-        return PolicyPage(tuple(map(policy_of, page.items)), page.cursor)
+    def search(self, tenant: str, user: str | None, limit: int, offset: int, after: Cursor | None) -> PolicyPage:
+        """
+        Args:
+            user: whose; None: everybody's. A tenant has few: those of others are read and left out.
+        """
+        behind = after.key["sk"] if after else ""
+        found = [each for each in self.policies(tenant) if each.policy_id > behind and user in {None, each.user}]
+        page, rest = found[offset : offset + limit], found[offset + limit :]
+        return PolicyPage(tuple(page), Cursor({"pk": policies_pk(tenant), "sk": page[-1].policy_id}) if rest else None)
 
     @staticmethod
     def policy_cursor(text: str | None, tenant: str) -> Cursor | None:
@@ -169,25 +183,51 @@ class RetrainingStore:
         return Cursor.of_list(text, ("sk",), {"pk": f"{tenant}#{policy_id}"})
 
     def open(self, run: Run, standing: Standing, *also: Write) -> None:
-        """Record a run, which takes objects from now on, or begins at once.
+        """Record a run, which takes objects from now on.
 
         Raises:
             Stale: another run was begun meanwhile.
         """
-        is_gathering = not run.status.is_over and run.objects is None
-        after = replace(standing, last=run.number, gathering=run.number if is_gathering else standing.gathering)
+        after = replace(standing, last=run.number, gathering=run.number)
         self._transact(self.table.put_if_absent(run_item(run)), self._stand(run, standing, after), *also)
+
+    def live(self) -> Iterator[Run]:
+        """All tenants' runs that are not over. The index lags behind the records a little."""
+        for page in pages(
+            lambda after: self.table.query(("live_key", LIVE), index="by-live", after=after, limit=_PAGE)
+        ):
+            yield from map(run_of, page.items)
+
+    def close(self, run: Run, standing: Standing, now: datetime, *also: Write) -> None:
+        """A run takes no more objects. Those that come until this moment are among it: it need not be as it was read.
+
+        Raises:
+            Stale: it takes none already, or something else happened to the policy.
+        """
+        pk, sk = run_key(run.tenant, run.policy_id, run.number)
+        closing = self.table.change(
+            pk,
+            sk,
+            {"status": RunStatus.STARTING.value, "closed_at": to_text(now), "updated_at": to_text(now)},
+            add={"record_version": 1},
+            **_GATHERS,
+        )
+        after = replace(standing, gathering=None, training=run.number)
+        self._transact(closing, self._stand(run, standing, after), *also)
+
+    def replaced(self, before: Run, after: Run, now: datetime) -> Write:
+        """A run's next version, for a transaction of somebody else."""
+        after = replace(after, record_version=before.record_version + 1, updated_at=now)
+        values = {":read_version": before.record_version}
+        return self.table.put(run_item(after), condition=_UNCHANGED, values=values, names=_VERSION)
 
     def change(self, before: Run, after: Run, now: datetime, *also: Write) -> Run:
         """
         Raises:
             Stale: it is not as `before` was read any more, or one of the other writes failed.
         """
-        after = replace(after, record_version=before.record_version + 1, updated_at=now)
-        values = {":read_version": before.record_version}
-        write = self.table.put(run_item(after), condition=_UNCHANGED, values=values, names=_VERSION)
-        self._transact(write, *also)
-        return after
+        self._transact(self.replaced(before, after, now), *also)
+        return replace(after, record_version=before.record_version + 1, updated_at=now)
 
     def stand(self, run: Run, before: Standing, after: Standing) -> Write:
         """For `change`: how it stands with the policy from then on."""
@@ -214,11 +254,12 @@ class RetrainingStore:
 
     # Objects
 
-    def gather(self, run: Run, uploads: Sequence[Upload], now: datetime, *, is_complete: bool) -> int:
+    def gather(self, run: Run, uploads: Sequence[Upload], source: Source, now: datetime) -> int:
         """Add uploads to a run that gathers; those that came before, or are older than what came, are left.
 
         Args:
             uploads: at most `AT_ONCE`, of different keys.
+            source: a marker of its sets, if it is new, completes the run.
 
         Returns:
             How many were new.
@@ -229,14 +270,13 @@ class RetrainingStore:
         fresh = list(uploads)
         while fresh:
             pk, sk = run_key(run.tenant, run.policy_id, run.number)
+            is_complete = any(source.is_marker(each.key) and not each.is_deletion for each in fresh)
             still = self.table.change(
                 pk,
                 sk,
                 {"last_at": to_text(now), **({"is_complete": True} if is_complete else {})},
                 add={"record_version": 1},
-                condition="#status = :gathering",
-                values={":gathering": RunStatus.GATHERING.value},
-                names={"#status": "status"},
+                **_GATHERS,
             )
             pairs = [self._seen(run, each, now) for each in fresh]
             objects = [self.table.put(self._object(run, each, now)) for each in fresh]
@@ -252,16 +292,15 @@ class RetrainingStore:
 
     def await_look(self, run: Run, at: datetime | None) -> None:
         """Note when the word comes that a run is to be looked at; None: none is on its way."""
+        since = {"waits_since": to_text(run.waits_since)} if run.waits_since else {}
         pk, sk = run_key(run.tenant, run.policy_id, run.number)
         write = self.table.change(
             pk,
             sk,
-            {"look_at": to_text(at)} if at else {},
+            {"look_at": to_text(at), **since} if at else {},
             add={"record_version": 1},
             remove=() if at else ("look_at",),
-            condition="#status = :gathering",
-            values={":gathering": RunStatus.GATHERING.value},
-            names={"#status": "status"},
+            **_GATHERS,
         )
         try:
             self.table.write(write)

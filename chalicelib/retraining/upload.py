@@ -1,8 +1,9 @@
 """What S3 tells of an object, as EventBridge brings it. Pure.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html: keys are not encoded there, unlike in S3's own
-notifications. Events of one object may come twice and in any order; of two sequencers the greater one, read as hexadecimal
-numbers of the same length, is the later one.
+notifications. Events of one object may come twice and in any order; of two sequencers the later one is greater as text, once
+the shorter one is filled up with zeros on the right:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
 
 from __future__ import annotations
@@ -48,14 +49,17 @@ class Upload:
 
 
 def upload_of(event: Mapping[str, Any]) -> Upload | None:
-    """What an event of S3 tells; None for one that is no concern of ours.
+    """What an event of S3 tells; None where it says nothing of how the bucket stands now.
+
+    A version that is deleted for good, by a rule or a person, is an old one: the bucket keeps versions, so an object is gone
+    when it gets a delete marker.
 
     Raises:
-        NoUpload: it is said to be such an event, and is not.
+        NoUpload: it is no such event.
     """
     kind = event.get("detail-type")
     if event.get("source") != "aws.s3" or kind not in {"Object Created", "Object Deleted"}:
-        return None
+        raise NoUpload("the message is no event of an object, and asks for nothing")
     match event.get("detail"):
         case {"bucket": {"name": str(bucket)}, "object": {"key": str(key), "sequencer": str(sequencer)} as found}:
             pass
@@ -65,6 +69,8 @@ def upload_of(event: Mapping[str, Any]) -> Upload | None:
         raise NoUpload(f"{key[:80]!r} is nothing of a tenant's")
     if not _is_hexadecimal(sequencer):
         raise NoUpload(f"{sequencer[:80]!r} is no sequencer")
+    if kind == "Object Deleted" and event["detail"].get("deletion-type") != "Delete Marker Created":
+        return None
     size, etag, version = found.get("size", 0), found.get("etag", ""), found.get("version-id")
     if not isinstance(size, int) or size < 0 or not isinstance(etag, str) or not isinstance(version, str | None):
         raise NoUpload(f"the event of {key[:80]!r} has no size, etag and version as S3 has them")
@@ -73,7 +79,7 @@ def upload_of(event: Mapping[str, Any]) -> Upload | None:
         key=key,
         size=size,
         etag=etag,
-        sequencer=sequencer.upper().rjust(_LONGEST_SEQUENCER, "0"),
+        sequencer=sequencer.upper().ljust(_LONGEST_SEQUENCER, "0"),
         version_id=version,
         is_deletion=kind == "Object Deleted",
     )

@@ -50,39 +50,44 @@ def drift(old: Sequence[Value], new: Sequence[Value], look: int, false_alarm: fl
     Args:
         look: the how-manieth time it is asked, from 1.
         false_alarm: the probability that, at any of the looks, the true distance is further away than the margin. A k-th
-            look gets 6/(pi² k²) of it, which adds up to the whole; half of that is for either version.
+            look gets 6/(pi² k²) of it, which adds up to the whole.
     """
     if not old or not new:
         return Drift(len(old), len(new))
-    risk = false_alarm / 2 * 6 / (math.pi * look) ** 2
-    old_numbers, new_numbers = ([value for value in values if isinstance(value, float)] for values in (old, new))
-    if (len(old_numbers), len(new_numbers)) == (len(old), len(new)):
-        number, shares = _of_numbers(old_numbers, new_numbers)
-        margin = sum(_number_margin(len(values), risk) for values in (old, new))
-        return Drift(len(old), len(new), number, *shares, margin)
-    label, shares = _of_labels([str(value) for value in old], [str(value) for value in new])
-    margin = sum(_label_margin(len(values), risk) for values in (old, new))
-    return Drift(len(old), len(new), label, *shares, margin)
+    # Half for the numbers, half for the labels: each is found by itself, so that one label hides no numbers.
+    risk = false_alarm / 4 * 6 / (math.pi * look) ** 2
+    found = []
+    for furthest, margin_of in ((_of_numbers(old, new), _number_margin), (_of_labels(old, new), _label_margin)):
+        if furthest is not None:
+            margin = margin_of(len(old), risk) + margin_of(len(new), risk)
+            found.append(Drift(len(old), len(new), *furthest, margin))
+    return max(found, key=lambda each: each.distance - each.margin)
 
 
-def _of_numbers(old: Sequence[float], new: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    ordered_old, ordered_new = sorted(old), sorted(new)
+_Furthest = tuple[Value, float, float]
+"""Where the shares are furthest apart, and both."""
+
+
+def _of_numbers(old: Sequence[Value], new: Sequence[Value]) -> _Furthest | None:
+    """Among all answers: labels are further up than every number."""
+    numbers_old, numbers_new = (sorted(value for value in each if isinstance(value, float)) for each in (old, new))
 
     def shares(value: float) -> tuple[float, float]:
-        return bisect_right(ordered_old, value) / len(old), bisect_right(ordered_new, value) / len(new)
+        return bisect_right(numbers_old, value) / len(old), bisect_right(numbers_new, value) / len(new)
 
-    furthest = max({*old, *new}, key=lambda value: (_apart(shares(value)), -value))
-    return furthest, shares(furthest)
+    numbers = {*numbers_old, *numbers_new}
+    furthest = max(numbers, key=lambda value: (_apart(shares(value)), -value), default=None)
+    return None if furthest is None else (furthest, *shares(furthest))
 
 
-def _of_labels(old: Sequence[str], new: Sequence[str]) -> tuple[str, tuple[float, float]]:
-    counts_old, counts_new = Counter(old), Counter(new)
+def _of_labels(old: Sequence[Value], new: Sequence[Value]) -> _Furthest | None:
+    counts_old, counts_new = (Counter(value for value in each if isinstance(value, str)) for each in (old, new))
 
     def shares(label: str) -> tuple[float, float]:
         return counts_old[label] / len(old), counts_new[label] / len(new)
 
-    furthest = max(sorted({*old, *new}), key=lambda label: _apart(shares(label)))
-    return furthest, shares(furthest)
+    furthest = max(sorted({*counts_old, *counts_new}), key=lambda label: _apart(shares(label)), default=None)
+    return None if furthest is None else (furthest, *shares(furthest))
 
 
 def _apart(shares: tuple[float, float]) -> float:

@@ -201,8 +201,6 @@ class TestPruning:
             ("_cffi_backend.cpython-311-x86_64-linux-gnu.so", True),
             ("aws_lambda_powertools/logging/logger.py", True),
             ("aws_lambda_powertools/event_handler/api_gateway.py", False),
-            ("tzdata/zoneinfo/Europe/Berlin", True),
-            ("tzdata/zoneinfo/zone.tab", False),
         ],
     )
     def test_keeps_only_what_functions_need(self, name: str, is_needed: bool) -> None:

@@ -164,7 +164,8 @@ class TestRoles:
         for function in names.FUNCTIONS:
             for statement in policy(template, function.role_id):
                 if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] != "ReadAgent":
-                    assert all("/tenants/" in resource["Fn::Sub"] for resource in statement["Resource"])
+                    found = [resource["Fn::Sub"] for resource in statement["Resource"]]
+                    assert all("/tenants/" in each or "/captures/" in each for each in found)
 
     def test_training_writes_only_results_and_checkpoints_of_its_tenant(self, template: Json) -> None:
         writing = [

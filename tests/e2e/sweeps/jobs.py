@@ -230,7 +230,7 @@ def _of_events(on: Services) -> list[Handler]:
             jobs = replace(on.platform.job_repairs, tenants=lambda _: [world.caller.tenant], running=())
             nothing: Any = NoDeployments()
             idle: Any = NoTransforms()
-            Sweep(jobs, nothing, idle, on.clock, time.monotonic).run(60)
+            Sweep(jobs, nothing, idle, idle, on.clock, time.monotonic).run(60)
         finally:
             on.clock.skew = timedelta()
 

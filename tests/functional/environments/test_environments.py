@@ -202,10 +202,17 @@ class TestRequiredGates:
             places.deploy(two)
         back = places.active(one)
         places.take_down(places.service.undeploy(DEPLOYER, back.deployment_id))
-        # What can't come back holds nobody up.
+        # Nor by a deployment that failed in between, nor by making sure that what served can't come back.
+        failed = places.deploy(one)
+        places.finishing.finish(failed.tenant, failed.deployment_id, failed.revisions, "there was no capacity")
+        with pytest.raises(EnvironmentRefusal, match="served last"):
+            places.deploy(two)
         last = places.again(one)
         places.models.update(last, replace(last, status=ModelStatus.DEPRECATED), places.clock())
-        assert places.active(two).current.model_version == "2"
+        with pytest.raises(EnvironmentRefusal, match="served last"):
+            places.deploy(two)
+        # Who sets the policy may begin anew then.
+        assert places.drive(places.deploy(two, ADMIN)).current.model_version == "2"
 
     def test_keep_weights_as_they_are(self, places: Deployments) -> None:
         one, two = places.model("1"), places.model("2")

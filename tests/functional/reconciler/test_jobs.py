@@ -23,6 +23,7 @@ from tests.functional.jobs.conftest import ALICE, STRANGER, Jobs
 
 if TYPE_CHECKING:
     from chalicelib.reconciler.deployments import DeploymentRepairs
+    from chalicelib.reconciler.retraining import RetrainingRepairs
     from chalicelib.reconciler.transforms import TransformRepairs
 
 LATER = GRACE.total_seconds() + 1
@@ -101,6 +102,7 @@ class Room:
             repairs,
             cast("DeploymentRepairs", NoDeployments()),
             cast("TransformRepairs", NoTransforms()),
+            cast("RetrainingRepairs", NoTransforms()),
             repairs.now,
             repairs.seconds,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
@@ -89,6 +89,7 @@ class Room:
     letters: DeadLetterStore
     platform: Any
     sequence: Iterator[int]
+    left: Callable[[], int] = lambda: 100_000
 
     def policy(self, caller: Caller = ALICE, **changes: Any) -> RetrainingPolicy:
         return self.service.create(caller, RetrainingPolicyRequest.model_validate(self.document(**changes)))
@@ -115,17 +116,22 @@ class Room:
     def remove(self, name: str) -> dict[str, Any]:
         key = f"{ALICE.prefix}data/{name}"
         self.jobs.objects.client.delete_object(Bucket=BUCKET, Key=key)
-        return self._event("Object Deleted", {"key": key})
+        return self._event("Object Deleted", {"key": key}, **{"deletion-type": "Delete Marker Created"})
 
-    def _event(self, kind: str, found: Mapping[str, Any]) -> dict[str, Any]:
-        detail = {"bucket": {"name": BUCKET}, "object": {**found, "sequencer": f"{next(self.sequence):016X}"}}
+    def expired(self, name: str) -> dict[str, Any]:
+        """An old version of an object is deleted for good, by the bucket's rule."""
+        key = f"{ALICE.prefix}data/{name}"
+        return self._event("Object Deleted", {"key": key}, **{"deletion-type": "Permanently Deleted"})
+
+    def _event(self, kind: str, found: Mapping[str, Any], **more: str) -> dict[str, Any]:
+        detail = {"bucket": {"name": BUCKET}, "object": {**found, "sequencer": f"{next(self.sequence):016X}"}, **more}
         return {"source": "aws.s3", "detail-type": kind, "detail": detail}
 
     def tell(self, *events: Any) -> list[str]:
         """The queue hands these over; the numbers of the messages that come again."""
         bodies = [event if isinstance(event, str) else json.dumps(event) for event in events]
         records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
-        answer = retrain(self.platform, {"Records": records})
+        answer = retrain(self.platform, {"Records": records}, self.left)
         return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
     def later(self, seconds: float) -> None:
@@ -134,8 +140,12 @@ class Room:
         self.deliver()
 
     def deliver(self) -> None:
-        while looks := self.looks.due():
+        for _ in range(10):
+            looks = self.looks.due()
+            if not looks:
+                return
             assert self.tell(*({"look": vars(look)} for look in looks)) == []
+        raise AssertionError("runs are looked at again and again, at once")
 
     def run(self, policy: RetrainingPolicy, number: int = 1) -> Run:
         found = self.store.run(policy.tenant, policy.policy_id, number)
@@ -189,7 +199,7 @@ def room(jobs: Jobs) -> Room:
     queue: Any = looks
     collecting = Collecting(store, queue, BUCKET, jobs.clock)
     ending = Ending(store, jobs.store, models, lambda: deploying, queue, jobs.clock)  # type: ignore[arg-type, return-value]
-    starting = Starting(store, collecting, jobs.service, Data(jobs.objects), queue, ending.end, jobs.clock)
+    starting = Starting(store, collecting, jobs.service, Data(jobs.objects), queue, ending.ask, jobs.clock)
     service = RetrainingService(
         store, jobs.service, collecting, jobs.clock, lambda: f"policy-{next(ids)}", jobs.log.recorder
     )

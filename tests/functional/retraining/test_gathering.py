@@ -80,6 +80,12 @@ class TestUploads:
         room.later(61)
         assert room.runs(policy) == []
 
+    def test_whose_old_versions_expire_are_still_there(self, room: Room) -> None:
+        policy = room.policy()
+        room.tell(room.put("a.csv"), room.expired("a.csv"))
+        room.later(61)
+        assert room.run(policy).objects == 1
+
     def test_of_too_little_wait_for_more(self, room: Room) -> None:
         policy = room.policy(min_bytes=100)
         room.tell(room.put("a.csv"))
@@ -130,6 +136,31 @@ class TestASetWithAMarker:
         room.tell(room.put("day=1/_SUCCESS", b""))
         room.deliver()
         assert (room.run(policy).status, room.run(policy).objects) == (RunStatus.TRAINING, 2)
+
+    def test_is_not_completed_by_the_marker_of_the_set_before(self, room: Room) -> None:
+        policy = room.policy(source={"type": "s3", "uri_prefix": PREFIX, "marker": "_SUCCESS"})
+        marker = room.put("day=1/_SUCCESS", b"")
+        room.tell(room.put("day=1/a.csv"), marker)
+        room.deliver()
+        room.tell(marker, room.put("day=2/a.csv"))
+        room.tell(room.end(room.run(policy)))
+        room.later(3_600)
+        assert [run.status for run in room.runs(policy)] == [RunStatus.SUCCEEDED, RunStatus.GATHERING]
+
+
+class TestACall:
+    def test_that_has_no_time_left_hands_back_what_it_did_not_look_at(self, room: Room) -> None:
+        policy = room.policy()
+        room.left = lambda: 1_000
+        look = {"look": {"tenant": "acme", "policy_id": policy.policy_id, "number": 1}}
+        assert room.tell(room.put("a.csv"), look) == ["1"]
+        assert room.run(policy).status is RunStatus.GATHERING
+
+    def test_that_can_not_keep_a_dead_letter_fails_that_message_alone(self, room: Room) -> None:
+        policy = room.policy()
+        room.platform.undelivered = None
+        assert room.tell(room.put("a.csv"), "no json") == ["1"]
+        assert room.run(policy).status is RunStatus.GATHERING
 
 
 class TestWhatNobodyCanRead:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,36 @@ class TestARun:
         assert room.tell({"look": vars(look)}) == []
         assert (room.run(policy).status, room.run(policy).job_id) == (RunStatus.FAILED, job.job_id)
 
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            lambda room, policy: room.service.remove(ALICE, policy.policy_id),
+            lambda room, policy: change(room, policy, enabled=False),
+            lambda room, policy: change(room, policy, budget_usd=0.01),
+            lambda room, policy: change(room, policy, job={**policy.job, "name": "other"}),
+            lambda room, policy: room.remove("a.csv"),
+        ],
+    )
+    def test_whose_job_was_made_when_the_call_died_is_that_jobs_whatever_happened_since(
+        self, room: Room, meanwhile: Callable[[Room, RetrainingPolicy], object]
+    ) -> None:
+        policy = room.policy()
+        room.tell(room.put("a.csv"))
+        room.jobs.machine.lost = 1
+        room.jobs.clock.advance(61)
+        (look,) = room.looks.due()
+        assert room.tell({"look": vars(look)}) == ["0"]
+        meanwhile(room, policy)
+        assert room.tell({"look": vars(look)}) == []
+        (job,) = room.jobs.store.search("acme", JobFilter(), 10, 0, None).jobs
+        assert (room.run(policy).status, room.run(policy).job_id) == (RunStatus.TRAINING, job.job_id)
+
+    def test_whose_end_nobody_told_ends_when_it_is_looked_at(self, room: Room) -> None:
+        policy = room.policy()
+        room.end(trained(room, policy))
+        room.tell({"look": {"tenant": "acme", "policy_id": policy.policy_id, "number": 1}})
+        assert room.run(policy).status is RunStatus.SUCCEEDED
+
     def test_is_deployed_by_the_plan_once_its_place_is_free(self, room: Room) -> None:
         policy = room.policy(DEPLOYER, on_success={"deploy_to": "production"})
         told = room.end(trained(room, policy))
@@ -128,6 +160,28 @@ class TestWhileAnotherOneTrains:
             (RunStatus.TRAINING, 2),
         ]
 
+    def test_a_run_that_waits_behind_one_that_is_refused_begins(self, room: Room) -> None:
+        policy = room.policy()
+        room.jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
+        room.jobs.service.submit(ALICE, room.jobs.request(), None)
+        assert trained(room, policy).status is RunStatus.STARTING
+        assert trained(room, policy, "b.csv").status is RunStatus.GATHERING
+        room.later(24 * 3600)
+        room.jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=3))
+        room.later(1)
+        room.later(901)
+        assert [run.status for run in room.runs(policy)][-1] is RunStatus.TRAINING
+
+    def test_a_run_takes_the_place_of_one_that_has_no_job_yet(self, room: Room) -> None:
+        policy = room.policy(concurrency="replace")
+        room.jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
+        room.jobs.service.submit(ALICE, room.jobs.request(), None)
+        assert trained(room, policy).status is RunStatus.STARTING
+        room.jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=5))
+        trained(room, policy, "b.csv")
+        room.later(901)
+        assert [run.status for run in room.runs(policy)] == [RunStatus.SKIPPED, RunStatus.TRAINING]
+
     def test_a_run_is_skipped_where_the_policy_says_so(self, room: Room) -> None:
         policy = room.policy(concurrency="skip")
         first = trained(room, policy)
@@ -148,6 +202,10 @@ class TestWhileAnotherOneTrains:
         assert room.store.standing("acme", policy.policy_id).training == 2
 
 
+def change(room: Room, policy: RetrainingPolicy, **changes: Any) -> None:
+    room.service.set(ALICE, policy.policy_id, RetrainingPolicyRequest.model_validate(room.document(**changes)))
+
+
 class TestTheSchemaCheck:
     OTHER = b"age,income\nold,9\n"
 
@@ -161,6 +219,20 @@ class TestTheSchemaCheck:
             "These columns are new: income.",
             "age was numbers, and is text.",
         )
+
+    def test_keeps_no_more_than_a_record_has_room_for(self, room: Room) -> None:
+        policy = room.policy()
+        header = ",".join(f"{'я' * 100}{number}" for number in range(900))
+        assert trained(room, policy, "a.csv", f"{header}\n".encode()).status is RunStatus.TRAINING
+        assert room.store.standing("acme", policy.policy_id).profile is None
+
+    def test_looks_at_what_is_there_where_a_person_starts_a_run(self, room: Room) -> None:
+        policy = room.policy(schema_check="refuse")
+        room.tell(room.end(trained(room, policy)))
+        room.put("a.csv", self.OTHER)
+        room.service.start(ALICE, policy.policy_id)
+        room.deliver()
+        assert room.runs(policy)[-1].status is RunStatus.REFUSED
 
     def test_refuses_where_the_policy_says_so_and_keeps_what_it_knew(self, room: Room) -> None:
         policy = room.policy(schema_check="refuse")

@@ -49,6 +49,7 @@ class TestTheFirstPrediction:
             ('{"predictions": []}', "JSON"),
             ('{"predictions": [{"a": 1}]}', "JSON"),
             ('{"predictions": [NaN]}', "JSON"),
+            (f'{{"predictions": [{"9" * 400}]}}', "JSON"),
             ('{"predictions": [["a", "b"]]}', "JSON"),
             ('{"predictions": "[redacted]"}', "JSON"),
             ("[redacted]", "JSON"),

@@ -61,6 +61,12 @@ class TestOtherAnswers:
         assert found.distance == 1.0
         assert judge(GATE, Reading(drift=found)).finding is Finding.BREACHED
 
+    def test_are_not_hidden_by_a_single_label_among_the_numbers(self) -> None:
+        dice = random.Random(7)  # noqa: S311  for a simulation
+        new = ["n/a", *numbers(dice, 50.0, 499)]
+        found = drift(numbers(dice, 0.0, 500), new, 60, FALSE_ALARM)
+        assert judge(GATE, Reading(drift=found)).finding is Finding.BREACHED
+
     def test_that_may_be_so_by_chance_pass_with_their_numbers(self) -> None:
         found = judge(GATE, Reading(drift=Drift(500, 500, 4.25, 0.4, 0.52, 0.15)))
         assert (found.gate, found.finding) == ("drift <= 0.1", Finding.PASSED)
