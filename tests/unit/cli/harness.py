@@ -12,6 +12,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from aimatrix.cli.app import app
+from aimatrix.cli.operating import LocalBackups
 from aimatrix.cli.tools import Target, Tools
 from localcloud.commands import Addresses, PartStatus
 from tests.unit.client.fake_service import API, Clock, FakeService, client_of
@@ -98,6 +99,7 @@ class Terminal:
         return Tools(
             connect=connect,
             launcher=lambda: self.launcher,
+            backups=LocalBackups,
             now=lambda: NOW,
             sleep=self.clock.sleep,
             monotonic=self.clock.monotonic,
