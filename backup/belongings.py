@@ -82,6 +82,16 @@ def found(installation: Installation, belonging: Belonging, tenant: str) -> Iter
     return (item for item in items if belonging.keeps(item))
 
 
+def there(installation: Installation, tenant: str) -> Iterator[str]:
+    """What an installation has of a tenant, in words."""
+    for belonging in ALL:
+        if any(True for _ in found(installation, belonging, tenant)):
+            yield f"records in {belonging.table}"
+    for prefix in object_prefixes(tenant):
+        if any(True for _ in installation.listed(prefix)):
+            yield f"objects below {prefix}"
+
+
 def _audit(installation: Installation, tenant: str) -> Iterator[Stored]:
     """The chain up to its head, and what waits for its seal.
 

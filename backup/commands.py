@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Where:
 def export_tenant(where: Where, tenant: str, folder: Path, progress: Progress) -> Manifest:
     """See `exporting.export`."""
     with spoken():
-        return export(where.connect(), tenant, folder, progress, now=utc_now, new_id=new_id)
+        return export(where.connect(), tenant, folder, progress, now=utc_now, new_id=new_id, pause=time.sleep)
 
 
 def import_tenant(where: Where, folder: Path, progress: Progress) -> Imported:

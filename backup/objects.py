@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 from backup.belongings import object_prefixes
 from backup.errors import Refused
 from backup.installation import CONNECTIONS, Installation
 from backup.layout import INDEX, OBJECTS, Entry, Folder, Part, open_private
-
-JOURNAL = ".objects.journal"
-"""What an unfinished export has fetched so far, an object a line: another run does not fetch it again."""
 
 _BLOCK = 1024 * 1024
 
@@ -33,54 +28,74 @@ class Fetched:
     entry: Entry
 
 
-def fetch_all(installation: Installation, tenant: str, folder: Folder, progress: Progress) -> Part:
+class Journal:
+    """What an unfinished export has fetched so far, an object a line: another run does not fetch it again.
+
+    It is of one tenant, so that nothing of one comes into the export of another.
+    """
+
+    def __init__(self, folder: Folder, tenant: str) -> None:
+        self._folder = folder
+        self._path = folder.root / f".{tenant}.journal"
+
+    def exists(self) -> bool:
+        return self._path.is_file()
+
+    def begin(self) -> None:
+        """Make the folder, which only its owner may look into."""
+        self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.root.chmod(0o700)
+        self._path.touch(mode=0o600)
+
+    def read(self) -> dict[str, Fetched]:
+        found = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                values = json.loads(line)
+                tag = values.pop("tag")
+                found[values["key"]] = Fetched(tag, Entry(**values))
+            except (ValueError, TypeError, KeyError):
+                continue
+        return found
+
+    def note(self, fetched: Fetched) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"tag": fetched.tag, **asdict(fetched.entry)}) + "\n")
+
+    def end(self) -> None:
+        """Forget it, and contents that an earlier run fetched and that are in the bucket no more."""
+        kept = {self._folder.blob(entry.sha256) for entry in self._folder.entries()}
+        for path in (self._folder.root / OBJECTS).rglob("*"):
+            if path.is_file() and path not in kept:
+                path.unlink()
+        self._path.unlink()
+
+
+def fetch_all(installation: Installation, tenant: str, folder: Folder, journal: Journal, progress: Progress) -> Part:
     """Fetch every object, and write the index of them.
 
     One that is deleted meanwhile is left out; one that is replaced meanwhile is the old or the new one, whole.
     """
-    known = _journal(folder)
+    known = journal.read()
+
+    def fetch(found: tuple[str, int, str]) -> Fetched | None:
+        key, _, tag = found
+        before = known.get(key)
+        if before and before.tag == tag and folder.blob(before.entry.sha256).is_file():
+            return before
+        return _fetch(installation, key, folder)
+
     entries: list[Entry] = []
-    with (folder.root / JOURNAL).open("a", encoding="utf-8") as journal:
-
-        def fetch(found: tuple[str, int, str]) -> Fetched | None:
-            key, _, tag = found
-            before = known.get(key)
-            if before and before.tag == tag and folder.blob(before.entry.sha256).is_file():
-                return before
-            return _fetch(installation, key, folder)
-
-        listed = (found for prefix in object_prefixes(tenant) for found in installation.listed(prefix))
-        for fetched in at_once(fetch, listed):
-            if fetched is None:
-                continue
-            if known.get(fetched.entry.key) != fetched:
-                journal.write(json.dumps({"tag": fetched.tag, **asdict(fetched.entry)}) + "\n")
-                journal.flush()
-            entries.append(fetched.entry)
-            progress("objects", len(entries))
+    listed = (found for prefix in object_prefixes(tenant) for found in installation.listed(prefix))
+    for fetched in at_once(fetch, listed):
+        if fetched is None:
+            continue
+        if known.get(fetched.entry.key) != fetched:
+            journal.note(fetched)
+        entries.append(fetched.entry)
+        progress("objects", len(entries))
     entries.sort(key=lambda entry: entry.key)
     return folder.write_lines(INDEX, map(asdict, entries))
-
-
-def end(folder: Folder) -> None:
-    """Forget how the objects were fetched."""
-    (folder.root / JOURNAL).unlink(missing_ok=True)
-
-
-def _journal(folder: Folder) -> dict[str, Fetched]:
-    found = {}
-    try:
-        lines = (folder.root / JOURNAL).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        try:
-            values = json.loads(line)
-            tag = values.pop("tag")
-            found[values["key"]] = Fetched(tag, Entry(**values))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return found
 
 
 def _fetch(installation: Installation, key: str, folder: Folder) -> Fetched | None:
@@ -144,10 +159,3 @@ def at_once(work: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
         finally:
             for future in running:
                 future.cancel()
-
-
-def private(path: Path) -> None:
-    """Make a folder that only its owner may look into."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_uid == os.getuid():
-        path.chmod(0o700)

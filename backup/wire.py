@@ -36,13 +36,22 @@ def _written(value: Mapping[str, Any]) -> dict[str, Any]:
             return {kind: base64.b64encode(bytes(content)).decode()}
         case "BS":
             return {kind: sorted(base64.b64encode(bytes(each)).decode() for each in content)}
-        case "SS" | "NS":
+        case "N":
+            return {kind: _plain(content)}
+        case "NS":
+            return {kind: sorted(map(_plain, content))}
+        case "SS":
             return {kind: sorted(content)}
         case "M":
             return {kind: {name: _written(each) for name, each in content.items()}}
         case "L":
             return {kind: [_written(each) for each in content]}
     return {kind: content}
+
+
+def _plain(number: str) -> str:
+    """Without zeros that say nothing, as DynamoDB gives numbers back; the embedded one keeps those of a sum."""
+    return number.rstrip("0").rstrip(".") if "." in number and "e" not in number.lower() else number
 
 
 def _read(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class TestAMove:
 
     def test_an_experiment_goes_on_counting(self, world: World, alice: Client) -> None:
         found = alice.experiments.count(world.before.experiment, counts("conversion", 100, 8, 9))
-        assert (found.looks, [point.samples for point in found.points()]) == (2, [200, 400])
+        assert (found.looks, [point.samples for point in found.points()]) == (2, [100, 200])
 
 
 class TestWhatFollows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,10 +49,15 @@ class Steps:
 
 @dataclass
 class Site:
-    """An installation, and the service's own stores over its tables."""
+    """An installation, and the service's own stores over its tables.
+
+    Attributes:
+        on_pause: what happens while an export waits.
+    """
 
     installation: Installation
-    steps: Steps = field(default_factory=Steps)
+    steps: Callable[[str, int], None] = field(default_factory=Steps)
+    on_pause: Callable[[], object] = lambda: None
 
     def table(self, name: str) -> Table:
         return Table(self.installation.dynamodb, self.installation.tables[name])
@@ -93,7 +99,15 @@ class Site:
         return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key, _, _ in self.installation.listed("")}
 
     def export(self, folder: Path, tenant: str = "acme", export_id: str = "export-1") -> Manifest:
-        return export(self.installation, tenant, folder, self.steps, now=lambda: EXPORTED_AT, new_id=lambda: export_id)
+        return export(
+            self.installation,
+            tenant,
+            folder,
+            self.steps,
+            now=lambda: EXPORTED_AT,
+            new_id=lambda: export_id,
+            pause=lambda _: self.on_pause(),
+        )
 
     def import_(self, folder: Path) -> Imported:
         return import_(self.installation, folder, self.steps, now=lambda: EXPORTED_AT)

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backup import objects
 from backup.errors import Conflict, NothingThere, Refused
 from backup.layout import Folder
 from backup.verifying import verify
 from tests.functional.backup.conftest import Lived
-from tests.functional.jobs.conftest import BUCKET
+from tests.functional.jobs.conftest import ALICE, BUCKET
 
 
 def exported(folder: Path, table: str) -> set[tuple[str, str]]:
@@ -80,10 +79,28 @@ class TestAnExport:
         assert {path.name for path in tmp_path.iterdir()} == {"acme"}
 
 
+class TestAJobInMotion:
+    def test_is_read_again_until_its_ledger_has_caught_up(self, here: Lived, tmp_path: Path) -> None:
+        here.room.service.cancel(ALICE, here.still_open)
+        behind = here.site.ledger.changes("acme", here.still_open)
+        record = here.site.table("jobs").get(f"acme#{here.still_open}", "job") or {}
+        here.site.on_pause = lambda: here.site.ledger.append(record)
+        here.site.export(tmp_path / "acme")
+        key = f"acme#{here.still_open}"
+        rows = [sk for pk, sk in exported(tmp_path / "acme", "jobs") if pk == key and sk.startswith("change#")]
+        assert len(rows) == len(behind) + 1
+
+    def test_is_taken_as_it_is_when_its_ledger_stays_behind(self, here: Lived, tmp_path: Path) -> None:
+        here.room.service.cancel(ALICE, here.still_open)
+        here.site.export(tmp_path / "acme")
+        assert (f"acme#{here.still_open}", "job") in exported(tmp_path / "acme", "jobs")
+
+
 class TestRefusals:
     def test_of_a_tenant_that_is_not_there(self, here: Lived, tmp_path: Path) -> None:
         with pytest.raises(NothingThere, match="nothing of a tenant nobody"):
             here.site.export(tmp_path / "nobody", "nobody")
+        assert not (tmp_path / "nobody").exists()
 
     def test_of_what_is_no_tenants_name(self, here: Lived, tmp_path: Path) -> None:
         with pytest.raises(Refused):
@@ -112,12 +129,18 @@ class TestAnExportThatWasCutOff:
             for entry in Folder(folder).entries()
         ]
         lines = [json.dumps(line) for line in fetched]
-        (folder / objects.JOURNAL).write_text("\n".join(lines) + '\n{"tag": "cut o')
+        (folder / ".acme.journal").write_text("\n".join(lines) + '\n{"tag": "cut o')
         for name in ("SHA256SUMS", "manifest.json", "objects.jsonl.gz"):
             (folder / name).unlink()
         with pytest.raises(NothingThere, match="no finished export"):
             verify(folder)
+        orphan = Folder(folder).blob("f" * 64)
+        orphan.parent.mkdir()
+        orphan.write_bytes(b"of an object that is there no more")
+        with pytest.raises(Conflict, match="something else"):
+            here.site.export(folder, "umbrella")
         here.site.export(folder)
         assert {path: path.stat().st_mtime_ns for path in whole} == whole
+        assert not orphan.exists()
         assert verify(folder).objects == len(fetched)
-        assert not (folder / objects.JOURNAL).exists()
+        assert not (folder / ".acme.journal").exists()

@@ -33,6 +33,13 @@ def test_every_value_comes_back_as_it_was(value: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "plain"), [("0.000010", "0.00001"), ("2.0", "2"), ("100", "100"), ("0", "0"), ("1.50E+3", "1.50E+3")]
+)
+def test_a_number_is_written_without_zeros_that_say_nothing(number: str, plain: str) -> None:
+    assert to_line({"value": {"N": number}}) == {"value": {"N": plain}}
+
+
+@pytest.mark.parametrize(
     "line",
     [
         {},
