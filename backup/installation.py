@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -128,7 +129,7 @@ def spoken() -> Iterator[None]:
     """What AWS refuses, and what does not answer, as an error of ours."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         raise Unreachable(f"AWS did not do what it was asked: {error}") from error
 
 

@@ -222,6 +222,20 @@ class TestWhatFollows:
         told = [event["detail"]["jobId"] for event in world.listener.seen if "jobId" in event["detail"]]
         assert set(told) == {job.job_id}
 
+    def test_a_stack_is_found_by_its_name_as_in_an_account(self, world: World, tmp_path: Path) -> None:
+        settings = json.loads((world.second.state / "settings.json").read_text(encoding="utf-8"))
+        account = {
+            "AWS_ENDPOINT_URL": world.second.addresses["aws"],
+            "AWS_ACCESS_KEY_ID": settings["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": settings["secret_access_key"],
+        }
+        words = ("export", TENANT, str(tmp_path / "acme"), "--region", "us-east-1", "--json", "--stack")
+        absent = aimatrix(*words, "absent", environment=account)
+        assert (absent.returncode, last_json(absent.stdout)["error"]["code"]) == (3, "not_found")
+        done = aimatrix(*words, "aimatrix", environment=account)
+        assert done.returncode == 0, done.stderr
+        assert records(tmp_path / "acme", "metrics").items() >= records(world.folder, "metrics").items()
+
     def test_the_same_import_does_nothing_and_another_is_refused(self, world: World) -> None:
         state = str(world.second.state)
         assert run("import", str(world.folder), "--state", state)["was_done"]

@@ -106,8 +106,11 @@ class Site:
             self.steps,
             now=lambda: EXPORTED_AT,
             new_id=lambda: export_id,
-            pause=lambda _: self.on_pause(),
+            pause=self._pause,
         )
+
+    def _pause(self, _seconds: float) -> None:
+        self.on_pause()
 
     def import_(self, folder: Path) -> Imported:
         return import_(self.installation, folder, self.steps, now=lambda: EXPORTED_AT)
