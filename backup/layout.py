@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,11 +136,8 @@ class Folder:
     def manifest(self) -> Manifest:
         """
         Raises:
-            NothingThere: it is no finished export.
             Refused: another format.
         """
-        if not self.is_whole():
-            raise NothingThere(f"{self.root} is no finished export: it has no {SUMS}")
         try:
             document = json.loads((self.root / MANIFEST).read_bytes())
             if (document["format"], document["version"]) != (FORMAT, VERSION):
@@ -154,8 +152,11 @@ class Folder:
         """The SHA-256 of every file, by name.
 
         Raises:
+            NothingThere: it is no finished export.
             Refused: a line is not as `sha256sum` writes it, or names what lies elsewhere.
         """
+        if not self.is_whole():
+            raise NothingThere(f"{self.root} is no finished export: it has no {SUMS}")
         found = {}
         for line in (self.root / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
             sha256, separator, name = line.partition("  ")
@@ -166,7 +167,14 @@ class Folder:
         return found
 
     def entries(self) -> Iterator[Entry]:
-        return (Entry(**line) for line in read_lines(self.root / INDEX))
+        """
+        Raises:
+            Refused: the index can't be read.
+        """
+        try:
+            yield from (Entry(**line) for line in read_lines(self.root / INDEX))
+        except TypeError:
+            raise Refused(f"{INDEX} has a line that is no object") from None
 
     def records(self, table: str) -> Iterator[Line]:
         return read_lines(self.root / RECORDS / f"{table}.jsonl.gz")
@@ -208,9 +216,16 @@ class Folder:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    with gzip.open(path, "rb") as file:
-        for line in file:
-            yield json.loads(line)
+    """
+    Raises:
+        Refused: those are no gzipped lines of JSON.
+    """
+    try:
+        with gzip.open(path, "rb") as file:
+            for line in file:
+                yield json.loads(line)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise Refused(f"{path} can't be read: {error}") from None
 
 
 def open_private(path: Path) -> Any:

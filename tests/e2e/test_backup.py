@@ -221,6 +221,8 @@ class TestWhatFollows:
         world.listener.until("training.job.status-changed", jobId=job.job_id, status="completed")
         told = [event["detail"]["jobId"] for event in world.listener.seen if "jobId" in event["detail"]]
         assert set(told) == {job.job_id}
+        # So no policy was asked to deploy the model that came with the import.
+        assert world.listener.of("training.model.ready") == []
 
     def test_a_stack_is_found_by_its_name_as_in_an_account(self, world: World, tmp_path: Path) -> None:
         settings = json.loads((world.second.state / "settings.json").read_text(encoding="utf-8"))

@@ -113,6 +113,24 @@ class TestDamage:
         with pytest.raises(Damaged, match="has 1 records instead of 2"):
             verify(folder.root)
 
+    @pytest.mark.parametrize(
+        "content",
+        [b"no gzip", gzip.compress(b"no json"), gzip.compress(b'{"key": 1}\n'), gzip.compress(b"[]\n")],
+        ids=["no gzip", "no JSON", "no object", "a list"],
+    )
+    def test_an_index_that_is_none_is_refused_whatever_its_checksum(self, folder: Folder, content: bytes) -> None:
+        manifest = folder.manifest()
+        (folder.root / "objects.jsonl.gz").write_bytes(content)
+        part = folder.part("objects.jsonl.gz", 1)
+        sums = (folder.root / "SHA256SUMS").read_text().replace(manifest.parts[-1].sha256, part.sha256)
+        document = manifest.document()
+        document["parts"] = [*map(vars, (*manifest.parts[:-1], part))]
+        described = folder.write("manifest.json", json.dumps(document).encode())
+        lines = [line for line in sums.splitlines() if not line.endswith("manifest.json")]
+        folder.write("SHA256SUMS", "\n".join([*lines, f"{described.sha256}  manifest.json"]).encode())
+        with pytest.raises(Refused, match=r"objects\.jsonl\.gz"):
+            verify(folder.root)
+
     def test_an_unfinished_export_is_none(self, folder: Folder) -> None:
         (folder.root / "SHA256SUMS").unlink()
         with pytest.raises(NothingThere, match="no finished export"):
