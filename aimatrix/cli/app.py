@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from aimatrix.cli import (
     audit,
+    backups,
     capacity,
     cloud,
     demo,
@@ -163,6 +164,7 @@ TRAINING = "Training"
 SERVING = "Models and predictions"
 ACCESS = "Access"
 LIMITS = "Limits and costs"
+OPERATION = "Operation"
 
 app.command(rich_help_panel=CLOUD)(cloud.up)
 app.command(rich_help_panel=CLOUD)(cloud.down)
@@ -190,3 +192,5 @@ app.add_typer(webhooks.app, name="webhooks", rich_help_panel=ACCESS)
 app.add_typer(events.app, name="events", rich_help_panel=ACCESS)
 app.add_typer(receipts.app, name="receipt", rich_help_panel=LIMITS)
 app.add_typer(keys.app, name="keys", rich_help_panel=ACCESS)
+app.command(rich_help_panel=OPERATION)(backups.export)
+app.command("import", rich_help_panel=OPERATION)(backups.import_)

@@ -13,6 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from aimatrix.client import Client
+    from backup.importing import Imported
+    from backup.layout import Manifest
     from localcloud.commands import Addresses, PartStatus
 
 
@@ -23,6 +25,24 @@ class Target:
     api: str | None = None
     profile: str | None = None
     state: Path | None = None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Which installation an operator works on: an embedded cloud by its state directory, or a stack in AWS by its name.
+
+    Attributes:
+        profile: of the aws command line.
+    """
+
+    state: Path | None = None
+    stack: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+
+Progress = Callable[[str, int], None]
+"""Is told a step, and how much of it is done."""
 
 
 class Launcher(Protocol):
@@ -66,10 +86,27 @@ class Launcher(Protocol):
         """A token signed by the cloud's own issuer."""
 
 
+class Backups(Protocol):
+    """Exports of tenants, and imports.
+
+    Each raises ``CommandError`` when it can't do what was asked.
+    """
+
+    def export(self, where: Installed, tenant: str, folder: Path, progress: Progress) -> Manifest:
+        """Writes everything that a tenant owns into a folder."""
+
+    def import_(self, where: Installed, folder: Path, progress: Progress) -> Imported:
+        """Brings it into another installation."""
+
+    def verify(self, folder: Path, progress: Progress) -> Manifest:
+        """Checks a folder against its checksums."""
+
+
 @dataclass(frozen=True)
 class Tools:
     connect: Callable[[Target], Client]
     launcher: Callable[[], Launcher]
+    backups: Callable[[], Backups]
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     monotonic: Callable[[], float]
@@ -79,6 +116,7 @@ def production() -> Tools:
     return Tools(
         connect=_connect,
         launcher=_launcher,
+        backups=_backups,
         now=lambda: datetime.now().astimezone(),
         sleep=time.sleep,
         monotonic=time.monotonic,
@@ -103,3 +141,9 @@ def _launcher() -> Launcher:
     from aimatrix.cli.launcher import LocalLauncher
 
     return LocalLauncher()
+
+
+def _backups() -> Backups:
+    from aimatrix.cli.operating import LocalBackups
+
+    return LocalBackups()

@@ -47,6 +47,8 @@ from chalicelib.table import Item
 from chalicelib.transforms.store import SK as TRANSFORM
 
 AT_ONCE = 100
+IMPORTED = "imported"
+"""Of an item that was imported: which export it came from."""
 
 OnUnreadable = Callable[["Change", Exception], None]
 
@@ -75,6 +77,11 @@ class Change:
         return f"{'transforms' if is_transform else self.table}/{_pk(self)}"
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the item came as it is from another installation: see `backup/importing.py`."""
+        return self.before is None and IMPORTED in (self.after or {})
+
+    @property
     def order(self) -> int:
         """The version of the record that it made; 0 for what has none."""
         version = (self.after or {}).get("version" if self.table in {"jobs", "webhooks"} else "record_version")
@@ -84,11 +91,13 @@ class Change:
 def events_of(changes: Iterable[Change], on_unreadable: OnUnreadable | None = None) -> Iterator[Event]:
     """The events of some changes, in their order; metrics of one job that stand together are one event.
 
+    What comes with an import has happened elsewhere, and was told there.
+
     Args:
         on_unreadable: is told of a change that no event can be made of, and why; the others go on. Without it the error is
             raised.
     """
-    for group in _groups(changes):
+    for group in _groups(change for change in changes if not change.is_imported):
         try:
             # All of it before the first is given away: what fails half way has told nothing.
             events = list(_told(group))

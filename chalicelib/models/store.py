@@ -57,7 +57,7 @@ class ModelStore:
 
     def get(self, tenant: str, model_id: str) -> Model | None:
         item = self.table.get(_pk(tenant, model_id), "model") if is_id(model_id) else None
-        return _model(item) if item else None
+        return model_from(item) if item else None
 
     def has_version(self, tenant: str, name: str, version: str) -> bool:
         return self.table.get(_name_pk(tenant, name), f"version#{version}") is not None
@@ -93,7 +93,7 @@ class ModelStore:
         """Replace the record, with the next version, if it is still as `before` was read."""
         after = replace(after, record_version=before.record_version + 1, updated_at=now)
         return self.table.put(
-            _item(after), condition=_UNCHANGED, values={":read_version": before.record_version}, names=_NAMES
+            model_item(after), condition=_UNCHANGED, values={":read_version": before.record_version}, names=_NAMES
         )
 
     def update(self, before: Model, after: Model, now: datetime, *also: Write) -> Model:
@@ -134,7 +134,7 @@ class ModelStore:
         index, key = _INDEX[wanted.framework is not None, wanted.status is not None]
         value = _partition(tenant, wanted)
         page = self.table.query((key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True)
-        return ModelPage(tuple(_model(item) for item in page.items), page.cursor)
+        return ModelPage(tuple(model_from(item) for item in page.items), page.cursor)
 
     @staticmethod
     def cursor(text: str | None, tenant: str, wanted: ModelFilter) -> Cursor | None:
@@ -149,7 +149,7 @@ class ModelStore:
     def _creation(self, model: Model, following: int) -> tuple[Write, ...]:
         name_pk = _name_pk(model.tenant, model.name)
         entry = {"pk": name_pk, "sk": f"version#{model.version}", "tenant": model.tenant, "model_id": model.model_id}
-        writes = (self.table.put_if_absent(_item(model)), self.table.put_if_absent(entry))
+        writes = (self.table.put_if_absent(model_item(model)), self.table.put_if_absent(entry))
         taken = _number(model.version)
         if taken is None or taken < following:
             return writes
@@ -175,7 +175,7 @@ def _partition(tenant: str, wanted: ModelFilter) -> str:
     return "#".join(part for part in parts if part is not None)
 
 
-def _item(model: Model) -> Item:
+def model_item(model: Model) -> Item:
     status = model.status.value
     return {
         "pk": _pk(model.tenant, model.model_id),
@@ -218,7 +218,7 @@ def _item(model: Model) -> Item:
     }
 
 
-def _model(item: Mapping[str, Any]) -> Model:
+def model_from(item: Mapping[str, Any]) -> Model:
     archive, mlflow, auto = item["archive"], item.get("mlflow"), item.get("auto_deployment")
     return Model(
         tenant=item["tenant"],

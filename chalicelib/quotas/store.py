@@ -98,7 +98,7 @@ class QuotaStore:
         def read(items: Sequence[Item | None]) -> list[LimitsRecord]:
             return [_record(owner, item) for owner, item in zip(owners, items, strict=True)]
 
-        return Lookup(self.table, [(_pk(owner), "limits") for owner in owners], read)
+        return Lookup(self.table, [(account_pk(owner), "limits") for owner in owners], read)
 
     def account(self, owner: Owner, month: str) -> Account:
         """Limits and counters of one owner, all strongly consistent."""
@@ -112,7 +112,7 @@ class QuotaStore:
         found: list[Account] = []
         for start in range(0, len(owners), at_once):
             part = owners[start : start + at_once]
-            read = iter(self.table.get_many([(_pk(owner), sk) for owner in part for sk in items]))
+            read = iter(self.table.get_many([(account_pk(owner), sk) for owner in part for sk in items]))
             for owner, limits, now, of_month in zip(part, read, read, read, strict=True):
                 counters = _counters(now), _counters(of_month)
                 found.append(Account(owner, _record(owner, limits).limits, month, *counters))
@@ -159,7 +159,7 @@ class QuotaStore:
     def set_limits(self, owner: Owner, before: LimitsRecord, limits: Limits, by: str, now: datetime) -> Write:
         """Replace the limits that were read."""
         item = {
-            "pk": _pk(owner),
+            "pk": account_pk(owner),
             "sk": "limits",
             **{name: value for name, value in vars(limits).items() if value is not None},
             "max_gpus": dict(limits.max_gpus),
@@ -196,7 +196,7 @@ class QuotaStore:
 
     def items(self, owner: Owner) -> dict[str, Stored]:
         """All counters of an account, strongly consistent, by item (`now`, `month#2026-11`)."""
-        found = self.table.all_of(_pk(owner), consistent=True)
+        found = self.table.all_of(account_pk(owner), consistent=True)
         return {item["sk"]: Stored(item["version"], _counters(item)) for item in found if item["sk"] != "limits"}
 
     def tenants_after(self, tenant: str | None) -> Iterator[str]:
@@ -208,7 +208,7 @@ class QuotaStore:
         return self._listed(tenant, Owner(tenant, user) if user else None)
 
     def _listed(self, tenant: str | None, after: Owner | None) -> Iterator[Owner]:
-        cursor = Cursor({"pk": _pk(after), "sk": "now", **_listed_as(after)}) if after else None
+        cursor = Cursor({"pk": account_pk(after), "sk": "now", **listed_as(after)}) if after else None
         for page in pages(lambda after: self.owners(tenant, _LIST_PAGE, after), cursor):
             yield from page.owners
 
@@ -235,9 +235,9 @@ class QuotaStore:
             # An absent counter is zero, which is within the limit unless this amount alone is over it.
             clauses.append(within if amount > most else f"(attribute_not_exists(#c{index}) OR {within})")
         return self.table.change(
-            _pk(owner),
+            account_pk(owner),
             sk,
-            _listed_as(owner) if sk == "now" else {},
+            listed_as(owner) if sk == "now" else {},
             add={**amounts, "version": 1},
             condition=" AND ".join(clauses) or None,
             values=values or None,
@@ -245,11 +245,11 @@ class QuotaStore:
         )
 
 
-def _pk(owner: Owner) -> str:
+def account_pk(owner: Owner) -> str:
     return f"{owner.tenant}#tenant" if owner.user is None else f"{owner.tenant}#user#{owner.user}"
 
 
-def _listed_as(owner: Owner) -> dict[str, str]:
+def listed_as(owner: Owner) -> dict[str, str]:
     return {"kind_key": _kind(owner.tenant if owner.user else None), "listed_at": owner.user or owner.tenant}
 
 

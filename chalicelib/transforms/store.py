@@ -48,7 +48,7 @@ class TransformStore:
 
     def get(self, tenant: str, transform_id: str) -> Transform | None:
         item = self.table.get(f"{tenant}#{transform_id}", SK) if is_id(transform_id) else None
-        return _transform(item) if item else None
+        return transform_from(item) if item else None
 
     def create(self, transform: Transform, *also: Write) -> None:
         """
@@ -58,7 +58,7 @@ class TransformStore:
         Raises:
             StaleTransform: the id is taken, or one of the other writes failed.
         """
-        self._transact(self.table.put_if_absent(_item(transform)), *also)
+        self._transact(self.table.put_if_absent(transform_item(transform)), *also)
 
     def update(self, before: Transform, after: Transform, now: datetime, *also: Write) -> Transform:
         """Replace the record, with the next version, if it is still as `before` was read.
@@ -68,21 +68,21 @@ class TransformStore:
         """
         after = replace(after, record_version=before.record_version + 1, updated_at=now)
         values = {":read_version": before.record_version}
-        self._transact(self.table.put(_item(after), condition=_UNCHANGED, values=values, names=_NAMES), *also)
+        self._transact(self.table.put(transform_item(after), condition=_UNCHANGED, values=values, names=_NAMES), *also)
         return after
 
     def search(self, tenant: str, model_id: str | None, limit: int, offset: int, after: Cursor | None) -> TransformPage:
         """Newest first."""
         index, key, value = _list(tenant, model_id)
         page = self.table.query((key, value), index=index, after=after, limit=limit, offset=offset, newest_first=True)
-        return TransformPage(tuple(map(_transform, page.items)), page.cursor)
+        return TransformPage(tuple(map(transform_from, page.items)), page.cursor)
 
     def open(self) -> Iterator[Transform]:
         """All tenants' transforms that have not ended. The index lags behind the records a little."""
         for page in pages(
             lambda after: self.table.query(("live_key", _OPEN), index="by-live", after=after, limit=_PAGE)
         ):
-            yield from map(_transform, page.items)
+            yield from map(transform_from, page.items)
 
     @staticmethod
     def cursor(text: str | None, tenant: str, model_id: str | None) -> Cursor | None:
@@ -104,7 +104,7 @@ def _list(tenant: str, model_id: str | None) -> tuple[str, str, str]:
     return "by-model", "model_key", f"{tenant}#transforms#{model_id}"
 
 
-def _item(transform: Transform) -> Item:
+def transform_item(transform: Transform) -> Item:
     tenant, identity = transform.tenant, transform.transform_id
     times = {name: getattr(transform, name) for name in ("started_at", "ended_at")}
     return {
@@ -125,7 +125,7 @@ def _item(transform: Transform) -> Item:
     }
 
 
-def _transform(item: Mapping[str, Any]) -> Transform:
+def transform_from(item: Mapping[str, Any]) -> Transform:
     plain: dict[str, Any] = {name: item.get(name) for name in _PLAIN}
     times: dict[str, Any] = {
         name: from_text(text) if (text := item.get(name)) else None for name in ("started_at", "ended_at")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _KEPT = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
 
 
-def create_table(client: DynamoDBClient, name: str) -> str:
-    """Create one of the template's tables (`jobs`, `metrics`, ...) under that name."""
+def create_table(client: DynamoDBClient, name: str, called: str | None = None) -> str:
+    """Create one of the template's tables (`jobs`, `metrics`, ...) under that name, or under another."""
     properties = tables.fragment()["Resources"][names.table_id(name)]["Properties"]
-    client.create_table(TableName=name, **{key: properties[key] for key in _KEPT if key in properties})
-    return name
+    client.create_table(TableName=called or name, **{key: properties[key] for key in _KEPT if key in properties})
+    return called or name

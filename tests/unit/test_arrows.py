@@ -98,6 +98,20 @@ def test_the_agent_needs_nothing_but_the_standard_library_and_itself(path: Path)
     assert not [name for name in _imports(path) if name.split(".")[0] in foreign]
 
 
+@pytest.mark.parametrize("path", _modules("backup"), ids=_id)
+def test_the_operators_tool_meets_aws_in_one_module_and_nothing_of_the_template(path: Path) -> None:
+    foreign = {"aimatrix", "infra", "trainer", "chalice", "pydantic"}
+    if path.name != "installation.py":
+        foreign |= {"boto3", "botocore", "localcloud"}
+    assert not [name for name in _imports(path) if name.split(".")[0] in foreign]
+
+
+@pytest.mark.parametrize("name", ["errors", "layout", "verifying"])
+def test_an_export_is_checked_with_nothing_but_the_standard_library(name: str) -> None:
+    path = ROOT / "backup" / f"{name}.py"
+    assert {imported.split(".")[0] for imported in _imports(path)} <= {*sys.stdlib_module_names, "backup"}
+
+
 @pytest.mark.parametrize("path", _modules("aimatrix"), ids=_id)
 def test_the_client_works_without_the_service(path: Path) -> None:
     foreign = {"chalicelib", "infra", "trainer", "boto3", "pydantic", "chalice"}

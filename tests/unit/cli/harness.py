@@ -12,7 +12,8 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from aimatrix.cli.app import app
-from aimatrix.cli.tools import Target, Tools
+from aimatrix.cli.operating import LocalBackups
+from aimatrix.cli.tools import Backups, Target, Tools
 from localcloud.commands import Addresses, PartStatus
 from tests.unit.client.fake_service import API, Clock, FakeService, client_of
 
@@ -84,6 +85,7 @@ class Terminal:
 
     service: FakeService = field(default_factory=FakeService)
     launcher: FakeLauncher = field(default_factory=FakeLauncher)
+    backups: Backups = field(default_factory=LocalBackups)
     clock: Clock = field(default_factory=Clock)
     targets: list[Target] = field(default_factory=list)
 
@@ -98,6 +100,7 @@ class Terminal:
         return Tools(
             connect=connect,
             launcher=lambda: self.launcher,
+            backups=lambda: self.backups,
             now=lambda: NOW,
             sleep=self.clock.sleep,
             monotonic=self.clock.monotonic,

@@ -33,6 +33,7 @@ VERBS = (
     *("keys create", "keys list", "keys get", "keys revoke"),
     *("webhooks create", "webhooks list", "webhooks show", "webhooks change", "webhooks rotate", "webhooks delete"),
     *("webhooks ping", "webhooks deliveries", "webhooks redeliver"),
+    *("export", "import"),
     *("events dead-letters", "events redrive", "events replay"),
 )
 
@@ -63,7 +64,7 @@ class TestHelp:
         code = (
             "import sys, aimatrix.cli.app\n"
             "print(sorted({name.split('.')[0] for name in sys.modules}"
-            " & {'httpx', 'rich', 'localcloud', 'boto3', 'chalicelib', 'mlflow'}))"
+            " & {'httpx', 'rich', 'localcloud', 'boto3', 'backup', 'chalicelib', 'mlflow'}))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)

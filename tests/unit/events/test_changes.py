@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.clock import to_text
 from chalicelib.deployments.deployment import Variant
-from chalicelib.events.changes import AT_ONCE, Change, events_of
+from chalicelib.events.changes import AT_ONCE, IMPORTED, Change, events_of
 from chalicelib.events.shapes import CheckpointsOverdue as Overdue
 from chalicelib.events.shapes import (
     DeploymentStatusChanged,
@@ -292,6 +292,21 @@ class TestMetrics:
     def test_keep_what_json_has_no_number_for(self) -> None:
         (event,) = seen(self.changes("a", 1, float("nan")))
         assert json.loads(event.model_dump_json(by_alias=True))["metrics"][0]["value"] == "NaN"
+
+
+class TestAnImport:
+    def test_is_no_news_and_what_follows_it_is(self) -> None:
+        submitted, ended = life(Ended(JobStatus.COMPLETED, NOW, USED))
+        imported = {**(submitted.after or {}), IMPORTED: "export-1"}
+        assert seen([replace(submitted, after=imported)]) == []
+        assert len(seen([replace(ended, before=imported)])) == 1
+
+    def test_of_points_stands_between_no_others(self) -> None:
+        changes = TestMetrics().changes("j-1", 3)
+        changes[1] = replace(changes[1], after={**(changes[1].after or {}), IMPORTED: "export-1"})
+        (told,) = seen(changes)
+        assert isinstance(told, MetricsRecorded)
+        assert len(told.metrics) == 2
 
 
 class TestPoison:
