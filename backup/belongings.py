@@ -7,6 +7,7 @@ jobs         a scan: statistics by name have no index     secrets: encrypted by 
 models       a scan: versions and counters have no index  -
 deployments  a scan: places and policies have no index    waiters · the way from an endpoint to its deployment
 experiments  a scan: single exposures have no index       idempotency keys
+retraining   a scan: what came for a run has no index     -
 metrics      the partitions of the tenant's jobs          -
 usage        a scan: receipts of deleted jobs, and sums   -
 quotas       a scan: limits of who never had a job        counters: they are made of the jobs' records (`accounts.py`)
@@ -56,11 +57,12 @@ JOBS = Belonging("jobs", ("waiter#", "idempotency#", "secrets"), is_told=True)
 MODELS = Belonging("models", is_told=True)
 DEPLOYMENTS = Belonging("deployments", ("waiter", "endpoint"), is_told=True)
 EXPERIMENTS = Belonging("experiments", ("idempotency#", "key#"))
+RETRAINING = Belonging("retraining")
 METRICS = Belonging("metrics", is_told=True)
 USAGE = Belonging("usage")
 QUOTAS = Belonging("quotas", ("now", "month#"))
 
-ALL = (AUDIT, JOBS, MODELS, DEPLOYMENTS, EXPERIMENTS, METRICS, USAGE, QUOTAS)
+ALL = (AUDIT, JOBS, MODELS, DEPLOYMENTS, EXPERIMENTS, RETRAINING, METRICS, USAGE, QUOTAS)
 """In the order of an export: what refers to something comes before it, and may at worst lack what is still to be made."""
 
 LEFT_OUT = ("keys", "capacity", "events", "webhooks")

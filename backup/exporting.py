@@ -62,7 +62,7 @@ def export(
         raise NothingThere(f"the installation {installation.source.stack} has nothing of a tenant {tenant}")
     journal.begin()
     taken_at = now()
-    still_open: Counter[str] = Counter(jobs=0, deployments=0, rollouts=0, transforms=0)
+    still_open: Counter[str] = Counter(jobs=0, deployments=0, rollouts=0, transforms=0, runs=0)
     keys = ReceiptKeys(installation, tenant)
     parts: list[Part] = []
     for belonging in ALL:

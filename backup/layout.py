@@ -68,7 +68,7 @@ class Manifest:
     Attributes:
         taken_at: when the export began. Nothing that ended or began later is sure to be in it.
         release: of the installation's tools.
-        open: how many jobs, deployments, rollouts and transforms had not ended.
+        open: how many jobs, deployments, rollouts, transforms and runs of retraining had not ended.
         bytes: of all objects together.
     """
 

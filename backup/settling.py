@@ -5,6 +5,8 @@ a live deployment      is terminated: its endpoint stayed where it was; its plac
 a failed deployment    the same: what is left of it is there
 an open rollout        has failed
 an open transform      has failed
+an open run            has failed
+a retraining policy    is switched off: what an import uploads must not train
 a model that is used   is not: neither endpoint nor transform is here
 
 Each is one version of the record more, by the rules that the service itself goes by; of a job the ledger says so too, so
@@ -29,6 +31,9 @@ from chalicelib.jobs.life import Ended, apply
 from chalicelib.models.model import Model
 from chalicelib.models.store import model_from, model_item
 from chalicelib.quotas.quota import Amounts
+from chalicelib.retraining.items import run_item, run_of
+from chalicelib.retraining.run import RunStatus
+from chalicelib.retraining.store import STANDING
 from chalicelib.rollouts import items as rollouts
 from chalicelib.rollouts.rollout import RolloutStatus
 from chalicelib.table import Item, as_json, decode, encode
@@ -39,7 +44,7 @@ DELETED = "deleted"
 
 
 def open_kind(table: str, item: Stored) -> str | None:
-    """`jobs`, `deployments`, `rollouts` or `transforms`, if it is one that has not ended."""
+    """`jobs`, `deployments`, `rollouts`, `transforms` or `runs`, if it is one that has not ended."""
     sk, status = item["sk"]["S"], item.get("status", {}).get("S")
     match table, sk:
         case "jobs", "job":
@@ -50,6 +55,8 @@ def open_kind(table: str, item: Stored) -> str | None:
             return "transforms" if TransformStatus(status).is_open else None
         case "deployments", _ if sk.startswith(rollouts.PREFIX):
             return "rollouts" if RolloutStatus(status).is_open else None
+        case "retraining", _ if sk.startswith("run#"):
+            return None if RunStatus(status).is_over else "runs"
     return None
 
 
@@ -75,6 +82,12 @@ def settled(table: str, item: Stored, at: datetime, origin: str) -> Iterator[Sto
             # What it costs is charged where it runs.
             over = transform.ended(TransformStatus.FAILED, reason, None, at)
             yield encode(transform_item(replace(over, record_version=over.record_version + 1, updated_at=at)))
+        case "runs":
+            run = run_of(decode(item))
+            failed = run.ended(RunStatus.FAILED, f"It was open when it was exported from {origin}.", at)
+            yield encode(run_item(replace(failed, record_version=run.record_version + 1, updated_at=at)))
+        case _ if table == "retraining":
+            yield _at_rest(item)
         case _ if table == "models" and item["sk"]["S"] == "model" and item["uses"]["M"]:
             yield encode(_model(decode(item), at))
         case _:
@@ -104,6 +117,15 @@ def _deployment(item: Item, at: datetime, reason: str) -> Item:
             rollout=None,
         )
     )
+
+
+def _at_rest(item: Stored) -> Stored:
+    """A policy that trains nothing, and of how it stands with one: that nothing is under way."""
+    if item["pk"]["S"].endswith("#retraining"):
+        return {**item, "enabled": {"BOOL": False}}
+    if item["sk"]["S"] == STANDING:
+        return {name: value for name, value in item.items() if name not in {"gathering", "training"}}
+    return item
 
 
 def _model(item: Item, at: datetime) -> Item:

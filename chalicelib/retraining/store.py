@@ -43,7 +43,7 @@ KEPT = timedelta(days=30)
 AT_ONCE = 49
 """Uploads in a transaction: each is two writes, and the run is one more of at most 100."""
 
-_STANDING = "standing"
+STANDING = "standing"
 _PAGE = 1000
 _VERSION = {"#record_version": "record_version"}
 _UNCHANGED = "#record_version = :read_version"
@@ -157,7 +157,7 @@ class RetrainingStore:
     # Runs
 
     def standing(self, tenant: str, policy_id: str) -> Standing:
-        item = self.table.get(f"{tenant}#{policy_id}", _STANDING)
+        item = self.table.get(f"{tenant}#{policy_id}", STANDING)
         if item is None:
             return Standing()
         return Standing(**{name: item.get(name, value) for name, value in vars(Standing()).items()})
@@ -352,7 +352,7 @@ class RetrainingStore:
     def _stand(self, run: Run, before: Standing, after: Standing) -> Write:
         item: Mapping[str, Any] = {
             "pk": f"{run.tenant}#{run.policy_id}",
-            "sk": _STANDING,
+            "sk": STANDING,
             **vars(replace(after, record_version=before.record_version + 1)),
         }
         if before.record_version == 0:

@@ -36,7 +36,7 @@ class TestBuiltTemplate:
     def test_has_every_output_that_the_laptop_and_the_client_read(self, template: Json) -> None:
         assert set(template["Outputs"]) == {
             *("ApiUrl", "RestApiId", "ArtifactsBucket", "JobsTable", "ModelsTable", "DeploymentsTable", "MetricsTable"),
-            "ExperimentsTable",
+            *("ExperimentsTable", "RetrainingTable"),
             *("UsageTable", "QuotasTable", "KeysTable", "AuditTable", "CapacityTable", "EventsTable"),
             *("WebhooksTable", "NotificationTopicArn"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),

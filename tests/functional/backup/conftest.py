@@ -33,7 +33,7 @@ from tests.functional.jobs.conftest import jobs as jobs
 from tests.functional.jobs.test_ledger import Stream
 from tests.functional.tables import create_table
 
-TABLES = ("audit", "jobs", "models", "deployments", "experiments", "metrics", "usage", "quotas")
+TABLES = ("audit", "jobs", "models", "deployments", "experiments", "retraining", "metrics", "usage", "quotas")
 EXPORTED_AT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -135,7 +135,7 @@ class Lived:
 def here(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Lived:
     dynamodb, kms = boto3.client("dynamodb"), boto3.client("kms")
     stream = Stream(jobs, monkeypatch)
-    for name in ("deployments", "experiments"):
+    for name in ("deployments", "experiments", "retraining"):
         create_table(dynamodb, name)
     site = Site(_installation("here", BUCKET, {name: name for name in TABLES}))
     submitted = [

@@ -48,7 +48,7 @@ class TestAnExport:
 
     def test_says_what_had_not_ended(self, here: Lived, tmp_path: Path) -> None:
         made = here.site.export(tmp_path / "acme")
-        assert made.open == {"jobs": 1, "deployments": 0, "rollouts": 0, "transforms": 0}
+        assert made.open == {"jobs": 1, "deployments": 0, "rollouts": 0, "transforms": 0, "runs": 0}
 
     def test_has_the_key_that_its_receipts_are_checked_with(self, here: Lived, tmp_path: Path) -> None:
         here.site.export(tmp_path / "acme")

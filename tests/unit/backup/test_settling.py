@@ -15,6 +15,8 @@ from chalicelib.deployments import items as deployments
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, Variant
 from chalicelib.models.model import Archive, Model, ModelStatus, Use
 from chalicelib.models.store import model_from, model_item
+from chalicelib.retraining.items import run_item, run_of
+from chalicelib.retraining.run import Run, RunStatus, Trigger
 from chalicelib.rollouts import items as rollouts
 from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
 from chalicelib.table import Item, decode, encode
@@ -100,6 +102,24 @@ class TestWhatHadEnded:
         written = encode({**item, "of a later release": "kept"})
         assert open_kind(table, written) is None
         assert list(settled(table, written, AT, "the old one")) == [written]
+
+
+class TestRetraining:
+    def test_is_switched_off_and_at_rest(self) -> None:
+        policy = encode({"pk": "acme#retraining", "sk": "p", "enabled": True, "name": "daily"})
+        assert list(settled("retraining", policy, AT, "the old one")) == [{**policy, "enabled": {"BOOL": False}}]
+        standing = encode({"pk": "acme#p", "sk": "standing", "gathering": 3, "training": 2, "last": 3})
+        assert list(settled("retraining", standing, AT, "the old one")) == [
+            encode({"pk": "acme#p", "sk": "standing", "last": 3})
+        ]
+
+    def test_a_run_that_was_open_has_failed(self) -> None:
+        run = Run("acme", "p", 2, "alice", Trigger.UPLOAD, AT, AT, AT, RunStatus.TRAINING, job_id="j")
+        assert open_kind("retraining", encode(run_item(run))) == "runs"
+        (item,) = settled("retraining", encode(run_item(run)), AT, "the old one")
+        after = run_of(decode(item))
+        assert (after.status, after.record_version) == (RunStatus.FAILED, 2)
+        assert after.reason == "It was open when it was exported from the old one."
 
 
 class TestMoving:
