@@ -57,8 +57,7 @@ class Collecting:
                     return 0
             try:
                 run = run or self.begin(policy, Trigger.UPLOAD, policy.user)
-                is_complete = any(policy.source.is_marker(each.key) and not each.is_deletion for each in uploads)
-                return self.store.gather(run, uploads, now, is_complete=is_complete)
+                return self.store.gather(run, uploads, now, policy.source.completes)
             except Stale:
                 continue
 

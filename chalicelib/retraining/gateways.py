@@ -70,7 +70,8 @@ class Data:
         lines: list[str] = []
         size = 0
         for found in self.objects.versions(prefix):
-            lines.append(json.dumps({"key": found.key, "version_id": found.version_id, "etag": found.etag}))
+            values = {"key": found.key, "version_id": found.version_id, "etag": found.etag, "size": found.size}
+            lines.append(json.dumps(values))
             size += found.size
             if len(lines) > most:
                 raise TooMuch

@@ -22,7 +22,7 @@ _RUN_PLAIN = (
     *("tenant", "policy_id", "number", "user", "record_version", "is_complete", "objects", "size"),
     *("job_id", "cost_usd", "model_id", "deployment_id", "deployment_reason", "reason"),
 )
-_RUN_TIMES = ("opened_at", "updated_at", "last_at", "look_at", "submitted_at", "ended_at")
+_RUN_TIMES = ("opened_at", "updated_at", "last_at", "look_at", "begun_at", "submitted_at", "ended_at")
 
 
 def policies_pk(tenant: str) -> str:

@@ -60,6 +60,7 @@ class Run:
         last_at: when the last object came.
         is_complete: the marker of its set has come.
         look_at: when the word comes, which is on its way, that it is to be looked at.
+        begun_at: since when it takes no more objects, and waits for a place in the quota if there is none.
         objects, size: new or changed ones that came for it; known once it takes no more.
         warnings: what the schema check found, in sentences.
         deployment_reason: why its model was, or was not, deployed.
@@ -79,6 +80,7 @@ class Run:
     look_at: datetime | None = None
     objects: int | None = None
     size: int | None = None
+    begun_at: datetime | None = None
     data: DataVersion | None = None
     warnings: tuple[str, ...] = ()
     job_id: str | None = None
@@ -90,8 +92,8 @@ class Run:
     reason: str | None = None
     ended_at: datetime | None = None
 
-    def starting(self, objects: int, size: int) -> Run:
-        return replace(self, status=RunStatus.STARTING, objects=objects, size=size)
+    def starting(self, objects: int, size: int, now: datetime) -> Run:
+        return replace(self, status=RunStatus.STARTING, objects=objects, size=size, begun_at=now)
 
     def training(self, job_id: str, data: DataVersion, warnings: tuple[str, ...], now: datetime) -> Run:
         return replace(

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_COLUMNS = 1_000
+MAX_NAMES = 30_000
+"""Characters of all columns' names together: as JSON they are at most six times as many bytes, and an item has 400 KB."""
+
 _SHOWN = 5
+_SAID = 20
 _EMPTY = frozenset({"", "na", "nan", "null", "none"})
 
 
@@ -37,13 +41,13 @@ Profile = Mapping[str, Column]
 def profile(samples: Iterable[str]) -> Profile:
     """What samples of files look like together. The first line of each is its header, a last one that is cut off is left.
 
-    A file that is no table adds nothing.
+    A file that is no table adds nothing. Nothing is known of more columns, or longer names, than are compared.
     """
     found: dict[str, Column] = {}
     for sample in samples:
         for name, column in _of_file(sample).items():
             found[name] = found[name].joined(column) if name in found else column
-    return found
+    return found if len(found) <= MAX_COLUMNS and sum(map(len, found)) <= MAX_NAMES else {}
 
 
 def differences(before: Profile, now: Profile) -> list[str]:
@@ -69,7 +73,7 @@ def differences(before: Profile, now: Profile) -> list[str]:
                 said.append(
                     f"{name[:80]} was {old.least:g} to {old.greatest:g}, and is {new.least:g} to {new.greatest:g}."
                 )
-    return said
+    return said if len(said) <= _SAID else [*said[:_SAID], f"{len(said) - _SAID} more differences."]
 
 
 def to_json(seen: Profile) -> str:

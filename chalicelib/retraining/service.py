@@ -138,7 +138,8 @@ class RetrainingService:
         policy = rules.policy_of(request, caller, self.jobs.objects.bucket, policy_id, self.now())
         if policy.deployment is not None:
             caller.require(Permission.MODELS_DEPLOY)
-        self.jobs.check_template(caller, rules.template_of(policy, self.jobs.objects.bucket))
+        with rules.below("job"):
+            self.jobs.check_template(caller, rules.template_of(policy, self.jobs.objects.bucket))
         return policy
 
     def _own(self, caller: Caller, policy_id: str) -> RetrainingPolicy:

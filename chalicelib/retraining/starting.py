@@ -52,7 +52,11 @@ class Starting:
         while True:
             run = self.store.run(look.tenant, look.policy_id, look.number)
             policy = self.store.policy(look.tenant, look.policy_id)
-            if run is None or run.status not in {RunStatus.GATHERING, RunStatus.STARTING}:
+            if run is None:
+                return
+            if run.status not in {RunStatus.GATHERING, RunStatus.STARTING}:
+                # The call that ended it may have died before it had the next one looked at.
+                self._have_next_looked_at(run, self.store.standing(run.tenant, run.policy_id))
                 return
             try:
                 if policy is None or not policy.enabled:
@@ -94,7 +98,8 @@ class Starting:
             return False
         after = replace(standing, gathering=None, training=run.number)
         stand = self.store.stand(run, standing, after)
-        self.store.change(run, run.starting(len(kept), size), self.now(), stand)
+        now = self.now()
+        self.store.change(run, run.starting(len(kept), size, now), now, stand)
         return True
 
     def _wait_for_more(self, run: Run, policy: RetrainingPolicy) -> None:
@@ -188,7 +193,7 @@ class Starting:
             raise _Refused(f"The job was refused: {refusal.detail}") from refusal
 
     def _wait_for_quota(self, run: Run, full: QuotaExceeded) -> None:
-        if self.now() - run.opened_at > LONGEST_WAIT:
+        if self.now() - (run.begun_at or run.opened_at) > LONGEST_WAIT:
             self._end(run, RunStatus.REFUSED, f"The job was refused: {full.detail}")
             return
         self.store.change(run, replace(run, reason=f"It waits: {full.detail}"), self.now())
@@ -207,6 +212,12 @@ class Starting:
         )
         now = self.now()
         self.store.change(run, run.ended(status, reason, now), now, self.store.stand(run, standing, after))
+        self._have_next_looked_at(run, after)
+
+    def _have_next_looked_at(self, run: Run, standing: Standing) -> None:
+        """The run that gathers may have been due while this one waited for a place in the quota."""
+        if standing.gathering is not None:
+            self.looks.send(Look(run.tenant, run.policy_id, standing.gathering), 0)
 
 
 def _caller(policy: RetrainingPolicy) -> Caller:

@@ -12,7 +12,7 @@ pk                           sk                what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -214,11 +214,14 @@ class RetrainingStore:
 
     # Objects
 
-    def gather(self, run: Run, uploads: Sequence[Upload], now: datetime, *, is_complete: bool) -> int:
+    def gather(
+        self, run: Run, uploads: Sequence[Upload], now: datetime, completes: Callable[[Upload], bool] = lambda _: False
+    ) -> int:
         """Add uploads to a run that gathers; those that came before, or are older than what came, are left.
 
         Args:
             uploads: at most `AT_ONCE`, of different keys.
+            completes: whether one says that the run's set is complete, if it is new.
 
         Returns:
             How many were new.
@@ -229,6 +232,7 @@ class RetrainingStore:
         fresh = list(uploads)
         while fresh:
             pk, sk = run_key(run.tenant, run.policy_id, run.number)
+            is_complete = any(map(completes, fresh))
             still = self.table.change(
                 pk,
                 sk,

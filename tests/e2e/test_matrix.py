@@ -26,6 +26,8 @@ from chalicelib.api_keys.key import SCOPES
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, Variant
 from chalicelib.deployments.store import DeploymentStore
 from chalicelib.identity.permissions import INSTALLATION, Permission, Role, permissions_of
+from chalicelib.retraining.run import Run, Trigger
+from chalicelib.retraining.store import RetrainingStore, Standing
 from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
 from chalicelib.rollouts.store import RolloutStore
 from chalicelib.table import Table
@@ -49,6 +51,8 @@ MISSING = {
     "experiment_id": "00000000-0000-4000-8000-000000000000",
     "rollout_id": "99",
     "transform_id": "00000000-0000-4000-8000-000000000000",
+    "policy_id": "00000000-0000-4000-8000-000000000000",
+    "run_id": "99",
     "model_name": "nothing",
     "name": "nothing",
     "environment": "production",
@@ -66,13 +70,13 @@ EXPERIMENT = {
     "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
     "max_samples_per_variant": 1000,
 }
-ROLLOUT = 70_707_070
-"""A number that no answer has by chance."""
+ROLLOUT, RUN = 70_707_070, 60_606_060
+"""Numbers that no answer has by chance."""
 INVOKING = {"invokeDeployment", "invokeEndpoint"}
 """Their bodies are the models'."""
 NAMED_BY_ANYBODY = {("user_id",), ("model_name",), ("environment",)}
 """Parameters that name no thing of somebody's: each tenant has its own under that name."""
-NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id", "model_name"}
+NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id", "policy_id", "model_name"}
 """Parameters of things that need not exist, or that an administrator has deleted: whoever may ask can be told so."""
 # What an operation on somebody else's thing needs instead, and what it is without that: not there, or not allowed.
 OTHERS = {
@@ -86,6 +90,8 @@ OTHERS = {
 }
 OF_THEIR_OWNERS = {"listTransformOutputs": (Permission.MODELS_DEPLOY, 403)}
 """The same for operations on what lies in its owner's place, whatever permission they need."""
+OF_THE_TENANT = {"getRetrainingPolicy", "listRetrainingRuns", "getRetrainingRun"}
+"""Operations on somebody's things that whoever has their permission may see."""
 # Fields that would make somebody more than they are, or a thing somebody else's.
 PRIVILEGED = (
     *("tenant", "user", "user_id", "owner", "roles", "permissions", "is_admin", "sub", "key_id", "job_id", "model_id"),
@@ -126,7 +132,7 @@ class Operation:
         if self.needs and self.needs not in permissions:
             return 403
         others = OF_THEIR_OWNERS.get(self.name) or (OTHERS.get(self.needs) if self.needs else None)
-        if others and self.parameters:
+        if others and self.parameters and self.name not in OF_THE_TENANT:
             wider, refusal = others
             return None if wider in permissions else refusal
         return None
@@ -208,6 +214,9 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         experiment = alice.experiments.create({**EXPERIMENT, "name": f"{CANARY}-experiment"})
         webhook = alice.webhooks.create(f"https://{CANARY}.example.com/hook").webhook
         ping = alice.webhooks.ping(webhook.webhook_id)
+        retraining = _retraining(job.document["config"]["script_path"])
+        policy = alice.retraining.create({**retraining, "name": f"{CANARY}-policy"})
+        _open_run(cloud, policy.id)
         things = {
             "job_id": job.job_id,
             "model_id": model.id,
@@ -215,6 +224,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "experiment_id": experiment.id,
             "rollout_id": str(ROLLOUT),
             "transform_id": _ended_transform(cloud, model.id).transform_id,
+            "policy_id": policy.id,
+            "run_id": str(RUN),
             "model_name": "some-model",
             "name": f"{CANARY}-deployment",
             "environment": "development",
@@ -255,6 +266,8 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "assignVariants": {"keys": ["k"]},
             "reportExposures": {"exposures": [{"variant": "a", "key": "k"}]},
             "reportOutcomes": {"counts": [{"variant": "a", "metric": "conversion", "n": 1, "successes": 0}]},
+            "createRetrainingPolicy": retraining,
+            "setRetrainingPolicy": retraining,
             "createApiKey": {"name": "matrix", "scopes": ["models:read"]},
             "setCapacityPool": {"limit": 8},
             "replayEvents": {"since": "2026-03-01T12:00:00Z"},
@@ -262,6 +275,23 @@ def world(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             "changeWebhook": {"description": f"{CANARY} of another"},
         }
         yield World(cloud, Issuer.open(directory.part("issuer"), settings.issuer_url), http, things, bodies)
+
+
+def _retraining(script: str) -> dict[str, Any]:
+    """A policy over a folder of alice's in which nothing lies."""
+    user = script[: script.index("/users/alice/")]
+    return {
+        "name": "matrix",
+        "source": {"type": "s3", "uri_prefix": f"{user}/users/alice/rows/"},
+        "job": {"name": "matrix", "framework": "custom", "config": {"script_path": script}},
+    }
+
+
+def _open_run(cloud: Cloud, policy_id: str) -> None:
+    """A record of a run for which something has come, and which nobody has looked at yet."""
+    now = datetime.now(UTC)
+    run = Run("default", policy_id, RUN, f"{CANARY}-user", Trigger.UPLOAD, now, now, now)
+    RetrainingStore(Table(cloud.boto("dynamodb"), "aimatrix-retraining")).open(run, Standing())
 
 
 def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:

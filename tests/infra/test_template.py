@@ -36,7 +36,7 @@ class TestBuiltTemplate:
     def test_has_every_output_that_the_laptop_and_the_client_read(self, template: Json) -> None:
         assert set(template["Outputs"]) == {
             *("ApiUrl", "RestApiId", "ArtifactsBucket", "JobsTable", "ModelsTable", "DeploymentsTable", "MetricsTable"),
-            "ExperimentsTable",
+            *("ExperimentsTable", "RetrainingTable"),
             *("UsageTable", "QuotasTable", "KeysTable", "AuditTable", "CapacityTable", "EventsTable"),
             *("WebhooksTable", "NotificationTopicArn"),
             *("TrainJobStateMachineArn", "DeployModelStateMachineArn", "UndeployModelStateMachineArn"),
@@ -71,6 +71,7 @@ class TestBuiltTemplate:
             ),
             ("AuditTable", {"tenant", "actor", "subject", "action"}),
             ("MetricsTable", set()),
+            ("RetrainingTable", set()),
             ("KeysTable", {"tenant", "owner"}),
             ("EventsTable", {"kind"}),
             ("WebhooksTable", {"tenant", "owner", "webhook", "due"}),
@@ -161,9 +162,10 @@ class TestRoles:
         assert set(permissions.FUNCTION_GRANTS) == {function.name for function in names.FUNCTIONS}
 
     def test_no_function_reads_outside_the_tenants(self, template: Json) -> None:
+        elsewhere = {"ReadAgent", "ReadCaptures"}
         for function in names.FUNCTIONS:
             for statement in policy(template, function.role_id):
-                if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] != "ReadAgent":
+                if statement.get("Action") == ["s3:GetObject"] and statement["Sid"] not in elsewhere:
                     assert all("/tenants/" in resource["Fn::Sub"] for resource in statement["Resource"])
 
     def test_training_writes_only_results_and_checkpoints_of_its_tenant(self, template: Json) -> None:

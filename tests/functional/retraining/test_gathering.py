@@ -131,6 +131,16 @@ class TestASetWithAMarker:
         room.deliver()
         assert (room.run(policy).status, room.run(policy).objects) == (RunStatus.TRAINING, 2)
 
+    def test_is_not_completed_by_a_marker_that_is_told_of_twice(self, room: Room) -> None:
+        policy = room.policy(source={"type": "s3", "uri_prefix": PREFIX, "marker": "_SUCCESS"})
+        marker = room.put("day=1/_SUCCESS", b"")
+        room.tell(room.put("day=1/a.csv"), marker)
+        room.deliver()
+        room.tell(room.end(room.run(policy)))
+        room.tell(room.put("day=2/a.csv"), marker)
+        room.later(3_600)
+        assert room.run(policy, 2).status is RunStatus.GATHERING
+
 
 class TestWhatNobodyCanRead:
     @pytest.mark.parametrize(

@@ -95,6 +95,15 @@ class TestARun:
         room.later(901)
         assert (room.run(policy).status, room.run(policy).reason) == (RunStatus.TRAINING, None)
 
+    def test_that_is_refused_after_its_wait_lets_the_next_one_go_on(self, room: Room) -> None:
+        policy = room.policy()
+        room.jobs.accounts.set_limits(ADMIN, "alice", Limits(max_concurrent_jobs=1))
+        room.jobs.service.submit(ALICE, room.jobs.request(), None)
+        assert trained(room, policy).status is RunStatus.STARTING
+        assert trained(room, policy, "b.csv").status is RunStatus.GATHERING
+        room.later(25 * 3600)
+        assert [run.status for run in room.runs(policy)] == [RunStatus.REFUSED, RunStatus.STARTING]
+
     def test_of_a_job_that_would_be_refused_says_why(self, room: Room) -> None:
         policy = room.policy()
         room.jobs.objects.client.delete_object(Bucket="artifacts", Key=policy.job["config"]["script_path"][15:])
@@ -161,6 +170,14 @@ class TestTheSchemaCheck:
             "These columns are new: income.",
             "age was numbers, and is text.",
         )
+
+    def test_of_enormous_names_of_columns_stops_nobody(self, room: Room) -> None:
+        policy = room.policy()
+        header = ",".join(f"{number}{'x' * 60_000}" for number in range(4))
+        for number in range(10):
+            room.tell(room.put(f"{number}.csv", f"{number}{header}\n1,2,3,4\n".encode()))
+        room.later(61)
+        assert room.run(policy).status is RunStatus.TRAINING
 
     def test_refuses_where_the_policy_says_so_and_keeps_what_it_knew(self, room: Room) -> None:
         policy = room.policy(schema_check="refuse")
