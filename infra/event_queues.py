@@ -110,7 +110,7 @@ QUEUES = (
             ),
         ),
         function=names.function("retrain"),
-        # What a job's model replaces may be busy with another revision, and a table with others: an hour all in all.
+        # What a job's model replaces may be busy with another revision, and a table with others: two hours all in all.
         again_seconds=SIX_MINUTES * 2,
         times=10,
         # Uploads of one policy are written to one run: more functions would wait for each other.
