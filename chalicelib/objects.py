@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_UNREADABLE = _MISSING | {"InvalidRange", "InvalidObjectState", "AccessDenied"}
+"""Gone, empty, archived, or encrypted with a key that is not ours."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,14 @@ class Objects:
                 yield Version(entry["Key"], entry["Size"], etag, entry.get("VersionId"), is_latest)
 
     def head_bytes(self, key: str, most: int) -> bytes | None:
-        """What an object begins with; None when there is none."""
-        refused = self.client.exceptions
+        """What an object begins with; None when there is none, or none that can be read now."""
         try:
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read(most)
-        except refused.NoSuchKey:
-            return None
+            with self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{most - 1}")["Body"] as body:
+                return body.read()
+        except self.client.exceptions.ClientError as error:
+            if error_code(error) in _UNREADABLE:
+                return None
+            raise
 
     def delete_below(self, prefix: str) -> None:
         """Delete every object below a prefix, as far as the bucket's versions allow."""

@@ -30,6 +30,7 @@ from aimatrix.cli import (
     quota,
     receipts,
     reconcile,
+    retraining,
     rollouts,
     stats,
     submit,
@@ -174,6 +175,7 @@ app.command(rich_help_panel=CLOUD)(demo.demo)
 app.command(rich_help_panel=TRAINING)(submit.submit)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=TRAINING)
 app.command(rich_help_panel=TRAINING)(logs.logs)
+app.add_typer(retraining.app, name="retraining", rich_help_panel=TRAINING)
 app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)

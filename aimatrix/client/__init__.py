@@ -67,6 +67,7 @@ from aimatrix.client.profiles import Connection
 from aimatrix.client.quotas import Difference, Limits, OwnQuota, Quota, QuotaCheck, Use
 from aimatrix.client.receipts import Receipt
 from aimatrix.client.reconciler import SweepReport
+from aimatrix.client.retraining import RetrainingPolicy, RetrainingRun, RunData
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollouts import Rollout, RolloutGate, RolloutStep
 from aimatrix.client.stats import ActiveJob, FrameworkReport, FrameworkStats, ModelStats, UserStats
@@ -131,11 +132,14 @@ __all__ = [
     "Replay",
     "ResourceRequirements",
     "Results",
+    "RetrainingPolicy",
+    "RetrainingRun",
     "RetryPolicy",
     "Revision",
     "Rollout",
     "RolloutGate",
     "RolloutStep",
+    "RunData",
     "SecretReference",
     "ServiceError",
     "Shadow",

@@ -25,6 +25,7 @@ from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
 from aimatrix.client.quota_calls import QuotaCalls
 from aimatrix.client.reconciler import ReconcilerCalls
+from aimatrix.client.retraining_calls import RetrainingCalls
 from aimatrix.client.retry import RetryPolicy
 from aimatrix.client.rollout_calls import RolloutCalls
 from aimatrix.client.stats_calls import StatsCalls
@@ -40,6 +41,7 @@ class Client:
 
     Attributes:
         jobs: submit, get, list, cancel, delete, logs, metrics, wait.
+        retraining: create, list, get, set, delete, start, runs, run, wait.
         models: list, get, register, deprecate, deploy, approve, approvals.
         deployments: list, get, change_weights, revisions, roll_back, scaling, capture, captures, delete, wait, predict.
         environments: list, get, set, clear.
@@ -79,6 +81,7 @@ class Client:
             rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
         )
         self.jobs = JobCalls(self._transport, monotonic=monotonic)
+        self.retraining = RetrainingCalls(self._transport, monotonic)
         self.models = ModelCalls(self._transport)
         self.deployments = DeploymentCalls(self._transport, monotonic=monotonic)
         self.environments = EnvironmentCalls(self._transport)

@@ -77,7 +77,8 @@ class Data:
                 raise TooMuch(f"{said} whose objects are not written again and again.")
             if not found.is_latest:
                 continue
-            lines.append(json.dumps({"key": found.key, "version_id": found.version_id, "etag": found.etag}))
+            values = {"key": found.key, "version_id": found.version_id, "etag": found.etag, "size": found.size}
+            lines.append(json.dumps(values))
             size += found.size
             if len(lines) > most:
                 raise TooMuch(f"More than {most:,} objects lie below the prefix: pack them into fewer, larger files.")

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from chalicelib.auto_deployment.policy import Policy
+from chalicelib.retraining.upload import Upload
 
 
 class Concurrency(Enum):
@@ -50,6 +51,9 @@ class Source:
 
     def is_marker(self, key: str) -> bool:
         return self.marker is not None and key.rpartition("/")[2] == self.marker
+
+    def completes(self, upload: Upload) -> bool:
+        return self.is_marker(upload.key) and not upload.is_deletion
 
     def covers(self, key: str) -> bool:
         """Whether an object is data of this source, or its marker."""

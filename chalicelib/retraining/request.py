@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from chalicelib.auto_deployment.request import ConditionRequest
 from chalicelib.deployments.request import AutoScalingPolicy, Environment
@@ -43,15 +43,16 @@ class JobConfigTemplate(TrainingConfig):
 
     dataset_path: Uri = ""
 
+    @field_validator("dataset_path")
+    @classmethod
+    def _is_left_out(cls, path: str) -> str:
+        if path:
+            raise ValueError("is given|Leave it out: it is filled in from source.uri_prefix.")
+        return path
+
 
 class JobTemplate(TrainingJobRequest):
     config: JobConfigTemplate
-
-    @model_validator(mode="after")
-    def _has_no_dataset(self) -> JobTemplate:
-        if self.config.dataset_path:
-            raise ValueError("config has a dataset_path|Leave it out: it is filled in from source.uri_prefix.")
-        return self
 
 
 class OnSuccess(Shape):

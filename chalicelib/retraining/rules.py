@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from chalicelib.auto_deployment.policy import Condition, Policy
 from chalicelib.deployments.request import DeploymentConfig
 from chalicelib.deployments.rules import check_config, host
-from chalicelib.errors import FieldProblem, InvalidRequest
+from chalicelib.errors import FieldProblem, InvalidRequest, RefusedValue
 from chalicelib.identity.caller import Caller
 from chalicelib.jobs.request import TrainingJobRequest
 from chalicelib.jobs.rules import confined
@@ -65,7 +67,7 @@ def _source(request: RetrainingPolicyRequest, caller: Caller, bucket: str) -> So
         raise InvalidRequest.about(FieldProblem(field, "is no folder", f"Use {asked.uri_prefix}/."))
     # What a job writes below the prefix of its own data would train again, and again.
     written = {
-        "config.checkpoint_path": request.job.config.checkpoint_path,
+        "job.config.checkpoint_path": request.job.config.checkpoint_path,
         "the checkpoints of your jobs": f"s3://{bucket}/{caller.prefix}{_CHECKPOINTS}",
         "the checkpoints of the tenant's jobs": f"s3://{bucket}/tenants/{caller.tenant}/shared/{_CHECKPOINTS}",
     }
@@ -91,11 +93,13 @@ def _deployment(wanted: OnSuccess, request: RetrainingPolicyRequest, caller: Cal
         **wanted.model_dump(include={"replicas", "resource_limits", "scaling_policy"}, exclude_none=True),
     }
     checked = DeploymentConfig.model_validate(config)
-    check_config(checked)
-    host(checked)
+    with below("on_success"):
+        check_config(checked)
+        host(checked)
     if wanted.rollout is not None:
-        rollout_rules.steps(wanted.rollout)
-        rollout_rules.gates(wanted.rollout, caller.tenant)
+        with below("on_success.rollout"):
+            rollout_rules.steps(wanted.rollout)
+            rollout_rules.gates(wanted.rollout, caller.tenant)
     return Policy(
         tenant=caller.tenant,
         name=request.name,
@@ -105,6 +109,16 @@ def _deployment(wanted: OnSuccess, request: RetrainingPolicyRequest, caller: Cal
         rollout=wanted.rollout.model_dump(exclude_none=True) if wanted.rollout else None,
         user=caller.user,
     )
+
+
+@contextmanager
+def below(part: str) -> Iterator[None]:
+    """Name the fields of a part as they are called in the whole, in what is raised about them."""
+    try:
+        yield
+    except (InvalidRequest, RefusedValue) as error:
+        problems = [replace(each, field=f"{part}.{each.field}") for each in error.problems]
+        raise type(error).about(*problems) from None
 
 
 def request_of(policy: RetrainingPolicy, dataset: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ MAX_COLUMNS = 1_000
 MAX_JSON_BYTES = 100_000
 _LONGEST_NAME = 128
 _SHOWN = 5
+_SAID = 20
 _EMPTY = frozenset({"", "na", "nan", "null", "none"})
 
 
@@ -44,7 +45,7 @@ Profile = Mapping[str, Column]
 def profile(samples: Iterable[str]) -> Profile:
     """What samples of files look like together. The first line of each is its header, a last one that is cut off is left.
 
-    A file that is no table adds nothing.
+    A file that is no table adds nothing. Nothing is known of more columns, or longer names, than are compared.
     """
     found: dict[str, Column] = {}
     for sample in samples:
@@ -79,7 +80,7 @@ def differences(before: Profile, now: Profile) -> list[str]:
                 said.append(
                     f"{name[:80]} was {old.least:g} to {old.greatest:g}, and is {new.least:g} to {new.greatest:g}."
                 )
-    return said
+    return said if len(said) <= _SAID else [*said[:_SAID], f"{len(said) - _SAID} more differences."]
 
 
 def to_json(seen: Profile) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.audit.entry import Action, subject
 from chalicelib.audit.recorder import Recorder
-from chalicelib.clock import Clock, IdMaker
+from chalicelib.clock import Clock, IdMaker, is_id
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.identity.caller import Caller
 from chalicelib.identity.permissions import Permission
@@ -46,7 +46,7 @@ class RetrainingService:
         return policy
 
     def set(self, caller: Caller, policy_id: str, request: RetrainingPolicyRequest) -> RetrainingPolicy:
-        """Replace what a policy says. Runs that gather, and the next ones, go by it; it is the caller's from now on.
+        """Replace what a policy says. Runs that gather, and the next ones, go by it; it stays its owner's.
 
         Raises:
             NotFound: not there, or not this caller's to change.
@@ -54,7 +54,8 @@ class RetrainingService:
         """
         while True:
             before = self._own(caller, policy_id)
-            after = before.set_anew(self._checked(caller, request, policy_id), self.now())
+            owner = replace(caller, user=before.user)
+            after = before.set_anew(self._checked(owner, request, policy_id), self.now())
             try:
                 self.store.put_policy(before, after, self._entry(caller, Action.SET_RETRAINING_POLICY, after))
             except Stale:
@@ -87,17 +88,16 @@ class RetrainingService:
         """
         caller.require(Permission.JOBS_READ)
         policy = self._there(caller, policy_id)
-        if policy.user != caller.user and not caller.may(Permission.JOBS_READ_ALL):
-            raise NotFound("retraining policy")
+        self._check_sight(caller, policy.user)
         return policy
 
     def runs(self, caller: Caller, policy_id: str, limit: int, offset: int, cursor: str | None) -> RunPage:
-        """A policy's runs, newest first.
+        """A policy's runs, newest first; also of one that was removed.
 
         Raises:
             NotFound: no such policy, or not this caller's to see.
         """
-        self.get(caller, policy_id)
+        self._check_runs(caller, policy_id)
         after = RetrainingStore.run_cursor(cursor, caller.tenant, policy_id)
         return self.store.runs(caller.tenant, policy_id, limit, offset, after)
 
@@ -106,7 +106,7 @@ class RetrainingService:
         Raises:
             NotFound: not there, or not this caller's to see.
         """
-        self.get(caller, policy_id)
+        self._check_runs(caller, policy_id)
         is_number = number.isascii() and number.isdigit() and len(number) <= 8
         found = self.store.run(caller.tenant, policy_id, int(number)) if is_number else None
         if found is None:
@@ -143,7 +143,8 @@ class RetrainingService:
         policy = rules.policy_of(request, caller, self.jobs.objects.bucket, policy_id, self.now())
         if policy.deployment is not None:
             caller.require(Permission.MODELS_DEPLOY)
-        self.jobs.check_template(caller, rules.template_of(policy, self.jobs.objects.bucket))
+        with rules.below("job"):
+            self.jobs.check_template(caller, rules.template_of(policy, self.jobs.objects.bucket))
         return policy
 
     def _own(self, caller: Caller, policy_id: str) -> RetrainingPolicy:
@@ -153,6 +154,23 @@ class RetrainingService:
         if policy.user != caller.user and not caller.may(Permission.JOBS_CANCEL_ALL):
             raise NotFound("retraining policy")
         return policy
+
+    def _check_runs(self, caller: Caller, policy_id: str) -> None:
+        """
+        Raises:
+            NotFound: there are no such runs, or they are not this caller's to see.
+        """
+        caller.require(Permission.JOBS_READ)
+        of = self.store.policy(caller.tenant, policy_id)
+        if of is None and is_id(policy_id) and (last := self.store.standing(caller.tenant, policy_id).last):
+            run = self.store.run(caller.tenant, policy_id, last)
+            self._check_sight(caller, run.user if run else "")
+        else:
+            self._check_sight(caller, self._there(caller, policy_id).user)
+
+    def _check_sight(self, caller: Caller, user: str) -> None:
+        if user != caller.user and not caller.may(Permission.JOBS_READ_ALL):
+            raise NotFound("retraining policy")
 
     def _there(self, caller: Caller, policy_id: str) -> RetrainingPolicy:
         policy = self.store.policy(caller.tenant, policy_id)

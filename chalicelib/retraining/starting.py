@@ -77,6 +77,9 @@ class Starting:
         match run.status:
             case RunStatus.TRAINING | RunStatus.SUCCEEDED:
                 self.ended(run)
+            case _ if run.status.is_over:
+                # The call that ended it may have died before it had the next one looked at.
+                self._have_next_looked_at(self.store.standing(run.tenant, run.policy_id), run)
             case RunStatus.STARTING if run.request is not None:
                 self._submit(run)
             case RunStatus.GATHERING | RunStatus.STARTING if policy is None or not is_on:
@@ -273,8 +276,12 @@ class Starting:
         )
         now = self.now()
         self.store.change(run, run.ended(status, reason, now), now, self.store.stand(run, standing, after))
-        if after.gathering is not None:
-            self.looks.send(Look(run.tenant, run.policy_id, after.gathering), 0)
+        self._have_next_looked_at(after, run)
+
+    def _have_next_looked_at(self, standing: Standing, run: Run) -> None:
+        """The run that gathers may have been due while this one was in its way."""
+        if standing.gathering is not None and standing.gathering != run.number:
+            self.looks.send(Look(run.tenant, run.policy_id, standing.gathering), 0)
 
 
 def _caller(tenant: str, user: str) -> Caller:

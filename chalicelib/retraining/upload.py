@@ -58,8 +58,10 @@ def upload_of(event: Mapping[str, Any]) -> Upload | None:
         NoUpload: it is no such event.
     """
     kind = event.get("detail-type")
-    if event.get("source") != "aws.s3" or kind not in {"Object Created", "Object Deleted"}:
+    if event.get("source") != "aws.s3":
         raise NoUpload("the message is no event of an object, and asks for nothing")
+    if kind not in {"Object Created", "Object Deleted"}:
+        return None
     match event.get("detail"):
         case {"bucket": {"name": str(bucket)}, "object": {"key": str(key), "sequencer": str(sequencer)} as found}:
             pass

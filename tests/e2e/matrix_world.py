@@ -17,6 +17,8 @@ import httpx
 from aimatrix.client.uploads import UploadFile
 from chalicelib.deployments.deployment import Deployment, DeploymentStatus, Revision, Variant
 from chalicelib.deployments.store import DeploymentStore
+from chalicelib.retraining.run import Run, Trigger
+from chalicelib.retraining.store import RetrainingStore, Standing
 from chalicelib.rollouts.rollout import Rollout, RolloutStatus, Step
 from chalicelib.rollouts.store import RolloutStore
 from chalicelib.table import Table
@@ -38,6 +40,8 @@ MISSING = {
     "experiment_id": "00000000-0000-4000-8000-000000000000",
     "rollout_id": "99",
     "transform_id": "00000000-0000-4000-8000-000000000000",
+    "policy_id": "00000000-0000-4000-8000-000000000000",
+    "run_id": "99",
     "model_name": "nothing",
     "name": "nothing",
     "environment": "production",
@@ -55,8 +59,8 @@ EXPERIMENT = {
     "primary_metric": {"name": "conversion", "type": "proportion", "direction": "increase"},
     "max_samples_per_variant": 1000,
 }
-ROLLOUT = 70_707_070
-"""A number that no answer has by chance."""
+ROLLOUT, RUN = 70_707_070, 60_606_060
+"""Numbers that no answer has by chance."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ def world_of_alice(cloud: Cloud, folder: Path) -> Iterator[World]:
         experiment = alice.experiments.create({**EXPERIMENT, "name": f"{CANARY}-experiment"})
         webhook = alice.webhooks.create(f"https://{CANARY}.example.com/hook").webhook
         ping = alice.webhooks.ping(webhook.webhook_id)
+        retraining = _retraining(job.document["config"]["script_path"])
+        policy = alice.retraining.create({**retraining, "name": f"{CANARY}-policy"})
+        _open_run(cloud, policy.id)
         things = {
             "job_id": job.job_id,
             "model_id": model.id,
@@ -127,6 +134,8 @@ def world_of_alice(cloud: Cloud, folder: Path) -> Iterator[World]:
             "experiment_id": experiment.id,
             "rollout_id": str(ROLLOUT),
             "transform_id": _ended_transform(cloud, model.id).transform_id,
+            "policy_id": policy.id,
+            "run_id": str(RUN),
             "model_name": "some-model",
             "name": f"{CANARY}-deployment",
             "environment": "development",
@@ -166,6 +175,8 @@ def world_of_alice(cloud: Cloud, folder: Path) -> Iterator[World]:
             "createExperiment": EXPERIMENT,
             "assignVariants": {"keys": ["k"]},
             "reportExposures": {"exposures": [{"variant": "a", "key": "k"}]},
+            "createRetrainingPolicy": retraining,
+            "setRetrainingPolicy": retraining,
             "reportOutcomes": {"counts": [{"variant": "a", "metric": "conversion", "n": 1, "successes": 0}]},
             "createApiKey": {"name": "matrix", "scopes": ["models:read"]},
             "setCapacityPool": {"limit": 8},
@@ -174,6 +185,23 @@ def world_of_alice(cloud: Cloud, folder: Path) -> Iterator[World]:
             "changeWebhook": {"description": f"{CANARY} of another"},
         }
         yield World(cloud, Issuer.open(directory.part("issuer"), settings.issuer_url), http, things, bodies)
+
+
+def _retraining(script: str) -> dict[str, Any]:
+    """A policy over a folder of alice's in which nothing lies."""
+    user = script[: script.index("/users/alice/")]
+    return {
+        "name": "matrix",
+        "source": {"type": "s3", "uri_prefix": f"{user}/users/alice/rows/"},
+        "job": {"name": "matrix", "framework": "custom", "config": {"script_path": script}},
+    }
+
+
+def _open_run(cloud: Cloud, policy_id: str) -> None:
+    """A record of a run for which something has come, and which nobody has looked at yet."""
+    now = datetime.now(UTC)
+    run = Run("default", policy_id, RUN, f"{CANARY}-user", Trigger.UPLOAD, now, now, now)
+    RetrainingStore(Table(cloud.boto("dynamodb"), "aimatrix-retraining")).open(run, Standing())
 
 
 def _ended_deployment(cloud: Cloud, model_id: str) -> Deployment:

@@ -28,7 +28,7 @@ INVOKING = {"invokeDeployment", "invokeEndpoint"}
 """Their bodies are the models'."""
 NAMED_BY_ANYBODY = {("user_id",), ("model_name",), ("environment",)}
 """Parameters that name no thing of somebody's: each tenant has its own under that name."""
-NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id", "model_name"}
+NOT_MADE_HERE = {"backend", "kind", "replay_id", "webhook_id", "policy_id", "model_name"}
 """Parameters of things that need not exist, or that an administrator has deleted: whoever may ask can be told so."""
 
 # Fields that would make somebody more than they are, or a thing somebody else's.

@@ -173,7 +173,7 @@ def platform_ahead(cloud: Cloud, ahead: timedelta) -> Platform:
 
 
 def services_on(cloud: Cloud) -> Services:
-    """The services as the template wires them; a machine that does nothing stands where jobs would start to run."""
+    """The services as the template wires them; a machine and a queue that do nothing stand where jobs would start to run."""
     clients = FaultyClients(cloud)
     environment = environment_of(cloud)
     role = cloud.boto("iam").list_roles()["Roles"][0]["Arn"]
@@ -183,6 +183,9 @@ def services_on(cloud: Cloud) -> Services:
     nothing = machine["stateMachineArn"]
     for which in ("TRAIN_JOB", "DEPLOY_MODEL", "UNDEPLOY_MODEL", "SHIFT_TRAFFIC", "TRANSFORM_DATA"):
         environment[f"AIMATRIX_{which}_ARN"] = nothing
+    environment["AIMATRIX_RETRAINING_QUEUE"] = cloud.boto("sqs").create_queue(QueueName=f"nothing-{uuid.uuid4()}")[
+        "QueueUrl"
+    ]
     environment[LOOPBACK_WEBHOOK_PORTS] = str(cloud.webhook_port)
     environment["AIMATRIX_TRAIN_JOB_EXECUTIONS"] = nothing.replace(":stateMachine:", ":execution:") + ":"
     clock = SkewedClock()

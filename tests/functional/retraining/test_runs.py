@@ -234,6 +234,14 @@ class TestTheSchemaCheck:
         room.deliver()
         assert room.runs(policy)[-1].status is RunStatus.REFUSED
 
+    def test_of_enormous_names_of_columns_stops_nobody(self, room: Room) -> None:
+        policy = room.policy()
+        header = ",".join(f"{number}{'x' * 60_000}" for number in range(4))
+        for number in range(10):
+            room.tell(room.put(f"{number}.csv", f"{number}{header}\n1,2,3,4\n".encode()))
+        room.later(61)
+        assert room.run(policy).status is RunStatus.TRAINING
+
     def test_refuses_where_the_policy_says_so_and_keeps_what_it_knew(self, room: Room) -> None:
         policy = room.policy(schema_check="refuse")
         room.tell(room.end(trained(room, policy)))

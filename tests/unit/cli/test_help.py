@@ -27,6 +27,8 @@ VERBS = (
     *("rollouts start", "rollouts list", "rollouts get"),
     *("rollouts pause", "rollouts resume", "rollouts promote", "rollouts abort"),
     *("transforms start", "transforms list", "transforms get", "transforms outputs", "transforms cancel"),
+    *("retraining create", "retraining list", "retraining show", "retraining set", "retraining delete"),
+    *("retraining start", "retraining runs"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("stats active-jobs", "stats users", "stats models", "stats frameworks"),
