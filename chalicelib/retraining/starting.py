@@ -215,7 +215,8 @@ class Starting:
         came = [each.key for each in self.store.arrived(run) if not each.is_deletion]
         seen = profile(self.data.samples(came or self.data.keys(policy.source.prefix), SAMPLES))
         found = differences(from_json(standing.profile), seen)
-        if found and policy.schema_check is SchemaCheck.REFUSE:
+        # Who starts a run by hand has seen that the one before was refused, or takes the data as it is.
+        if found and policy.schema_check is SchemaCheck.REFUSE and run.trigger is not Trigger.PERSON:
             raise _Refused(f"The new data is not like the data before. {' '.join(found)}")
         return to_json(seen) or standing.profile, found
 

@@ -226,13 +226,18 @@ class TestTheSchemaCheck:
         assert trained(room, policy, "a.csv", f"{header}\n".encode()).status is RunStatus.TRAINING
         assert room.store.standing("acme", policy.policy_id).profile is None
 
-    def test_looks_at_what_is_there_where_a_person_starts_a_run(self, room: Room) -> None:
+    def test_of_what_a_person_starts_a_run_with_warns_and_is_what_the_next_one_is_held_against(
+        self, room: Room
+    ) -> None:
         policy = room.policy(schema_check="refuse")
         room.tell(room.end(trained(room, policy)))
         room.put("a.csv", self.OTHER)
         room.service.start(ALICE, policy.policy_id)
         room.deliver()
-        assert room.runs(policy)[-1].status is RunStatus.REFUSED
+        by_hand = room.runs(policy)[-1]
+        assert (by_hand.status, len(by_hand.warnings)) == (RunStatus.TRAINING, 3)
+        room.tell(room.end(by_hand))
+        assert trained(room, policy, "b.csv", self.OTHER).status is RunStatus.TRAINING
 
     def test_of_enormous_names_of_columns_stops_nobody(self, room: Room) -> None:
         policy = room.policy()
