@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATE  ?= .aimatrix
 # Three at a time, a file at a time, also on two cores: each has an embedded cloud of its own, and waits for it half the time.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+# In the order of their names, and not those with most tests first: the few that take minutes each must not come last.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit e2e faults check format bench build deploy undeploy up down lock clean

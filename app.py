@@ -29,6 +29,7 @@ from chalicelib.experiments import tasks as experiment_tasks
 from chalicelib.identity import authorizer
 from chalicelib.jobs import routes as job_routes
 from chalicelib.jobs import tasks as job_tasks
+from chalicelib.lineage import routes as lineage_routes
 from chalicelib.models import routes as model_routes
 from chalicelib.models import tasks as model_tasks
 from chalicelib.quotas import routes as quota_routes
@@ -65,6 +66,7 @@ for routes in (
     transform_routes,
     policy_routes,
     retraining_routes,
+    lineage_routes,
     environment_routes,
     capture_routes,
     experiment_routes,

@@ -117,9 +117,10 @@ def _audit(installation: Installation, tenant: str) -> Iterator[Stored]:
 def _metrics(installation: Installation, tenant: str) -> Iterator[Stored]:
     for job in installation.query("jobs", tenant, index="by-tenant", key="tenant_key"):
         job_id = job["job_id"]["S"]
-        series = list(installation.query("metrics", f"{tenant}#{job_id}"))
-        yield from series
-        for each in series:
+        known = list(installation.query("metrics", f"{tenant}#{job_id}"))
+        yield from known
+        # Beside them lies how many points the agent told of.
+        for each in (item for item in known if "series" in item):
             pk = series_pk(tenant, job_id, each["series"]["S"])
             yield from installation.query("metrics", pk)
             yield from installation.query("metrics", full_pk(pk))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from backup.errors import Refused
 from backup.exporting import export
 from backup.importing import Imported, import_
 from backup.installation import Installation, connect, embedded, spoken
@@ -31,6 +32,10 @@ class Where:
     profile: str | None = None
 
     def connect(self) -> Installation:
+        if self.stack is None and (self.region or self.profile):
+            raise Refused("--region and --aws-profile are of an account: name the stack there with --stack")
+        if self.stack is not None and self.state is not None:
+            raise Refused("--state is the embedded cloud's and --stack an account's: use one of them")
         if self.stack is None:
             return embedded(self.state)
         return connect(self.stack, region=self.region, profile=self.profile)

@@ -76,7 +76,7 @@ def import_(installation: Installation, root: Path, progress: Progress, *, now: 
     run = _Run(installation, folder, manifest, claimed is Claim.BEGUN, progress)
     records, written = run.put_all(AUDIT)
     brought = objects.bring_all(installation, manifest.tenant, folder, progress)
-    for belonging in ALL:
+    for belonging in _tables(manifest):
         if belonging is not AUDIT:
             count, new = run.put_all(belonging)
             records, written = records + count, written + new
@@ -89,18 +89,41 @@ def import_(installation: Installation, root: Path, progress: Progress, *, now: 
 def _check(manifest: Manifest, folder: Folder) -> None:
     """
     Raises:
-        Refused: something in it would be another tenant's.
+        Refused: something in it would be another tenant's, or is of a later release.
     """
     if not is_tenant(manifest.tenant):
         raise Refused(f"the export is of {manifest.tenant!r}, which is no tenant's name")
+    if unknown := sorted(set(manifest.records()) - {belonging.table for belonging in ALL}):
+        raise Refused(
+            f"the export has records of {', '.join(unknown)}, which this release does not know: use a later one"
+        )
     objects.check_keys(manifest.tenant, folder.entries())
-    for belonging in ALL:
+    for belonging in _tables(manifest):
         for item in map(from_line, folder.records(belonging.table)):
             pk = item["pk"]["S"]
             audit = {manifest.tenant, f"inbox#{manifest.tenant}"}
             own = pk in audit if belonging is AUDIT else pk.startswith(f"{manifest.tenant}#")
-            if not own or not belonging.keeps(item):
+            if not own or not belonging.keeps(item) or not _names_only(manifest.tenant, item):
                 raise Refused(f"the export has a record {pk} {item['sk']['S']} in {belonging.table}, which none has")
+
+
+def _tables(manifest: Manifest) -> tuple[Belonging, ...]:
+    """Those that the export has records of: an earlier release knew fewer."""
+    return tuple(belonging for belonging in ALL if belonging.table in manifest.records())
+
+
+def _names_only(tenant: str, item: Stored) -> bool:
+    """Whether an item says of itself that it is the tenant's, and stands in no list of another."""
+    if item.get("tenant", {}).get("S", tenant) != tenant:
+        return False
+    own = {name: value["S"] for name, value in item.items() if name.startswith(_OF_A_TENANT) and name.endswith("_key")}
+    if not all(value == tenant or value.startswith(f"{tenant}#") for value in own.values()):
+        return False
+    return item.get("kind_key", {}).get("S", "tenants") in {"tenants", f"users#{tenant}"}
+
+
+_OF_A_TENANT = ("tenant_", "owner_", "model_", "actor_", "subject_", "action_")
+"""What the keys of lists begin with that are a tenant's."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +203,7 @@ class _Run:
         later = any(
             name in known and int(known[name]["N"]) > int(item[name]["N"]) for name in _VERSIONS if name in item
         )
-        return IMPORTED in item and (known.get(IMPORTED) == item[IMPORTED] or later)
+        return later or (IMPORTED in item and known.get(IMPORTED) == item[IMPORTED])
 
 
 def _turn(item: Stored) -> int:

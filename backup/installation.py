@@ -17,6 +17,7 @@ from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from backup.belongings import ALL
 from backup.errors import NothingThere, Unreachable
 from backup.layout import Source
 from chalicelib.aws import error_code
@@ -114,10 +115,10 @@ class Installation:
         self.s3.upload_file(str(path), self.bucket, key, ExtraArgs=extra)
 
     def public_key(self, key_id: str) -> str | None:
-        """A signing key's public half, as PEM; None when this account does not have it."""
+        """A signing key's public half, as PEM; None when there is no such key any more."""
         try:
             der = self.kms.get_public_key(KeyId=key_id)["PublicKey"]
-        except ClientError:
+        except self.kms.exceptions.NotFoundException:
             return None
         text = base64.encodebytes(der).decode().replace("\n", "")
         lines = [text[start : start + 64] for start in range(0, len(text), 64)]
@@ -169,6 +170,8 @@ def connect(
         }
         if "jobs" not in tables or "ArtifactsBucket" not in outputs:
             raise NothingThere(f"the stack {stack} is no installation of this service")
+        if missing := sorted({belonging.table for belonging in ALL} - tables.keys()):
+            raise NothingThere(f"the stack {stack} has no table of {', '.join(missing)}: update the stack first")
         source = Source(stack, str(session.region_name), outputs["ArtifactsBucket"])
         return Installation(client("dynamodb"), client("s3"), client("kms"), tables, source)
 

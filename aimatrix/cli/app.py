@@ -24,6 +24,7 @@ from aimatrix.cli import (
     experiments,
     jobs,
     keys,
+    lineage,
     logs,
     models,
     predict,
@@ -180,6 +181,7 @@ app.add_typer(models.app, name="models", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(deployments.deploy)
 app.add_typer(deployments.app, name="deployments", rich_help_panel=SERVING)
 app.command(rich_help_panel=SERVING)(predict.predict)
+app.command(rich_help_panel=SERVING)(lineage.lineage)
 app.add_typer(transforms.app, name="transforms", rich_help_panel=SERVING)
 app.add_typer(environments.app, name="environments", rich_help_panel=SERVING)
 app.add_typer(rollouts.app, name="rollouts", rich_help_panel=SERVING)

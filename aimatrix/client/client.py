@@ -21,6 +21,7 @@ from aimatrix.client.environment_calls import EnvironmentCalls
 from aimatrix.client.events import EventCalls
 from aimatrix.client.experiment_calls import ExperimentCalls
 from aimatrix.client.job_calls import JobCalls
+from aimatrix.client.lineage_calls import LineageCalls
 from aimatrix.client.model_calls import ModelCalls
 from aimatrix.client.profiles import Connection, resolve
 from aimatrix.client.quota_calls import QuotaCalls
@@ -53,6 +54,7 @@ class Client:
         audit: search, verify.
         costs: receipts, the usage log and its monthly sums.
         stats: active_jobs, users, models, frameworks.
+        lineage: get.
         api_keys: create, list, get, revoke.
         webhooks: create, list, get, change, rotate, delete, ping, deliveries, redeliver.
         reconciler: run, latest.
@@ -94,6 +96,7 @@ class Client:
         self.audit = AuditCalls(self._transport)
         self.costs = CostCalls(self._transport, monotonic)
         self.stats = StatsCalls(self._transport)
+        self.lineage = LineageCalls(self._transport)
         self.api_keys = ApiKeyCalls(self._transport)
         self.webhooks = WebhookCalls(self._transport, monotonic, sleep)
         self.reconciler = ReconcilerCalls(self._transport, monotonic, sleep)

@@ -9,6 +9,7 @@ from chalicelib.bootstrap.transforms import Transforms
 from chalicelib.table import Table
 
 if TYPE_CHECKING:
+    from chalicelib.lineage.service import LineageService
     from chalicelib.retraining.collecting import Collecting
     from chalicelib.retraining.ending import Ending
     from chalicelib.retraining.gateways import Looks
@@ -44,6 +45,12 @@ class Retraining(Transforms):
             new_id=self.new_id,
             audit=self.audit,
         )
+
+    @cached_property
+    def lineage(self) -> LineageService:
+        from chalicelib.lineage.service import LineageService
+
+        return LineageService(self.job_store, self.model_store, self.deployment_store, self.retraining_store)
 
     @cached_property
     def retraining_collecting(self) -> Collecting:

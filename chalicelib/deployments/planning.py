@@ -90,9 +90,10 @@ class Planning:
         target = deployment.target
         right = target.resource(deployment.endpoint)
         is_ours = endpoint.config == right and endpoint.coming in {None, right}
-        if endpoint.state is EndpointState.CHANGING and not is_ours:
+        if endpoint.state is EndpointState.CHANGING:
+            # To these weights, if an earlier execution has asked for them; or auto scaling adds an instance, or SageMaker
+            # updates the system. It does not say which: once it has settled that is seen.
             raise EndpointBusy(f"{deployment.endpoint} is changing")
-        # One that is changing has been told by an earlier execution.
         if endpoint.state is EndpointState.IN_SERVICE and is_ours and not endpoint.serves(deployment.endpoint, target):
             self.endpoints.reweigh(deployment.endpoint, target.weights)
         return {"next": "await"}

@@ -89,6 +89,9 @@ class Steering:
             if before is None or found is None or before.status.is_over:
                 return before
             experiment, progress = found
+            if progress.is_open is experiment.status.is_over:
+                # Read between the two writes of one transaction: the last look is in one of them only.
+                continue
             # After the record: what it is asked for meanwhile then shows as a change of the record too.
             deployment = self.deployments.get(tenant, before.deployment_id)
             turn = following(before, experiment, progress.state, deployment)

@@ -27,6 +27,8 @@ from chalicelib.metrics.store import MetricStore
 
 MARK = "#aimatrix "
 MAX_EVENT_BYTES = 32 * 1024 * 1024
+MAX_PROCESSES = 16
+"""Of an attempt, that are counted from the lines that come together: it has one, and one more for each lost machine."""
 
 
 @dataclass(frozen=True, order=True)
@@ -137,6 +139,8 @@ class Reports:
                         refused += wrong
                         if "total" in line.values:
                             process, count = _told(source, line.values)
+                            if process not in told and len(told) == MAX_PROCESSES:
+                                raise ValueError("more processes than an attempt has")
                             told[process] = max(told.get(process, count), count, key=lambda each: each.points)
                     case "exit":
                         reason = line.values.get("reason")
@@ -152,13 +156,13 @@ class Reports:
                 refused += 1
         if points:
             self.metrics.put(source.tenant, source.job_id, points)
-        for process, count in told.items():
-            self.metrics.count(source.tenant, source.job_id, process, count)
         if checkpoints:
             self._note(source, sorted(checkpoints))
         if progress:
             before = self.store.report(source.tenant, source.job_id).progress
             self.store.set_progress(source.tenant, source.job_id, before.updated(progress))
+        for process, count in told.items():
+            self.metrics.count(source.tenant, source.job_id, process, count)
         return refused
 
     def _note(self, source: Source, checkpoints: list[tuple[datetime, int, int]]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC
-from itertools import groupby
 from typing import Any
 
 from chalicelib.jobs.job import Job
@@ -29,14 +28,10 @@ class FrameworkStore:
     def between(self, tenant: str, period: Period) -> dict[str, Totals]:
         """The sums over a period, by framework, strongly consistent: one item for each framework and day."""
         first, last = f"{period.first}#", f"{period.last}#~"
-        found = sorted(
-            (item["sk"].partition("#")[2], _totals(item))
-            for item in self.table.every(_pk(tenant), ("sk", first, last), consistent=True)
-        )
-        return {
-            framework: Totals.sum(totals for _, totals in days)
-            for framework, days in groupby(found, key=lambda each: each[0])
-        }
+        found: dict[str, list[Totals]] = {}
+        for item in self.table.every(_pk(tenant), ("sk", first, last), consistent=True):
+            found.setdefault(item["sk"].partition("#")[2], []).append(_totals(item))
+        return {framework: Totals.sum(found[framework]) for framework in sorted(found)}
 
 
 def _pk(tenant: str) -> str:

@@ -96,7 +96,7 @@ USES: dict[str, tuple[Callable[[Platform], object], ...]] = {
             p.captures,
             p.invocations,
         ),
-        lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining, p.transforms, p.retraining),
+        lambda p: (p.api_keys, p.rollouts, p.experiments, p.joining, p.transforms, p.retraining, p.lineage),
         lambda p: (p.quotas, p.accounts, p.job_deletion),
         lambda p: (p.meter, p.costs),
         lambda p: (p.queue, p.queue.batch and p.queue.batch.view.queue_of(_without_gpu()), p.pools, p.capacity_import),

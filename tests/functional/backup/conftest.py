@@ -23,7 +23,7 @@ from chalicelib.costs.store import UsageStore
 from chalicelib.jobs.gateways import BackendState
 from chalicelib.jobs.ledger_store import LedgerStore
 from chalicelib.jobs.store import JobStore
-from chalicelib.metrics.point import MetricPoint
+from chalicelib.metrics.point import MetricCount, MetricPoint
 from chalicelib.metrics.store import MetricStore
 from chalicelib.quotas.check import QuotaCheck
 from chalicelib.quotas.store import QuotaStore
@@ -152,6 +152,7 @@ def here(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Lived:
         site.usage.put_receipt("acme", job_id, sealed)
     stream.deliver()
     jobs.metrics.put("acme", finished, [MetricPoint("loss", 1 / step, step, None, jobs.clock()) for step in (1, 2)])
+    jobs.metrics.count("acme", finished, "1#0", MetricCount(2, jobs.clock()))
     jobs.deletion.delete(ADMIN, deleted)
     Sealing(site.audit, lambda: 0.0).seal("acme")
     return Lived(site, jobs, finished, still_open, deleted)

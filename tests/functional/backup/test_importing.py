@@ -197,6 +197,10 @@ class TestWhatIsNotAsItWasWritten:
         [
             ("jobs", lambda item: item["pk"].update(S="umbrella#stolen")),
             ("jobs", lambda item: item["sk"].update(S="secrets")),
+            ("jobs", lambda item: item.update(tenant={"S": "umbrella"})),
+            ("jobs", lambda item: item.update(tenant_key={"S": "umbrella"})),
+            ("models", lambda item: item.update(tenant_status_key={"S": "umbrella#ready"})),
+            ("quotas", lambda item: item.update(kind_key={"S": "users#umbrella"})),
             ("audit", lambda item: item["pk"].update(S="umbrella")),
             ("quotas", lambda item: item["sk"].update(S="now")),
             ("models", lambda item: item.pop("sk")),

@@ -130,7 +130,7 @@ class Deployments:
         }
         error: Any = None
         try:
-            plan = self._repeated(lambda: self.planning.plan(tenant, key, number))
+            plan = self._repeated(lambda: self._plan(deployment, number))
             if plan["next"] in {"create", "update"}:
                 self.sagemaker.carry_out(plan)
             if plan["next"] != "finish":
@@ -141,6 +141,16 @@ class Deployments:
             error = {"Error": type(caught).__name__, "Cause": f'{{"errorMessage": "{caught}"}}'}
         self._repeated(lambda: self._finish(deployment, number, error_text(error)))
         return self.get(deployment)
+
+    def _plan(self, deployment: Deployment, number: int) -> Any:
+        """The machine's first state, which waits for an endpoint that goes to other weights; a busy one fails the test."""
+        try:
+            return self.planning.plan(deployment.tenant, deployment.deployment_id, number)
+        except EndpointBusy:
+            if deployment.target.base is None:
+                raise
+            self.sagemaker.settle(deployment.endpoint)
+            return self.planning.plan(deployment.tenant, deployment.deployment_id, number)
 
     def _finish(self, deployment: Deployment, number: int, error: str | None) -> None:
         """The machine's last state, which is repeated while the endpoint changes."""

@@ -178,6 +178,7 @@ def _model(run: Run, now: Any) -> Model:
         user=run.user,
         name="churn",
         version=str(run.number),
+        training_job_id=run.job_id,
         framework="sklearn",
         archive=Archive("s3://artifacts/m.tar.gz", 9, "a" * 64),
         created_at=now,

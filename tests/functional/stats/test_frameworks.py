@@ -74,6 +74,16 @@ class TestTotals:
         assert counts(stats, query="?from=2026-03-02&to=2026-03-03") == (2, 2, 0, 0)
         assert counts(stats, query="?to=2026-03-03") == (3, 3, 0, 0)
 
+    def test_add_up_days_that_are_not_alike(self, stats: Stats) -> None:
+        stats.jobs.clock.moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        stats.ended(seconds=60)
+        stats.ended(state=BackendState.FAILED)
+        stats.jobs.clock.moment = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        stats.ended(seconds=180)
+        stats.ended(framework="xgboost")
+        stats.submitted()
+        assert counts(stats) == (4, 2, 1, 0)
+
     def test_are_for_those_who_see_everybodys_jobs_of_their_tenant(self, stats: Stats) -> None:
         stats.submitted()
         answers = [stats.ask("frameworks", caller).status for caller in (ALICE, DEPLOYER, VIEWER, ADMIN)]

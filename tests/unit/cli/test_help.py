@@ -28,7 +28,7 @@ VERBS = (
     *("rollouts pause", "rollouts resume", "rollouts promote", "rollouts abort"),
     *("transforms start", "transforms list", "transforms get", "transforms outputs", "transforms cancel"),
     *("retraining create", "retraining list", "retraining show", "retraining set", "retraining delete"),
-    *("retraining start", "retraining runs"),
+    *("retraining start", "retraining runs", "lineage"),
     *("audit search", "audit verify"),
     *("quota", "quota users", "quota get", "quota set", "quota check"),
     *("stats active-jobs", "stats users", "stats models", "stats frameworks"),

@@ -148,6 +148,7 @@ class FakeService(FakeQuotas):
     usage: list[dict[str, Any]] = field(default_factory=list)
     summaries: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lineage: dict[str, dict[str, Any]] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     scaled_to_zero: set[str] = field(default_factory=lambda: {"development"})
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
@@ -209,6 +210,7 @@ class FakeService(FakeQuotas):
             ("GET", "/usage", self._usage),
             ("GET", "/usage/summary", lambda _: httpx.Response(200, json={"summaries": self.summaries})),
             ("GET", "/stats/([^/]+)", self._stats),
+            ("GET", "/lineage/([^/]+)", self._lineage),
             ("GET", "/models", self._list_models),
             ("POST", "/models", self._register),
             ("GET", "/models/([^/]+)", self._get_model),
@@ -319,6 +321,10 @@ class FakeService(FakeQuotas):
             days = {name: request.url.params.get(name, "2031-05-01") for name in ("from", "to")}
             return httpx.Response(200, json={**days, "frameworks": found})
         return self._page(request, {"active-jobs": "jobs"}.get(what, what), found)
+
+    def _lineage(self, _: httpx.Request, node_id: str) -> httpx.Response:
+        found = self.lineage.get(node_id)
+        return httpx.Response(200, json=found) if found else problem(404, "not_found", "There is no such thing.")
 
     def _list_models(self, request: httpx.Request) -> httpx.Response:
         return self._page(request, "models", self.models)
