@@ -149,7 +149,7 @@ def records(folder: Path, table: str) -> dict[tuple[str, str], Any]:
 
 class TestAMove:
     def test_says_what_it_took_and_brought(self, world: World) -> None:
-        assert world.before.exported["open"] == {"jobs": 1, "deployments": 1, "rollouts": 0, "transforms": 0}
+        assert world.before.exported["open"] == {"jobs": 1, "deployments": 1, "rollouts": 0, "transforms": 0, "runs": 0}
         assert world.imported["written"] == world.imported["records"]
         assert world.imported["brought"] == world.imported["objects"] == len(world.before.files)
 

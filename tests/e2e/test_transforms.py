@@ -97,7 +97,7 @@ def test_one_that_is_cancelled_stops_and_stores_nothing_and_holds_its_model_no_l
     name = f"aimatrix-{transform.id}"
     scripts.until(lambda: _status(cloud, name) == "InProgress")
     dora.transforms.cancel(transform.id)
-    ended = dora.transforms.wait(transform.id, timeout=120)
+    ended = dora.transforms.wait(transform.id, timeout=280)
     assert ended.status == "cancelled"
     assert _status(cloud, name) == "Stopped"
     assert list(dora.transforms.outputs(transform.id)) == []
@@ -119,7 +119,7 @@ def test_one_whose_execution_is_aborted_ends_all_the_same(
     (machine,) = (each["stateMachineArn"] for each in machines if each["name"].endswith("transform-data"))
     execution = f"{machine.replace(':stateMachine:', ':execution:')}:{transform.id}"
     stepfunctions.stop_execution(executionArn=execution, error="Operator", cause="tidying")
-    ended = dora.transforms.wait(transform.id, timeout=120)
+    ended = dora.transforms.wait(transform.id, timeout=280)
     assert (ended.status, "tidying" in (ended.failure_reason or "")) == ("failed", True), json.dumps(
         dict(ended.document)
     )
