@@ -187,7 +187,7 @@ class TestAFirstRevision:
 
 
 class TestAVersionThatDiesUnderLoad:
-    def test_is_rolled_back_and_the_one_before_fails_nobody(
+    def test_is_undone_and_the_one_before_fails_nobody(
         self, cloud: Cloud, dora: Client, token: str, versions: dict[str, Model], serving: Deployment
     ) -> None:
         good = f"v{serving.variants[0].model_version}"
@@ -208,8 +208,9 @@ class TestAVersionThatDiesUnderLoad:
             rollout = f"{cloud.api.removesuffix('/v1')}{begun.headers['location'].removeprefix('/api')}"
             done = ended(rollout, headers)
             loyal.until_answered(5)
-        assert done["status"] == "rolled-back", done
-        assert "error rate <= 0.05 was breached" in done["reason"]
+        # It gets its first requests when it is up: it may die of them before it was tried with its own example.
+        reasons = {"rolled-back": "error rate <= 0.05 was breached", "failed": "could not be served"}
+        assert reasons[done["status"]] in done["reason"], done
         # Whoever asks for the version before is answered by it; what died has no name on its answers.
         assert set(loyal.answers) == {(200, good)}
         assert {variant for code, variant in callers.answers if code != 200} == {None}
