@@ -88,6 +88,7 @@ def serving(dora: Client, versions: dict[str, Model]) -> Iterator[Deployment]:
     active = deployed(dora, versions["good"], PLAIN)
     assert active.is_active(), active.failure_reason
     yield active
+    dora.deployments.wait(active.id, timeout=120)
     dora.deployments.delete(active.id)
     dora.deployments.wait_down(active.id, timeout=120)
 
